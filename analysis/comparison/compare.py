@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from analysis.comparison.groups import Group, Grouping, grouping, seed_notes, strata_of
-from analysis.comparison.judge_matrix import matrix
-from analysis.comparison.own_matrix import NOT_BEST, Matrix, own_pairs
-from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure
+from analysis.comparison.groups import Group, Grouping, group_runs, stratify, write_seed_notes
+from analysis.comparison.judge_matrix import make_matrix
+from analysis.comparison.own_matrix import NOT_BEST, WinRateMatrix, read_own_pairs
+from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure_runs
 from analysis.records.runs import Source
 from analysis.wording.short_labels import list_labels, short_names
 from rlhf_sweeps.verdicts.estimates import Estimate, Strata, bound_as_rate
@@ -57,7 +57,7 @@ class GroupComparison:
     measure: Measure
     groups: Sequence[ComparedGroup]
     ranking: GroupRanking | None
-    matrix: Matrix | None
+    matrix: WinRateMatrix | None
     grouping: Grouping
     notes: Sequence[str]
 
@@ -102,15 +102,15 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     Raises:
         AnalysisError: if no run has such a key or metric.
     """
-    grouped = grouping(source, by)
+    grouped = group_runs(source, by)
     runs = {run.name: run for group in grouped.groups for run in (*group.chosen, *group.runs)}
-    measured = measure(source, list(runs.values()), metric)
+    measured = measure_runs(source, list(runs.values()), metric)
     grouped = grouped.valued(measured.values)
-    own = own_pairs(source, grouped, measured.values) if metric is None and measured.name == OTHER_JUDGES else None
+    own = read_own_pairs(source, grouped, measured.values) if metric is None and measured.name == OTHER_JUDGES else None
     if own:
         grouped = grouped.of_choice
     compared = own.narrowed(grouped) if own else grouped
-    strata = {group.label: strata_of(grouped, group.runs, measured.values) for group in compared.groups}
+    strata = {group.label: stratify(grouped, group.runs, measured.values) for group in compared.groups}
     ranking = _ranked(compared, strata, measured)
     if own and ranking:
         ranking = own.ranked(ranking, strata)
@@ -120,7 +120,7 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
         for group in compared.groups
     ]
     groups.sort(key=lambda group: group.place or math.inf)
-    seeds = own.notes(source) if own else seed_notes(source, grouped)
+    seeds = own.notes(source) if own else write_seed_notes(source, grouped)
     notes = [*measured.warnings, *grouped.notes, *seeds, *_notes(grouped, groups, strata)]
     if any(NOT_BEST in group.excluded for group in groups):
         notes.append("the best setting of each reward model stands for it, as at the end of the sweep")
@@ -130,7 +130,7 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     elif is_estimated and measured.is_rate and ranking is not None and (alike := _alike(ranking.estimates)):
         whose = f"how many prompts the rates are of is unknown: for {list_labels(alike)}, whose runs are all alike,"
         notes.append(f"{whose} each run counts as one prompt")
-    judged = matrix(source, grouped.alike)
+    judged = make_matrix(source, grouped.alike)
     if judged is not None:
         judged = judged.ordered([group.label for group in groups])
     return GroupComparison(", ".join(grouped.keys), measured, groups, ranking, judged, grouped.alike, notes)
@@ -142,7 +142,7 @@ def _ranked(compared: Grouping, strata: Mapping[str, Strata], measured: Measure)
     if not groups:
         return None
     groups.sort(key=lambda group: min(math.inf if run.trial is None else run.trial for run in group.runs))
-    chosen = {group.label: strata_of(compared, group.chosen, measured.values) for group in groups}
+    chosen = {group.label: stratify(compared, group.chosen, measured.values) for group in groups}
     tested = {group.label: strata[group.label] for group in groups if group.is_test}
     by_choice = {label: own_strata or strata[label] for label, own_strata in chosen.items()}
     return rank(by_choice, measured.is_lower_better, tested)

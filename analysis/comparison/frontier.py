@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.comparison.groups import Grouping, grouping
-from analysis.comparison.over_optimization import Fit, fit
-from analysis.comparison.run_values import common_judges, scale
+from analysis.comparison.groups import Grouping, group_runs
+from analysis.comparison.over_optimization import FittedLaw, fit_law
+from analysis.comparison.run_values import describe_scale, list_common_judges
 from analysis.records.runs import SCORES, TOO_LARGE, Floats, RunRecord, Source
 
 OWN, OTHERS = "own reward model", "other judges"
@@ -17,7 +17,7 @@ SEVERAL_SCALES = "runs of several reward models, whose scores have no common sca
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class KlPath:
     """The KL of a run and its gains, in the order of updates.
 
     Attributes:
@@ -54,13 +54,13 @@ class Frontier:
     distances: Floats
     gains: Floats
     which: Floats
-    fit: Fit | None
+    fit: FittedLaw | None
     is_training: bool = False
     num_negative: int = 0
     note: str = ""
 
 
-def frontiers(source: Source, by: str | None = None, judge: str | None = None) -> list[Frontier]:
+def make_frontiers(source: Source, by: str | None = None, judge: str | None = None) -> list[Frontier]:
     """The frontier of every group that has points.
 
     Args:
@@ -70,14 +70,14 @@ def frontiers(source: Source, by: str | None = None, judge: str | None = None) -
     Raises:
         AnalysisError: if no run has such a key.
     """
-    return frontiers_of(grouping(source, by), judge)
+    return trace_frontiers(group_runs(source, by), judge)
 
 
-def frontiers_of(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
+def trace_frontiers(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
     """The frontiers of groups that have been made; see `frontiers`."""
     lines = []
     for group in grouped.groups:
-        paths = {run.name: path(run, judge) for run in group.runs}
+        paths = {run.name: trace_path(run, judge) for run in group.runs}
         paths = {name: way for name, way in paths.items() if len(way.kls)}
         # Training batches and evaluations are not mixed in one frontier.
         is_training = all(way.is_training for way in paths.values())
@@ -85,8 +85,8 @@ def frontiers_of(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
         if not paths:
             continue
         points = [(np.sqrt(np.maximum(way.kls, 0.0)), way.gains) for way in paths.values()]
-        is_mixed = judge in (None, OWN) and len({scale(run) for run in group.runs if run.name in paths}) > 1
-        law = None if is_mixed else fit(points)
+        is_mixed = judge in (None, OWN) and len({describe_scale(run) for run in group.runs if run.name in paths}) > 1
+        law = None if is_mixed else fit_law(points)
         lines.append(
             Frontier(
                 group.label,
@@ -104,15 +104,15 @@ def frontiers_of(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
     return lines
 
 
-def all_frontiers(grouped: Grouping, most: int = 6) -> dict[str, list[Frontier]]:
+def trace_all_frontiers(grouped: Grouping, most: int = 6) -> dict[str, list[Frontier]]:
     """Judge -> frontiers: the own reward model's, then those of the judges that most runs have."""
     runs = [run for group in grouped.groups for run in group.runs]
-    judges = [OWN, *common_judges(runs)][:most]
-    by_judge = {judge: frontiers_of(grouped, judge) for judge in judges}
+    judges = [OWN, *list_common_judges(runs)][:most]
+    by_judge = {judge: trace_frontiers(grouped, judge) for judge in judges}
     return {judge: lines for judge, lines in by_judge.items() if lines}
 
 
-def path(run: RunRecord, judge: str | None = None, judges: Sequence[str] = ()) -> Path:
+def trace_path(run: RunRecord, judge: str | None = None, judges: Sequence[str] = ()) -> KlPath:
     """The KLs and gains of one run; empty if the record lacks one of them.
 
     Args:
@@ -133,14 +133,14 @@ def path(run: RunRecord, judge: str | None = None, judges: Sequence[str] = ()) -
     return _training(run)
 
 
-def _training(run: RunRecord) -> Path:
+def _training(run: RunRecord) -> KlPath:
     """The path in training batches, of which the base policy itself sampled the first."""
     scores, kls = _values(run, SCORES), _values(run, _TRAINING_KL)
     is_known = (np.abs(scores) < TOO_LARGE) & (np.abs(kls) < TOO_LARGE)
     if not is_known.any() or run.updates[is_known][0] > 1:
-        return Path(np.empty(0), np.empty(0))
+        return KlPath(np.empty(0), np.empty(0))
     scores, kls = scores[is_known], kls[is_known]
-    return Path(kls[1:], scores[1:] - scores[0], is_training=True)
+    return KlPath(kls[1:], scores[1:] - scores[0], is_training=True)
 
 
 def _values(run: RunRecord, metric: str) -> Floats:
@@ -148,6 +148,6 @@ def _values(run: RunRecord, metric: str) -> Floats:
     return np.full(len(run.updates), np.nan) if column is None else np.asarray(column, dtype=np.float64)
 
 
-def _finite(kls: Floats, gains: Floats) -> Path:
+def _finite(kls: Floats, gains: Floats) -> KlPath:
     is_known = (np.abs(kls) < TOO_LARGE) & (np.abs(gains) < TOO_LARGE)  # nan is neither
-    return Path(kls[is_known], gains[is_known])
+    return KlPath(kls[is_known], gains[is_known])

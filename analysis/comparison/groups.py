@@ -10,7 +10,7 @@ import numpy as np
 from analysis.comparison.thresholds import MAX_RANGES, MAX_VALUES, MIN_IN_RANGE
 from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, as_number
 from analysis.wording.errors import AnalysisError
-from analysis.wording.labels import identity, labels, place
+from analysis.wording.labels import identity, label_values, order_key
 from analysis.wording.short_labels import list_labels
 from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.settings import mean_violations
@@ -88,7 +88,7 @@ class Grouping:
         return tuple(identity(run.value(key)) for key in self.others)
 
 
-def grouping(source: Source, by: str | None) -> Grouping:
+def group_runs(source: Source, by: str | None) -> Grouping:
     """The groups by one key, or by several joined with commas; by default by the swept key.
 
     Where groups are settings, runs on test seeds count in each group that has some, and settings that cannot be the
@@ -167,8 +167,8 @@ def _labels(
         if is_single and num_ranges > 1 and (is_drawn or len(counts) > MAX_VALUES):
             return _ranges(source, keys[0], values, num_ranges)
     distinct = {identity(value): value for value in values.values()}
-    ordered = sorted(distinct.values(), key=lambda value: tuple(map(place, value)))
-    columns = zip(*(labels(column) for column in zip(*ordered, strict=True)), strict=True)
+    ordered = sorted(distinct.values(), key=lambda value: tuple(map(order_key, value)))
+    columns = zip(*(label_values(column) for column in zip(*ordered, strict=True)), strict=True)
     by_value = dict(zip(map(identity, ordered), map(", ".join, columns), strict=True))
     return {name: by_value[identity(value)] for name, value in values.items()}, list(by_value.values()), []
 
@@ -182,7 +182,7 @@ def _ranges(
     every = np.array(sorted({float(value[0]) for value in values.values()}))
     places = np.searchsorted(bounds, every, side="right")
     parts = [every[places == place] for place in range(num_ranges)]
-    ends = labels([float(end) for part in parts for end in (part[0], part[-1])])
+    ends = label_values([float(end) for part in parts for end in (part[0], part[-1])])
     order = [f"{low} to {high}" for low, high in zip(ends[::2], ends[1::2], strict=True)]
     names = {name: order[int(np.searchsorted(bounds, value[0], side="right"))] for name, value in values.items()}
     note = (
@@ -256,7 +256,7 @@ def _why_not(run: RunRecord, banned: Mapping[int, str]) -> str:
     return "out of time" if reason == "budget" else str(reason)
 
 
-def seed_notes(source: Source, grouped: Grouping) -> list[str]:
+def write_seed_notes(source: Source, grouped: Grouping) -> list[str]:
     """A note on the seeds behind the values, where some runs are on test seeds."""
     num_tests = sum(run.is_test for run in source.runs)
     counted = [group for group in grouped.groups if group.runs]
@@ -274,7 +274,7 @@ def seed_notes(source: Source, grouped: Grouping) -> list[str]:
     return []
 
 
-def strata_of(grouped: Grouping, runs: Sequence[RunRecord], values: Mapping[str, float]) -> Strata:
+def stratify(grouped: Grouping, runs: Sequence[RunRecord], values: Mapping[str, float]) -> Strata:
     """Other settings -> the values of a group's runs."""
     by_setting: dict[Hashable, list[float]] = {}
     for run in runs:

@@ -9,8 +9,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from analysis.comparison.groups import Grouping
-from analysis.comparison.own_matrix import REWARD_MODEL, Cell, Matrix, written_matrix
-from analysis.comparison.run_values import WIN_RATE, are_shares, best_update, num_prompts, value_at
+from analysis.comparison.own_matrix import REWARD_MODEL, WinRate, WinRateMatrix, read_written_matrix
+from analysis.comparison.run_values import WIN_RATE, are_shares, count_prompts, find_best_update, read_value
 from analysis.records.runs import RunRecord, Source
 from rlhf_sweeps.record import natural_key
 from rlhf_sweeps.verdicts.estimates import Statistic, Strata, bound_as_rate, choose_statistic, estimate
@@ -18,23 +18,23 @@ from rlhf_sweeps.verdicts.estimates import Statistic, Strata, bound_as_rate, cho
 OWN = "own reward model"  # a column for reward models that are not among the judges
 
 
-def matrix(source: Source, grouping: Grouping) -> Matrix | None:
+def make_matrix(source: Source, grouping: Grouping) -> WinRateMatrix | None:
     """The sweep's own matrix where the groups are its reward models, else one from the metrics; None without judges."""
     if list(grouping.keys) == [REWARD_MODEL] and not grouping.is_test:
-        written = written_matrix(source.comparison)
+        written = read_written_matrix(source.comparison)
         if written is not None:
             return written
     return _from_metrics(grouping)
 
 
-def _from_metrics(grouping: Grouping) -> Matrix | None:
+def _from_metrics(grouping: Grouping) -> WinRateMatrix | None:
     runs = [run for group in grouping.groups for run in group.runs]
     judges = sorted({key.split("/")[1] for run in runs for key in run.metrics if _is_judge(key)}, key=natural_key)
     if not judges:
         return None
     if any(str(run.value(REWARD_MODEL)) not in judges for run in runs):
         judges.append(OWN)
-    prompts = num_prompts(runs)
+    prompts = count_prompts(runs)
     rates = {(run.name, judge): rate for run in runs for judge, rate in _rates(run, judges).items()}
     if not are_shares(rates.values()) and are_shares(rate / 100 for rate in rates.values()):  # written in percent
         rates = {place: rate / 100 for place, rate in rates.items()}
@@ -53,7 +53,7 @@ def _from_metrics(grouping: Grouping) -> Matrix | None:
     cells = {place: _cell(strata, statistic, are_own[place], prompts) for place, strata in strata_of_cell.items()}
     labels = [group.label for group in grouping.groups if any((group.label, judge) in cells for judge in judges)]
     least = f", at least as wide as {prompts} prompts make them" if prompts else ""
-    return Matrix(labels, judges, cells, f"intervals are about other seeds{least}")
+    return WinRateMatrix(labels, judges, cells, f"intervals are about other seeds{least}")
 
 
 def _is_judge(key: str) -> bool:
@@ -62,9 +62,9 @@ def _is_judge(key: str) -> bool:
 
 def _rates(run: RunRecord, judges: Sequence[str]) -> dict[str, float]:
     """Judge -> a run's win rate at its best evaluation, under OWN that of a reward model outside of the judges."""
-    update, own = best_update(run), str(run.value(REWARD_MODEL))
-    rates = {judge: value_at(run, f"judge/{judge}/win_rate", update) for judge in judges}
-    own_rate = value_at(run, WIN_RATE, update)
+    update, own = find_best_update(run), str(run.value(REWARD_MODEL))
+    rates = {judge: read_value(run, f"judge/{judge}/win_rate", update) for judge in judges}
+    own_rate = read_value(run, WIN_RATE, update)
     if own in rates and rates[own] is None:
         rates[own] = own_rate
     if OWN in judges and own not in judges:
@@ -72,6 +72,6 @@ def _rates(run: RunRecord, judges: Sequence[str]) -> dict[str, float]:
     return {judge: rate for judge, rate in rates.items() if rate is not None}
 
 
-def _cell(strata: Strata, statistic: Statistic, is_own: bool, prompts: int | None) -> Cell:
+def _cell(strata: Strata, statistic: Statistic, is_own: bool, prompts: int | None) -> WinRate:
     estimated = bound_as_rate(estimate(strata.values(), statistic=statistic), prompts)
-    return Cell(estimated.value, estimated.low, estimated.high, estimated.num_runs, is_own)
+    return WinRate(estimated.value, estimated.low, estimated.high, estimated.num_runs, is_own)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.comparison.frontier import OTHERS, OWN, Path, path
-from analysis.comparison.groups import Grouping, grouping
-from analysis.comparison.run_values import common_judges, num_prompts, scale
+from analysis.comparison.frontier import OTHERS, OWN, KlPath, trace_path
+from analysis.comparison.groups import Grouping, group_runs
+from analysis.comparison.run_values import count_prompts, describe_scale, list_common_judges
 from analysis.comparison.thresholds import KL_SHARES, MAX_LEFT_OUT
 from analysis.records.runs import Floats, Source
 from rlhf_sweeps.verdicts.estimates import Strata, bound_as_rate
@@ -15,7 +15,7 @@ from rlhf_sweeps.verdicts.pairs import GroupRanking, rank
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
+class KlLevel:
     """The ranking at one KL; its p values are adjusted for its pairs, not for the other levels.
 
     Attributes:
@@ -45,7 +45,7 @@ class MatchedKl:
 
     text: str
     is_rate: bool
-    levels: Sequence[Level]
+    levels: Sequence[KlLevel]
 
     @property
     def kls_before_evaluation(self) -> list[float]:
@@ -55,7 +55,7 @@ class MatchedKl:
         ]
 
 
-def matched_kl(source: Source, by: str | None = None, levels: Sequence[float] | None = None) -> MatchedKl | None:
+def match_kl(source: Source, by: str | None = None, levels: Sequence[float] | None = None) -> MatchedKl | None:
     """The rankings of a source's groups at the same KL; None where no run has KLs and gains.
 
     Args:
@@ -66,20 +66,20 @@ def matched_kl(source: Source, by: str | None = None, levels: Sequence[float] | 
     Raises:
         AnalysisError: if no run has such a key.
     """
-    return matched_kl_of(grouping(source, by), levels)
+    return match_groups(group_runs(source, by), levels)
 
 
-def matched_kl_of(grouped: Grouping, levels: Sequence[float] | None = None) -> MatchedKl | None:
+def match_groups(grouped: Grouping, levels: Sequence[float] | None = None) -> MatchedKl | None:
     """The rankings of groups that have been made; see `matched_kl`."""
     runs = [run for group in grouped.groups for run in group.runs]
-    is_rate = len({scale(run) for run in runs}) > 1
-    judges = common_judges(runs) if is_rate else []
+    is_rate = len({describe_scale(run) for run in runs}) > 1
+    judges = list_common_judges(runs) if is_rate else []
     if is_rate and not judges:
         return None
-    paths: dict[str, dict[Hashable, list[Path]]] = {}
+    paths: dict[str, dict[Hashable, list[KlPath]]] = {}
     for group in grouped.groups:
         for run in group.runs:
-            way = path(run, OTHERS if is_rate else OWN, judges)
+            way = trace_path(run, OTHERS if is_rate else OWN, judges)
             if len(way.kls):
                 paths.setdefault(group.label, {}).setdefault(grouped.setting(run), []).append(way)
     if not paths:
@@ -91,12 +91,12 @@ def matched_kl_of(grouped: Grouping, levels: Sequence[float] | None = None) -> M
     kls = sorted(levels) if levels is not None else _levels(paths)
     matched = [level for kl in kls if (level := _level(kl, paths, is_rate)) is not None]
     if is_rate:
-        prompts = num_prompts(runs)
+        prompts = count_prompts(runs)
         matched = [_bounded(level, prompts) for level in matched]
     return MatchedKl(text, is_rate, matched)
 
 
-def gain_at(way: Path, kl: float) -> float | None:
+def interpolate_gain(way: KlPath, kl: float) -> float | None:
     """The gain of a run where it first reached a KL; None if it never did.
 
     Between evaluations, and from the base policy to the first, gains are interpolated linearly over sqrt(KL), since the
@@ -114,7 +114,7 @@ def gain_at(way: Path, kl: float) -> float | None:
     return float(gains[after - 1] + share * (gains[after] - gains[after - 1]))
 
 
-def _levels(paths: Mapping[str, Mapping[Hashable, Sequence[Path]]]) -> list[float]:
+def _levels(paths: Mapping[str, Mapping[Hashable, Sequence[KlPath]]]) -> list[float]:
     """KLs of two digits, up to the KL that half of the runs in nearly all groups reach."""
     reach = [
         float(np.quantile([way.kls.max() for ways in parts.values() for way in ways], 0.5, method="lower"))
@@ -130,13 +130,13 @@ def _rounded_down(value: float) -> float:
     return float(f"{np.floor(value / unit * (1 + 1e-12)) * unit:.2g}")
 
 
-def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is_rate: bool) -> Level | None:
+def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[KlPath]]], is_rate: bool) -> KlLevel | None:
     groups: dict[str, Strata] = {}
     base = 0.5 if is_rate else 0.0
     for label, parts in paths.items():
         by_setting: dict[Hashable, Floats] = {}
         for setting, ways in parts.items():
-            gains = [gain for way in ways if (gain := gain_at(way, kl)) is not None]
+            gains = [gain for way in ways if (gain := interpolate_gain(way, kl)) is not None]
             if gains:
                 by_setting[setting] = np.array(gains) + base
         if by_setting:
@@ -144,7 +144,7 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is
     if not groups:
         return None
     reached = {label: sum(map(len, groups.get(label, {}).values())) for label in paths}
-    return Level(
+    return KlLevel(
         kl,
         rank(groups),
         reached,
@@ -156,6 +156,6 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is
     )
 
 
-def _bounded(level: Level, prompts: int | None) -> Level:
+def _bounded(level: KlLevel, prompts: int | None) -> KlLevel:
     estimates = {label: bound_as_rate(estimate, prompts) for label, estimate in level.ranking.estimates.items()}
     return replace(level, ranking=replace(level.ranking, estimates=estimates))

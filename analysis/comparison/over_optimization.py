@@ -17,7 +17,7 @@ from rlhf_sweeps.verdicts.student import student_quantile
 
 
 @dataclass(frozen=True)
-class Fit:
+class FittedLaw:
     """The fitted law with 95 % intervals.
 
     Attributes:
@@ -59,7 +59,7 @@ class Fit:
         return np.asarray(_columns(distances) @ np.array([self.alpha, self.beta]))
 
 
-def fit(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Fit | None:
+def fit_law(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> FittedLaw | None:
     """Least squares over all points, with intervals from resampling whole runs.
 
     The points of one run depend on each other, so whole runs are resampled. Percentiles of few resampled runs
@@ -94,7 +94,7 @@ def fit(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Fit | None:
     covariance = _unless_rounding(covariance, max(abs(alpha), abs(beta)))
     alpha_margin, beta_margin = (quantile * np.sqrt(np.diag(covariance))).tolist()
     peak_kl, peak_low, peak_high = _peak(alpha, beta, quantile**2 * covariance)
-    return Fit(
+    return FittedLaw(
         alpha,
         alpha - alpha_margin,
         alpha + alpha_margin,

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from analysis.comparison.groups import Group, Grouping
-from analysis.comparison.run_values import OTHER_JUDGES, values_of
+from analysis.comparison.run_values import OTHER_JUDGES, measure_values
 from analysis.records.runs import COMPLETE, Source
-from analysis.wording.statements import counted, listed, number
+from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.verdicts.estimates import Strata, estimate_probability
 from rlhf_sweeps.verdicts.pairs import BY_PROMPT, MEAN, GroupPair, GroupRanking
 
@@ -25,7 +25,7 @@ _SEED = "seed"
 
 
 @dataclass(frozen=True)
-class Cell:
+class WinRate:
     """The mean win rate of a group under a judge, with its 95 % interval (nan for one seed).
 
     Attributes:
@@ -40,7 +40,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Matrix:
+class WinRateMatrix:
     """Win rates against the base policy.
 
     Attributes:
@@ -52,10 +52,10 @@ class Matrix:
 
     labels: Sequence[str]
     judges: Sequence[str]
-    cells: Mapping[tuple[str, str], Cell]
+    cells: Mapping[tuple[str, str], WinRate]
     text: str
 
-    def ordered(self, labels: Sequence[str]) -> "Matrix":
+    def ordered(self, labels: Sequence[str]) -> "WinRateMatrix":
         """The matrix with its rows in another order; labels that are not given come last."""
         others = [label for label in self.labels if label not in labels]
         return replace(self, labels=[*(label for label in labels if label in self.labels), *others])
@@ -93,15 +93,15 @@ class OwnPairs:
             "order, intervals and verdicts are those of the sweep's end: of the seeds that choose, and prompts"
         ]
         tests = [run for run in source.runs if run.is_test and run.state == COMPLETE]
-        measured = values_of(source, tests)
+        measured = measure_values(source, tests)
         means = []
         for label, numbers in self.trials.items():
             own = [run.name for run in tests if run.trial in numbers]
             values = [measured.values[name] for name in own if name in measured.values]
             if values:
-                means.append(f"{number(fmean(values))} for {label} ({counted(len(values), 'run')})")
+                means.append(f"{format_number(fmean(values))} for {label} ({format_count(len(values), 'run')})")
         if means and measured.name == OTHER_JUDGES:
-            sentences.append(f"on test seeds, by which nothing was chosen, the {OTHER_JUDGES} is {listed(means)}")
+            sentences.append(f"on test seeds, by which nothing was chosen, the {OTHER_JUDGES} is {join_words(means)}")
         return sentences
 
     def ranked(self, ranking: GroupRanking, values: Mapping[str, Strata]) -> GroupRanking:
@@ -120,7 +120,7 @@ class OwnPairs:
         return GroupRanking(labels, estimates, pairs, MEAN)
 
 
-def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -> OwnPairs | None:
+def read_own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -> OwnPairs | None:
     """The pairs in comparison.json; None without the file, without pairs in it, or where some of its runs are gone.
 
     Args:
@@ -172,7 +172,7 @@ def _or_nan(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def written_matrix(comparison: Mapping[str, Any] | None) -> Matrix | None:
+def read_written_matrix(comparison: Mapping[str, Any] | None) -> WinRateMatrix | None:
     """The matrix in comparison.json; None without the file, or where its form is wrong."""
     try:
         entries = list((comparison or {})["reward_models"])
@@ -182,9 +182,9 @@ def written_matrix(comparison: Mapping[str, Any] | None) -> Matrix | None:
         for label, entry in zip(labels, entries, strict=True):
             for judge, cell in entry["judges"].items():
                 rate, num_seeds = cell["win_rate"], int(cell["num_seeds"])
-                cells[label, str(judge)] = Cell(float(rate["mean"]), *_bounds(rate), num_seeds, judge == label)
+                cells[label, str(judge)] = WinRate(float(rate["mean"]), *_bounds(rate), num_seeds, judge == label)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     if not cells or len(set(labels)) < len(labels):
         return None
-    return Matrix(labels, judges, cells, "intervals are about other seeds and prompts")
+    return WinRateMatrix(labels, judges, cells, "intervals are about other seeds and prompts")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.records.runs import REWARD, SCORES, TOO_LARGE, RunRecord, Source, as_number
-from analysis.records.worth import computed
+from analysis.records.worth import recompute_objectives
 from analysis.wording.errors import AnalysisError
-from analysis.wording.statements import counted, listed
+from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.record import natural_key
 
 OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
@@ -48,7 +48,7 @@ class Measure:
     num_prompts: int | None = None
 
 
-def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Measure:
+def measure_runs(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Measure:
     """The value of each run.
 
     By default its objective; the mean win rate under the other judges where runs have several reward models, whose
@@ -57,24 +57,24 @@ def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Me
     Raises:
         AnalysisError: if a metric is asked for that no run has recorded.
     """
-    measured = values_of(source, runs, metric)
+    measured = measure_values(source, runs, metric)
     measured = replace(measured, is_rate=measured.is_rate and are_shares(measured.values.values()))
     name = str(source.metrics[0]) if measured.name == OBJECTIVE and source.metrics else measured.name
     if measured.is_rate and (name == OTHER_JUDGES or name.startswith(_HELD_OUT)):
-        return replace(measured, num_prompts=num_prompts(runs))
+        return replace(measured, num_prompts=count_prompts(runs))
     return measured
 
 
-def values_of(source: Source, runs: Sequence[RunRecord], metric: str | None = None) -> Measure:
+def measure_values(source: Source, runs: Sequence[RunRecord], metric: str | None = None) -> Measure:
     """The value of each run without the number of prompts, for which the samples would have to be read."""
     if metric is not None and metric != OBJECTIVE:
         return _metric(source, runs, metric)
-    if metric is None and len({scale(run) for run in runs}) > 1:
+    if metric is None and len({describe_scale(run) for run in runs}) > 1:
         return _across_scales(source, runs)
-    return objective(source, runs)
+    return measure_objective(source, runs)
 
 
-def num_prompts(runs: Sequence[RunRecord]) -> int | None:
+def count_prompts(runs: Sequence[RunRecord]) -> int | None:
     """The number of held-out prompts of the runs, the smallest where they differ; None where it is unknown.
 
     It is counted in the samples, once for runs with the same prompts; without samples the config has the number.
@@ -94,13 +94,13 @@ def _num_samples(run: RunRecord) -> int:
     return max(Counter(repr(row.get("update")) for row in run.read_samples()).values(), default=0)
 
 
-def scale(run: RunRecord) -> str:
+def describe_scale(run: RunRecord) -> str:
     """The scale of a run's scores as a text: it differs with the reward model and its normalization."""
     config = {key: value for key, value in run.config.items() if key.startswith("reward_model.")}
     return repr(sorted(config.items())) if config else repr(run.value("reward_model"))
 
 
-def best_update(run: RunRecord) -> float | None:
+def find_best_update(run: RunRecord) -> float | None:
     """The update of a run's best evaluation: by its summary, else that of the highest score within the KL budget."""
     best = run.summary.get("best")
     update = as_number(best.get("update") if isinstance(best, Mapping) else run.summary.get("best_update"))
@@ -118,47 +118,47 @@ def best_update(run: RunRecord) -> float | None:
     return float(updates[np.argmax(scores)]) if len(updates) else None
 
 
-def value_at(run: RunRecord, metric: str, update: float | None) -> float | None:
+def read_value(run: RunRecord, metric: str, update: float | None) -> float | None:
     """A metric at an update; None if it has none there."""
     updates, values = run.curve(metric)
     at_update = values[updates == update] if update is not None else values[:0]
     return float(at_update[-1]) if len(at_update) else None
 
 
-def other_judges(run: RunRecord) -> list[str]:
+def list_other_judges(run: RunRecord) -> list[str]:
     """The judges that a run has win rates under, without its own reward model, sorted."""
     own = run.value("reward_model")
     judges = (key[len(_JUDGE) : -len(_WINS)] for key in run.metrics if key.startswith(_JUDGE) and key.endswith(_WINS))
     return sorted((judge for judge in judges if judge != own), key=natural_key)
 
 
-def win_rate_under_others(run: RunRecord, update: float | None, judges: Sequence[str]) -> float | None:
+def average_win_rate(run: RunRecord, update: float | None, judges: Sequence[str]) -> float | None:
     """The mean win rate under the judges that are not a run's own; None if one of them is missing."""
     own = run.value("reward_model")
-    rates = [value_at(run, f"{_JUDGE}{judge}{_WINS}", update) for judge in judges if judge != own]
+    rates = [read_value(run, f"{_JUDGE}{judge}{_WINS}", update) for judge in judges if judge != own]
     recorded = [rate for rate in rates if rate is not None]
     return float(np.mean(recorded)) if recorded and len(recorded) == len(rates) else None
 
 
-def common_judges(runs: Sequence[RunRecord]) -> list[str]:
+def list_common_judges(runs: Sequence[RunRecord]) -> list[str]:
     """The judges that more than half of the runs with other reward models have win rates under, sorted."""
     counts: Counter[str] = Counter()
     possible: Counter[str] = Counter()
-    names = {judge for run in runs for judge in other_judges(run)}
+    names = {judge for run in runs for judge in list_other_judges(run)}
     for run in runs:
-        counts.update(other_judges(run))
+        counts.update(list_other_judges(run))
         possible.update(names - {run.value("reward_model")})
     return sorted((judge for judge in names if counts[judge] > possible[judge] / 2), key=natural_key)
 
 
 def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
-    judges = common_judges(runs)
-    values = {run.name: win_rate_under_others(run, best_update(run), judges) for run in runs}
+    judges = list_common_judges(runs)
+    values = {run.name: average_win_rate(run, find_best_update(run), judges) for run in runs}
     if judges and sum(value is not None for value in values.values()) > len(runs) / 2:
         names = ", ".join(judges[:4]) + (f" and {len(judges) - 4} more" if len(judges) > 4 else "")
         text = f"mean win rate against the base policy under the other judges ({names}), {_AT_BEST}"
         return Measure(OTHER_JUDGES, text, _without_missing(values), is_rate=True)
-    own = {run.name: value_at(run, WIN_RATE, best_update(run)) for run in runs}
+    own = {run.name: read_value(run, WIN_RATE, find_best_update(run)) for run in runs}
     if _without_missing(own):
         warning = (
             "no common judges were recorded, so each reward model judges its own runs: this says how much each was "
@@ -166,12 +166,12 @@ def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
         )
         text = f"win rate against the base policy, each under its own reward model, {_AT_BEST}"
         return Measure(WIN_RATE, text, _without_missing(own), is_rate=True, warnings=[warning])
-    fallback = objective(source, runs)
+    fallback = measure_objective(source, runs)
     warning = "runs have several reward models, whose scores have no common scale, and no win rates: compare with care"
     return Measure(fallback.name, fallback.text, fallback.values, fallback.is_lower_better, fallback.is_rate, [warning])
 
 
-def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
+def measure_objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     """The first objective; where there are no evaluations the training scores.
 
     For runs without one it is computed from their evaluations, or is the best score where their config has none.
@@ -182,7 +182,7 @@ def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     if len(source.apart) > 1:
         texts = [part.objective.text for part in source.apart]
         raise AnalysisError(
-            f"objective: must be the same in all runs to compare them by it (it is {listed(texts)}); --metric NAME "
+            f"objective: must be the same in all runs to compare them by it (it is {join_words(texts)}); --metric NAME "
             "compares by one metric, and a folder of runs with one objective by that"
         )
     is_lower_better = bool(source.directions) and source.directions[0] == "minimize"
@@ -191,10 +191,10 @@ def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     ruled = best = 0
     for run in runs:
         values[run.name] = run.objectives[0] if run.objectives else None
-        if values[run.name] is None and (worth := computed(run)) is not None:
+        if values[run.name] is None and (worth := recompute_objectives(run)) is not None:
             values[run.name], ruled = worth[0], ruled + 1
         elif values[run.name] is None and name == EVAL_SCORE:
-            values[run.name] = value_at(run, EVAL_SCORE, best_update(run))
+            values[run.name] = read_value(run, EVAL_SCORE, find_best_update(run))
             best += values[run.name] is not None
     # Rewards hold the KL penalty, whose coefficient may differ between runs: scores come first.
     trained = next((metric for metric in (SCORES, REWARD) if any(metric in run.metrics for run in runs)), None)
@@ -205,9 +205,9 @@ def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     text = f"objective ({name}" + (", the first of several" if len(source.metrics) > 1 else "")
     text += ", lower is better)" if is_lower_better else ")"
     if ruled:
-        text += f"; of {counted(ruled, 'run')} without one computed from the evaluations"
+        text += f"; of {format_count(ruled, 'run')} without one computed from the evaluations"
     if best:
-        text += f"; of {counted(best, 'run')} without one the best {EVAL_SCORE} within the KL budget"
+        text += f"; of {format_count(best, 'run')} without one the best {EVAL_SCORE} within the KL budget"
     return Measure(OBJECTIVE, text, _without_missing(values), is_lower_better, _is_rate(name))
 
 
@@ -219,7 +219,8 @@ def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
         )
     is_evaluated = metric.startswith(_HELD_OUT) and any(len(run.curve(EVAL_SCORE)[0]) for run in runs)
     values = {
-        run.name: value_at(run, metric, best_update(run)) if is_evaluated else _at_end(run, metric) for run in runs
+        run.name: read_value(run, metric, find_best_update(run)) if is_evaluated else _at_end(run, metric)
+        for run in runs
     }
     directions = {
         direction
@@ -234,7 +235,7 @@ def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
     elif directions:
         warnings = [f"some runs maximize {metric} and some minimize it"]
     is_score = metric.endswith(("/score", "/scores", "reward", "raw_scores")) and not metric.startswith(_JUDGE)
-    if is_score and len({scale(run) for run in runs}) > 1:
+    if is_score and len({describe_scale(run) for run in runs}) > 1:
         warnings += [f"{metric} is measured by several reward models here, which have no common scale"]
     better = "lower is better" if is_lower_better else "higher is better"
     text = f"{metric} {_AT_BEST if is_evaluated else _AT_END} ({better})"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord, as_number
-from analysis.wording.statements import counted, listed, number
+from analysis.wording.statements import format_count, format_number, join_words
 
 EPISODE = "episode"
 _COLUMNS = (EPISODE, "episodes")  # as our own runs and TRL record them, and as tables may call them
@@ -16,7 +16,7 @@ _BATCHES = (_BATCH, "batch_size")  # as tables may call it
 _PARTS = ("train_batch_size", "per_device_train_batch_size", "local_batch_size", "gradient_accumulation_steps")
 
 
-def episodes_of(run: RunRecord) -> Floats | None:
+def count_episodes(run: RunRecord) -> Floats | None:
     """The episodes by each recorded update, ascending, (updates,); None where they are unknown.
 
     The recorded number counts; where an update has none, it is the update times the batch size. Where the rows of a run
@@ -36,9 +36,9 @@ def episodes_of(run: RunRecord) -> Floats | None:
     return None if batch is None else updates * batch
 
 
-def pace_of(run: RunRecord) -> float | None:
+def measure_pace(run: RunRecord) -> float | None:
     """The episodes of one update, by the recorded column, else by the config; None where both are missing."""
-    episodes = episodes_of(run)
+    episodes = count_episodes(run)
     if episodes is None:
         return None
     if len(episodes) > 1 and run.updates[-1] > run.updates[0]:
@@ -47,7 +47,7 @@ def pace_of(run: RunRecord) -> float | None:
     return _positive(mean_pace) or _batch_of(run)
 
 
-def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[str, str]:
+def choose_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[str, str]:
     """The unit of the axis, UPDATE or EPISODE, and a sentence with the reason; empty where it is the usual one.
 
     Args:
@@ -55,45 +55,48 @@ def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[s
         wanted: UPDATE or EPISODE; by default episodes where the runs differ in their batch size, since they have then
             seen unlike numbers of them after as many updates.
     """
-    paces = [pace_of(run) for run in runs]
+    paces = [measure_pace(run) for run in runs]
     if wanted == UPDATE:
         return UPDATE, ""
     if wanted is None and _are_alike(paces):
         parts = [] if any(paces) else _differing_parts(runs)
-        why = f"against updates, although runs differ in {listed(parts)}: how many episodes an update takes is unknown"
+        why = (
+            f"against updates, although runs differ in {join_words(parts)}: how many episodes an update "
+            "takes is unknown"
+        )
         return UPDATE, why if parts else ""
     if None in paces:
-        unknown = counted(paces.count(None), "run tells", "runs tell")
+        unknown = format_count(paces.count(None), "run tells", "runs tell")
         return UPDATE, f"against updates, not episodes, since {unknown} neither episodes nor {_BATCH}"
     if wanted is None:
-        batches = listed(dict.fromkeys(map(number, sorted(pace for pace in paces if pace is not None))), 4)
+        batches = join_words(dict.fromkeys(map(format_number, sorted(pace for pace in paces if pace is not None))), 4)
         why = f"against episodes, since runs differ in how many they take an update: {batches}"
         return EPISODE, f"{why} (cumulative reward is summed over updates all the same)"
     return EPISODE, ""
 
 
-def along(run: RunRecord, unit: str) -> RunRecord:
+def place_along(run: RunRecord, unit: str) -> RunRecord:
     """The run with its rows at the episodes, in place of the updates, where these are the unit.
 
     Its cumulative reward stays the sum over updates.
     """
-    episodes = episodes_of(run) if unit == EPISODE else None
+    episodes = count_episodes(run) if unit == EPISODE else None
     if episodes is None:
         return run
     return replace(run, metrics={**run.metrics, **_cumulated(run), UPDATE: episodes})
 
 
-def other_unit(places: Floats, runs: Sequence[RunRecord], unit: str) -> Floats:
+def convert_unit(places: Floats, runs: Sequence[RunRecord], unit: str) -> Floats:
     """Places in the other unit: updates for episodes, episodes for updates; nan where runs differ in pace, (n,).
 
     Args:
         places: in the unit, (n,).
         runs: of one line, as they were recorded.
     """
-    paces = [pace_of(run) for run in runs]
+    paces = [measure_pace(run) for run in runs]
     if None in paces or not _are_alike(paces):
         return np.full(len(places), np.nan)
-    episodes = episodes_of(runs[0])
+    episodes = count_episodes(runs[0])
     if len(runs) == 1 and episodes is not None:
         columns = (episodes, runs[0].updates) if unit == EPISODE else (runs[0].updates, episodes)
         return np.asarray(np.interp(places, *columns))

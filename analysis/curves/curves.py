@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.curves.metrics import curve_of
-from analysis.curves.smoothing import smoothed
+from analysis.curves.metrics import read_curve
+from analysis.curves.smoothing import smooth_curve
 from analysis.curves.thresholds import MIN_QUARTILE_RUNS
 from analysis.records.runs import COMPLETE, Floats, RunRecord
-from analysis.wording.labels import labels, place
+from analysis.wording.labels import label_values, order_key
 
 _Member = tuple[RunRecord, Floats, Floats, Floats]  # of a group: updates, values, smoothed values
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class MetricCurve:
     """A line of a figure.
 
     Attributes:
@@ -53,7 +53,7 @@ class Curve:
         )
 
 
-def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int = 1) -> list[Curve]:
+def make_curves(runs: Sequence[RunRecord], metric: str, by: str | None, window: int = 1) -> list[MetricCurve]:
     """The curves of a metric: one for each run, or one for each value of a config key.
 
     A group's mean at an update is over the runs that have recorded the metric before and after it; between two of its
@@ -67,55 +67,57 @@ def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int 
         by: a config key, as `RunRecord.value` takes it; None for a curve of each run.
         window: smoothing in updates, of each run before any mean is taken; 1 for none.
     """
-    curves = [(run, *curve_of(run, metric)) for run in runs]
+    curves = [(run, *read_curve(run, metric)) for run in runs]
     recorded = [
-        (run, updates, values, smoothed(updates, values, window)) for run, updates, values in curves if len(values)
+        (run, updates, values, smooth_curve(updates, values, window)) for run, updates, values in curves if len(values)
     ]
     if by is None:
         return [_single(metric, *member) for member in recorded]
-    groups = group_labels([run for run, *_ in recorded], by)
+    groups = group_by_label([run for run, *_ in recorded], by)
     members = [[member for member in recorded if member[0] in in_group] for in_group in map(set, groups.values())]
     has_quartiles = all(len(group) >= MIN_QUARTILE_RUNS for group in members)
     return [_mean(label, metric, group, has_quartiles) for label, group in zip(groups, members, strict=True)]
 
 
-def mean_curve(runs: Sequence[RunRecord], metric: str) -> Curve:
+def mean_curve(runs: Sequence[RunRecord], metric: str) -> MetricCurve:
     """The mean and spread of all runs that have a metric, at least one, without smoothing."""
-    members = [(run, *curve, curve[1]) for run in runs if len((curve := curve_of(run, metric))[1])]
+    members = [(run, *curve, curve[1]) for run in runs if len((curve := read_curve(run, metric))[1])]
     return _mean(metric, metric, members, len(members) >= MIN_QUARTILE_RUNS)
 
 
-def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord]]:
+def group_by_label(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord]]:
     """The label of each value of a config key -> the runs that have it, in the order of the values."""
     values: dict[str, Any] = {}
     groups: dict[str, list[RunRecord]] = {}
     run_values = [run.value(by) for run in runs]
-    for run, value, label in zip(runs, run_values, labels(run_values), strict=True):
+    for run, value, label in zip(runs, run_values, label_values(run_values), strict=True):
         values.setdefault(label, value)
         groups.setdefault(label, []).append(run)
-    return {label: groups[label] for label in sorted(groups, key=lambda label: place(values[label]))}
+    return {label: groups[label] for label in sorted(groups, key=lambda label: order_key(values[label]))}
 
 
-def choosing(runs: Sequence[RunRecord]) -> list[RunRecord]:
+def select_choosing(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs on seeds that choose, over which means are taken; all runs where there are none."""
     return [run for run in runs if not run.is_test] or list(runs)
 
 
-def lasting(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
+def select_lasting(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
     """The runs that last at least as long as the median run with the metric: their mean never changes its members."""
-    lengths = {run: updates[-1] for run in runs if len(updates := curve_of(run, metric)[0])}
+    lengths = {run: updates[-1] for run in runs if len(updates := read_curve(run, metric)[0])}
     if not lengths:
         return []
     end = sorted(lengths.values(), reverse=True)[(len(lengths) + 1) // 2 - 1]
     return [run for run, last in lengths.items() if last >= end]
 
 
-def _single(metric: str, run: RunRecord, updates: Floats, values: Floats, smooth: Floats) -> Curve:
+def _single(metric: str, run: RunRecord, updates: Floats, values: Floats, smooth: Floats) -> MetricCurve:
     counts = np.ones(len(updates), dtype=np.int64)
-    return Curve(run.name, metric, updates, values, smooth, smooth, counts, smooth, (run,), _ends([(run, updates)]))
+    return MetricCurve(
+        run.name, metric, updates, values, smooth, smooth, counts, smooth, (run,), _ends([(run, updates)])
+    )
 
 
-def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) -> Curve:
+def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) -> MetricCurve:
     grid = _common_grid([member[1] for member in members])
     raw = np.stack([np.interp(grid, member[1], member[2], left=np.nan, right=np.nan) for member in members])
     smooth = np.stack([np.interp(grid, member[1], member[3], left=np.nan, right=np.nan) for member in members])
@@ -125,7 +127,7 @@ def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) 
     # Missing runs are sorted to the end, where no quantile of those that are there looks.
     ordered = np.sort(smooth, axis=0)
     low, high = (_quantile(ordered, counts, share) for share in ((0.25, 0.75) if quartiles else (0.0, 1.0)))
-    return Curve(
+    return MetricCurve(
         label,
         metric,
         grid,

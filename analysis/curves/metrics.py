@@ -26,19 +26,19 @@ TITLES = {
 }
 
 
-def title_of(metric: str) -> str:
+def find_title(metric: str) -> str:
     """A metric's name in words, its own where it has none."""
     return TITLES.get(metric, metric)
 
 
-def curve_of(run: RunRecord, metric: str) -> tuple[Floats, Floats]:
+def read_curve(run: RunRecord, metric: str) -> tuple[Floats, Floats]:
     """A run's metric as `RunRecord.curve`, each update once.
 
     Of several values at one update the mean is taken, also before they are summed up; values so large that their
     squares overflow count as missing.
     """
     if metric == CUMULATIVE_REWARD and CUMULATIVE_REWARD not in run.metrics:
-        updates, values = curve_of(run, REWARD if REWARD in run.metrics else SCORES)
+        updates, values = read_curve(run, REWARD if REWARD in run.metrics else SCORES)
         return updates, run.summed(updates, values)
     updates, values = run.curve(metric)
     is_sane = np.abs(values) < TOO_LARGE
@@ -49,7 +49,7 @@ def curve_of(run: RunRecord, metric: str) -> tuple[Floats, Floats]:
     return updates, values
 
 
-def panel_metrics(runs: Sequence[RunRecord]) -> list[str]:
+def choose_panel_metrics(runs: Sequence[RunRecord]) -> list[str]:
     """Those of the published figure's five that the runs have; the score for the step reward where that is missing."""
     recorded = {name for run in runs for name in run.metrics}
     step = REWARD if REWARD in recorded or SCORES not in recorded else SCORES
@@ -57,7 +57,7 @@ def panel_metrics(runs: Sequence[RunRecord]) -> list[str]:
     return [name for name in panels if name in recorded or (name == CUMULATIVE_REWARD and step in recorded)]
 
 
-def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> list[str]:
+def choose_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> list[str]:
     """The metrics that a user asks for, in the order asked for.
 
     Args:
@@ -67,7 +67,7 @@ def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> l
     Raises:
         AnalysisError: if no run has such a metric.
     """
-    panels = panel_metrics(runs)
+    panels = choose_panel_metrics(runs)
     recorded = sorted({name for run in runs for name in run.metrics} - {UPDATE}, key=natural_key)
     everything = [*panels, *(name for name in recorded if name not in panels)]
     if wanted is None:

@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from analysis.curves.axis import EPISODE, along, chosen_unit, pace_of
-from analysis.curves.curves import Curve, choosing, group_labels, grouped
-from analysis.curves.metrics import curve_of, title_of
-from analysis.curves.smoothing import window_of
+from analysis.curves.axis import EPISODE, choose_unit, measure_pace, place_along
+from analysis.curves.curves import MetricCurve, group_by_label, make_curves, select_choosing
+from analysis.curves.metrics import find_title, read_curve
+from analysis.curves.smoothing import choose_window
 from analysis.curves.thresholds import MAX_LABEL, MAX_LINE_POINTS, MAX_LINES, MAX_POINTS, NUM_BEST
-from analysis.output.thinning import spread, telling
+from analysis.output.thinning import pick_evenly, pick_extremes
 from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
-from analysis.wording.labels import labels
+from analysis.wording.labels import label_values
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import counted, listed
+from analysis.wording.statements import format_count, join_words
 
 Leaders = Callable[[Source], tuple[Sequence[str], str]]  # the names of the best runs, and what they are the best by
 
@@ -32,8 +32,8 @@ class Panel:
 
     metric: str
     window: int
-    curves: Sequence[Curve]
-    others: Sequence[Curve]
+    curves: Sequence[MetricCurve]
+    others: Sequence[MetricCurve]
     missing: Sequence[str] = ()
 
 
@@ -65,7 +65,7 @@ class Choice:
         return list(dict.fromkeys(run for several in self.runs.values() for run in several))
 
 
-def chosen_lines(
+def choose_lines(
     source: Source,
     metrics: Sequence[str],
     by: str | None,
@@ -83,10 +83,10 @@ def chosen_lines(
     runs = [run for run in source.runs if len(run.updates)]
     if by is None:
         return _chosen(source, metrics, by, runs, {run.name: [run] for run in runs}, leaders, max_others)
-    drawn_runs = runs if by == "run" else choosing(runs)
-    choice = _chosen(source, metrics, by, drawn_runs, {**group_labels(drawn_runs, by)})
+    drawn_runs = runs if by == "run" else select_choosing(runs)
+    choice = _chosen(source, metrics, by, drawn_runs, {**group_by_label(drawn_runs, by)})
     num_left = len(runs) - len(drawn_runs)
-    which = f"{counted(num_left, 'run on a test seed is', 'runs on test seeds are')} left out of the means"
+    which = f"{format_count(num_left, 'run on a test seed is', 'runs on test seeds are')} left out of the means"
     return replace(choice, notes=(*choice.notes, which)) if num_left else choice
 
 
@@ -119,13 +119,13 @@ def _chosen(
     return Choice(by, names, {}, others, notes, {name: lines[name] for name in (*best, *others)})
 
 
-def against(choice: Choice, wanted: str | None) -> Choice:
+def choose_axis(choice: Choice, wanted: str | None) -> Choice:
     """The lines against updates or episodes, see `axis.chosen_unit`, with a note where a reader should know why."""
-    unit, why = chosen_unit(choice.drawn, wanted)
+    unit, why = choose_unit(choice.drawn, wanted)
     return replace(choice, unit=unit, notes=(*choice.notes, *([why] if why else [])))
 
 
-def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list[Panel]:
+def make_panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list[Panel]:
     """The panels of the metrics, each smoothed by one window for all its lines; those without a value are left out.
 
     Args:
@@ -134,14 +134,14 @@ def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list
     """
     drawn_panels = []
     named = [*choice.names, *choice.scale]
-    runs = [along(run, choice.unit) for run in choice.drawn]
+    runs = [place_along(run, choice.unit) for run in choice.drawn]
     if smooth is not None and smooth >= 1 and choice.unit == EPISODE:
-        smooth *= max((pace_of(run) or 1.0 for run in choice.drawn), default=1.0)
+        smooth *= max((measure_pace(run) or 1.0 for run in choice.drawn), default=1.0)
     for metric in metrics:
-        spans = [updates[-1] - updates[0] for run in runs if len(updates := curve_of(run, metric)[0])]
+        spans = [updates[-1] - updates[0] for run in runs if len(updates := read_curve(run, metric)[0])]
         # A running sum is smooth as it is; smoothing would only round its turns.
-        window = 1 if metric == CUMULATIVE_REWARD else window_of(float(max(spans, default=0.0)), smooth)
-        means = {curve.label: _thinned(curve) for curve in grouped(runs, metric, choice.by, window)}
+        window = 1 if metric == CUMULATIVE_REWARD else choose_window(float(max(spans, default=0.0)), smooth)
+        means = {curve.label: _thinned(curve) for curve in make_curves(runs, metric, choice.by, window)}
         curves = {label: curve for label, curve in means.items() if len(curve.updates)}
         missing = [label for label in means if label not in curves]
         named_curves, others = ([curves[name] for name in group if name in curves] for group in (named, choice.others))
@@ -151,14 +151,14 @@ def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list
     return drawn_panels
 
 
-def without_mean(drawn_panels: Sequence[Panel], choice: Choice) -> list[str]:
+def explain_missing_means(drawn_panels: Sequence[Panel], choice: Choice) -> list[str]:
     """A sentence for each group that has no mean of some metrics."""
     metrics: dict[str, list[str]] = {}
     for panel in drawn_panels:
         for label in panel.missing:
-            metrics.setdefault(label, []).append(title_of(panel.metric))
+            metrics.setdefault(label, []).append(find_title(panel.metric))
     return [
-        f"{choice.by}={label} has no mean of {listed(several, 3)}: nowhere are half of its "
+        f"{choice.by}={label} has no mean of {join_words(several, 3)}: nowhere are half of its "
         f"{len(choice.runs[label])} runs recorded at once (without --by, each run is a line)"
         for label, several in metrics.items()
     ]
@@ -166,14 +166,14 @@ def without_mean(drawn_panels: Sequence[Panel], choice: Choice) -> list[str]:
 
 def _num_points(runs: Sequence[RunRecord], metric: str) -> int:
     """Points of the longest line."""
-    return min(max((len(curve_of(run, metric)[0]) for run in runs), default=0), MAX_LINE_POINTS)
+    return min(max((len(read_curve(run, metric)[0]) for run in runs), default=0), MAX_LINE_POINTS)
 
 
-def _thinned(curve: Curve) -> Curve:
+def _thinned(curve: MetricCurve) -> MetricCurve:
     """A curve with fewer of its points, where there are many; its peaks are among them."""
     if len(curve.updates) <= MAX_LINE_POINTS:
         return curve
-    chosen = telling(curve.mean, MAX_LINE_POINTS)
+    chosen = pick_extremes(curve.mean, MAX_LINE_POINTS)
     names = ("updates", "mean", "low", "high", "num_runs", "smoothed")
     return replace(curve, **{name: getattr(curve, name)[chosen] for name in names})
 
@@ -186,7 +186,7 @@ def _best(source: Source, lines: dict[str, Sequence[RunRecord]], leaders: Leader
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:
-    return [names[i] for i in spread(len(names), max(most, 1))] if names else []
+    return [names[i] for i in pick_evenly(len(names), max(most, 1))] if names else []
 
 
 def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | None) -> dict[str, str]:
@@ -197,7 +197,7 @@ def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | N
     texts = list(lines)
     if by is None:
         keys = source.axes[:3]
-        columns = [labels([runs[0].value(key) for runs in lines.values()]) for key in keys]
+        columns = [label_values([runs[0].value(key) for runs in lines.values()]) for key in keys]
         last = [key.rpartition(".")[2] for key in keys]
         settings = [
             ", ".join(f"{key}={label}" for key, label in zip(last, row, strict=True))

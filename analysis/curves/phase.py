@@ -47,12 +47,12 @@ class Phase:
 Classifier = Callable[[Phase], str]  # gives the kind of a phase, by its values and its place
 
 
-def shortest_level(updates: Floats) -> float:
+def find_shortest_level(updates: Floats) -> float:
     """The updates that a level stretch covers at least."""
     return max(MIN_LEVEL_SHARE * float(updates[-1] - updates[0]), MIN_LEVEL_STEPS * float(np.median(np.diff(updates))))
 
 
-def tidied(phases: list[Phase], classify: Classifier, shortest: float) -> list[Phase]:
+def tidy(phases: list[Phase], classify: Classifier, shortest: float) -> list[Phase]:
     """The phases after neighbours of one kind were joined, and level stretches that are too short were given away."""
     while True:
         merged = _merged_equals(phases, classify)

@@ -8,15 +8,15 @@ import numpy as np
 
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.phases import find_phases, find_sum_phases
-from analysis.curves.smoothing import smoothed, window_of
-from analysis.curves.spikes import told_spikes, without_spikes
+from analysis.curves.smoothing import choose_window, smooth_curve
+from analysis.curves.spikes import remove_spikes, select_large_spikes
 from analysis.curves.thresholds import CLEAR, MOST_OF_CHANGE, SOON, TIGHT, WANDERS
 from analysis.records.runs import UPDATE, Floats
-from analysis.wording.statements import Statement, number
+from analysis.wording.statements import Statement, format_number
 from rlhf_sweeps.verdicts.trend import NO_TREND
 
 
-def tell(
+def describe_curve(
     name: str, updates: Floats, values: Floats, is_sum: bool = False, unit: str = UPDATE
 ) -> tuple[Statement, list[Phase]]:
     """One sentence on the course of a curve, and its phases.
@@ -30,7 +30,7 @@ def tell(
     phases = find_sum_phases(updates, values) if is_sum else find_phases(updates, values)
     if not phases:
         return Statement(f"{name} {_too_short(updates, values, unit)}", _evidence(updates, values, [], unit)), []
-    raw, values = values, values if is_sum else without_spikes(values)
+    raw, values = values, values if is_sum else remove_spikes(values)
     phases = phases if is_sum else _with_ends(phases, updates, values)
     evidence = _evidence(updates, raw, phases, unit)
     if len(phases) == 1:
@@ -45,14 +45,17 @@ def tell(
         text = f"{', '.join(parts[:-1])}, then {parts[-1]}{aside}"
     if not is_sum and (most := _most(phases, updates, values)) is not None:
         word, update = most
-        text = f"{text.replace(' throughout', '')}, {100 * MOST_OF_CHANGE:.0f} % of it {word} {unit} {number(update)}"
+        text = (
+            f"{text.replace(' throughout', '')}, {100 * MOST_OF_CHANGE:.0f} % of it {word} {unit} "
+            f"{format_number(update)}"
+        )
         evidence[f"most of it {word} {unit}"] = update
     return Statement(f"{name} {text}{_apart(updates, raw, values, phases, unit)}", evidence), phases
 
 
 def _with_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Phase]:
     """The phases with the first and last value of the smoothed curve, which a line through a bend misses."""
-    smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0]))) if len(values) else values
+    smooth = smooth_curve(updates, values, choose_window(float(updates[-1] - updates[0]))) if len(values) else values
     corrected = list(phases)
     for index in (0, -1) if phases else ():
         phase = corrected[index]
@@ -62,56 +65,59 @@ def _with_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Pha
     return corrected
 
 
-def place(update: float, begins: tuple[float, float], updates: Floats, unit: str = UPDATE) -> str:
+def describe_place(update: float, begins: tuple[float, float], updates: Floats, unit: str = UPDATE) -> str:
     """An update, as exact as it is known: `update 60`, `about update 60`, `somewhere between updates 48 and 71`."""
     step = float(np.median(np.diff(updates))) if len(updates) > 1 else 1.0
     span = float(updates[-1] - updates[0])
     width = begins[1] - begins[0]
     if width <= max(2 * step, TIGHT * span):
-        return f"{unit} {number(round(update))}"
+        return f"{unit} {format_number(round(update))}"
     if width <= CLEAR * span:
-        return f"about {unit} {number(round(update))}"
+        return f"about {unit} {format_number(round(update))}"
     low, high = min(begins[0], update), max(begins[1], update)
-    return f"somewhere between {unit}s {number(round(low))} and {number(round(high))}"
+    return f"somewhere between {unit}s {format_number(round(low))} and {format_number(round(high))}"
 
 
 def _too_short(updates: Floats, values: Floats, unit: str) -> str:
     if not len(values):
         return "is not recorded"
     if len(values) == 1:
-        return f"has one value: {number(float(values[0]))} at {unit} {number(float(updates[0]))}"
-    ends = f"{number(float(values[0]))} at {unit} {number(float(updates[0]))}"
-    ends += f", {number(float(values[-1]))} at {unit} {number(float(updates[-1]))}"
+        return f"has one value: {format_number(float(values[0]))} at {unit} {format_number(float(updates[0]))}"
+    ends = f"{format_number(float(values[0]))} at {unit} {format_number(float(updates[0]))}"
+    ends += f", {format_number(float(values[-1]))} at {unit} {format_number(float(updates[-1]))}"
     return f"has {len(values)} values, too few to tell phases from noise: {ends}"
 
 
 def _single(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
-    first, last, noise = number(phase.first), number(phase.last), number(phase.noise, 2)
+    first, last, noise = format_number(phase.first), format_number(phase.last), format_number(phase.noise, 2)
     if phase.kind != LEVEL:
         weak = "" if is_sum or abs(phase.change) > phase.noise else f", by less than its noise of ±{noise}"
         return f"{phase.kind} throughout, from {first} to {last}{weak}"
     if phase.noise == 0:
         return f"is {first} throughout"
     if is_sum:
-        ends = [number(float(values[index])) for index in (0, -1)]
+        ends = [format_number(float(values[index])) for index in (0, -1)]
         return f"goes from {ends[0]} to {ends[1]}, which may be its noise adding up"
     if phase.memory > WANDERS:
-        low, high = number(float(values.min())), number(float(values.max()))
+        low, high = format_number(float(values.min())), format_number(float(values.max()))
         return f"wanders between {low} and {high} without a lasting trend"
     few = f", as far as {len(values)} values tell" if len(values) < 10 else ""
-    return f"has {NO_TREND} beyond its noise: around {number(float(values.mean()))}, ±{noise} from value to value{few}"
+    return (
+        f"has {NO_TREND} beyond its noise: around {format_number(float(values.mean()))}, ±{noise} from "
+        f"value to value{few}"
+    )
 
 
 def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is_extreme: bool, unit: str) -> str:
-    first, last = number(phase.first), number(phase.last)
+    first, last = format_number(phase.first), format_number(phase.last)
     after = phases[index + 1] if index + 1 < len(phases) else None
     until = (
         ""
         if after is None or after.kind in (JUMPS, DROPS)
-        else f" until {place(phase.end, after.begins, updates, unit)}"
+        else f" until {describe_place(phase.end, after.begins, updates, unit)}"
     )
     if phase.kind in (JUMPS, DROPS):
-        return f"{phase.kind} from {first} to {last} at {place(phase.end, phase.begins, updates, unit)}"
+        return f"{phase.kind} from {first} to {last} at {describe_place(phase.end, phase.begins, updates, unit)}"
     if phase.kind == LEVEL:
         # The sentence on a jump has said the level.
         is_said = index > 0 and phases[index - 1].kind in (JUMPS, DROPS)
@@ -119,7 +125,7 @@ def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is
     start = f" from {first}" if index == 0 else ""
     if is_extreme and after is not None:
         what = "a peak" if phase.kind == RISES else "a low"
-        return f"{phase.kind}{start} to {what} of {last} at {place(phase.end, after.begins, updates, unit)}"
+        return f"{phase.kind}{start} to {what} of {last} at {describe_place(phase.end, after.begins, updates, unit)}"
     return f"{phase.kind}{start} to {last}{until}"
 
 
@@ -128,7 +134,7 @@ def _extreme(phases: Sequence[Phase], updates: Floats, values: Floats, is_sum: b
     course = [phase.kind for phase in phases if phase.kind in (RISES, FALLS)]
     if course not in ([RISES, FALLS], [FALLS, RISES]) or any(phase.kind in (JUMPS, DROPS) for phase in phases):
         return None
-    smooth = values if is_sum else smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
+    smooth = values if is_sum else smooth_curve(updates, values, choose_window(float(updates[-1] - updates[0])))
     is_peak = course[0] == RISES
     index = int(np.argmax(smooth) if is_peak else np.argmin(smooth))
     return "peak" if is_peak else "trough", float(updates[index]), float(smooth[index])
@@ -146,7 +152,7 @@ def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, upd
 
 def _extreme_text(extreme: tuple[str, float, float], unit: str) -> str:
     name, update, value = extreme
-    return f" ({'peak' if name == 'peak' else 'lowest'}: {number(value)} at {unit} {number(update)})"
+    return f" ({'peak' if name == 'peak' else 'lowest'}: {format_number(value)} at {unit} {format_number(update)})"
 
 
 def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str, float] | None:
@@ -155,7 +161,7 @@ def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str
         return None
     if abs(phases[0].change) <= phases[0].noise:
         return None
-    smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
+    smooth = smooth_curve(updates, values, choose_window(float(updates[-1] - updates[0])))
     share = (smooth - phases[0].first) / phases[0].change
     span = float(updates[-1] - updates[0])
     by = float(updates[int(np.argmax(share >= MOST_OF_CHANGE))])
@@ -168,10 +174,10 @@ def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str
 
 def _apart(updates: Floats, values: Floats, clean: Floats, phases: Sequence[Phase], unit: str) -> str:
     """A clause on the spikes, which the phases leave out; empty where none is large."""
-    far = told_spikes(values, clean, phases[0].noise)
+    far = select_large_spikes(values, clean, phases[0].noise)
     if not len(far):
         return ""
-    furthest = f"{number(float(values[far[0]]))} at {unit} {number(float(updates[far[0]]))}"
+    furthest = f"{format_number(float(values[far[0]]))} at {unit} {format_number(float(updates[far[0]]))}"
     return f"; {furthest} stands apart" if len(far) == 1 else f"; {len(far)} values stand apart, as {furthest}"
 
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Classifier, Phase, shortest_level, tidied
-from analysis.curves.segmentation import Segmentation, cut, gap_gain
-from analysis.curves.spikes import without_spikes
+from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Classifier, Phase, find_shortest_level, tidy
+from analysis.curves.segmentation import Segmentation, cut, measure_gap_gain
+from analysis.curves.spikes import remove_spikes
 from analysis.curves.thresholds import (
     JUMP_ERRORS,
     JUMP_GAIN,
@@ -40,11 +40,11 @@ def find_phases(updates: Floats, values: Floats) -> list[Phase]:
         return []
     if _is_constant(values):
         return [_constant(updates, values)]
-    values = without_spikes(values)
+    values = remove_spikes(values)
     pieces = cut(updates, values)
     noise = float(np.std(values - np.interp(updates, pieces.x, pieces.fitted)))
     classify = _classifier_of_lines(pieces)
-    merged = tidied(_joined(pieces, classify), classify, shortest_level(updates))
+    merged = tidy(_joined(pieces, classify), classify, find_shortest_level(updates))
     merged = [replace(_leveled(phase, updates, values), noise=noise) for phase in merged]
     return [_between_levels(merged, index) for index in range(len(merged))]
 
@@ -69,18 +69,18 @@ def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
         kind = LEVEL if _is_constant(sums) else RISES if steps[0] > 0 else FALLS
         return [replace(phase, kind=kind, first=float(sums[0]), last=float(sums[-1]))]
     # A step stands where it starts. Autocorrelation is measured around lines; around constants a drift would count.
-    steps = without_spikes(steps)
+    steps = remove_spikes(steps)
     autocorrelation = cut(updates[:-1], steps).autocorrelation
     pieces = cut(updates[:-1], steps, degree=0, max_autocorrelation=autocorrelation)
     classify = _classifier_of_sums(pieces, updates, lengths, float(np.ptp(sums)))
     starts = [updates[0], *pieces.x[list(pieces.cuts[1:-1])], updates[-1]]
-    begins_between = [(updates[0], updates[0]), *pieces.loose]
+    begins_between = [(updates[0], updates[0]), *pieces.cut_intervals]
     phases = []
     for start, end, begins in zip(starts[:-1], starts[1:], begins_between, strict=True):
         first, last = np.interp([start, end], updates, sums)
         bare = Phase(LEVEL, start, end, float(first), float(last), pieces.noise, pieces.autocorrelation, begins)
         phases.append(replace(bare, kind=classify(bare)))
-    return [_leveled(phase, updates, sums) for phase in tidied(phases, classify, shortest_level(updates))]
+    return [_leveled(phase, updates, sums) for phase in tidy(phases, classify, find_shortest_level(updates))]
 
 
 def _leveled(phase: Phase, updates: Floats, values: Floats) -> Phase:
@@ -186,7 +186,7 @@ def _joined(pieces: Segmentation, classify: Classifier) -> list[Phase]:
     phases: list[Phase] = []
     for index, (start, end) in enumerate(zip(pieces.cuts[:-1], pieces.cuts[1:], strict=True)):
         ends = float(pieces.x[start]), float(pieces.x[end - 1])
-        begins = pieces.loose[index - 1] if index else (ends[0], ends[0])
+        begins = pieces.cut_intervals[index - 1] if index else (ends[0], ends[0])
         first, last = float(pieces.fitted[start]), float(pieces.fitted[end - 1])
         bare = Phase(LEVEL, *ends, first, last, pieces.noise, pieces.autocorrelation, begins)
         phase = replace(bare, kind=classify(bare))
@@ -209,7 +209,7 @@ def _is_jump(before: Phase, after: Phase, pieces: Segmentation, index: int) -> b
     chance = JUMP_ERRORS * np.sqrt(autocorrelation * sum(variances))
     if gap <= MIN_JUMP_SHARE * np.ptp(pieces.fitted):
         return False
-    gain = gap_gain(pieces, index)
+    gain = measure_gap_gain(pieces, index)
     # A value halfway down makes the noise of a short piece look large; then the gain tells alone.
     return gain > JUMP_GAIN and (bool(gap > chance) or gain > SURE_JUMP_GAIN)
 

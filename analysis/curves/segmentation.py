@@ -47,7 +47,7 @@ class Segmentation:
     fitted: Floats
     noise: float
     autocorrelation: float
-    loose: tuple[tuple[float, float], ...]
+    cut_intervals: tuple[tuple[float, float], ...]
 
 
 def cut(x: Floats, y: Floats, degree: int = 1, max_autocorrelation: float = 1.0) -> Segmentation:
@@ -58,7 +58,7 @@ def cut(x: Floats, y: Floats, degree: int = 1, max_autocorrelation: float = 1.0)
         degree: 1: the pieces are lines; 0: they are constants.
         max_autocorrelation: an upper bound on the autocorrelation of the noise.
     """
-    x, y = averaged_down(x, y)
+    x, y = average_down(x, y)
     sums = _Sums(x, y, degree)
     shortest = max(MIN_PIECE_POINTS, int(np.ceil(MIN_PIECE_SHARE * len(x))))
     options = _best_cuts(sums.costs(), shortest)
@@ -76,7 +76,7 @@ def cut(x: Floats, y: Floats, degree: int = 1, max_autocorrelation: float = 1.0)
     )
 
 
-def averaged_down(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+def average_down(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Means over consecutive points, so that at most `MAX_CUT_POINTS` are left."""
     if len(x) <= MAX_CUT_POINTS:
         return x, y
@@ -85,7 +85,7 @@ def averaged_down(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return np.add.reduceat(x, starts) / sizes, np.add.reduceat(y, starts) / sizes
 
 
-def gap_gain(pieces: Segmentation, index: int) -> float:
+def measure_gap_gain(pieces: Segmentation, index: int) -> float:
     """How much better two pieces fit with a gap at cut `index` than as lines that meet, in variances of the noise.
 
     The best place to meet is searched for; with noise alone the gain is about chi-squared with one degree of freedom.

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.curves.axis import along, chosen_unit
-from analysis.curves.curves import lasting, mean_curve
-from analysis.curves.metrics import ENTROPIES, KL, curve_of, panel_metrics, title_of
+from analysis.curves.axis import choose_unit, place_along
+from analysis.curves.curves import mean_curve, select_lasting
+from analysis.curves.metrics import ENTROPIES, KL, choose_panel_metrics, find_title, read_curve
 from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
-from analysis.curves.phase_text import tell
+from analysis.curves.phase_text import describe_curve
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.thresholds import MAX_COMPARED, SAME_LEVEL
-from analysis.curves.verdicts import entropy_verdict, kl_verdict
-from analysis.output.thinning import spread
+from analysis.curves.verdicts import describe_entropy, describe_kl
+from analysis.output.thinning import pick_evenly
 from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, Floats, RunRecord
-from analysis.wording.statements import Statement, number
+from analysis.wording.statements import Statement, format_number
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) ->
         runs: of one setting; metrics that none has are left out.
         metrics: by default the panels of the published figure.
     """
-    wanted = panel_metrics(runs) if metrics is None else metrics
-    unit, _ = chosen_unit(runs)
-    drawn = [along(run, unit) for run in runs]
+    wanted = choose_panel_metrics(runs) if metrics is None else metrics
+    unit, _ = choose_unit(runs)
+    drawn = [place_along(run, unit) for run in runs]
     return [text for metric in wanted for text in describe_metric(drawn, metric, unit).statements]
 
 
@@ -54,27 +54,27 @@ def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) 
     Args:
         unit: what the runs' updates are, where they are something else; see `axis.along`.
     """
-    lasting_runs = lasting(runs, metric)
+    lasting_runs = select_lasting(runs, metric)
     if not lasting_runs:
         return Described(metric, (), ())
-    num_recorded = sum(bool(len(curve_of(run, metric)[0])) for run in runs)
-    updates, values = curve_of(lasting_runs[0], metric)
+    num_recorded = sum(bool(len(read_curve(run, metric)[0])) for run in runs)
+    updates, values = read_curve(lasting_runs[0], metric)
     if len(lasting_runs) > 1:
         mean = mean_curve(lasting_runs, metric)
         has_all = mean.num_runs == len(lasting_runs)
         updates, values = mean.updates[has_all], mean.mean[has_all]
     if not len(values):
-        text = f"{title_of(metric)} has no mean of {_those(len(lasting_runs), num_recorded)}"
+        text = f"{find_title(metric)} has no mean of {_those(len(lasting_runs), num_recorded)}"
         return Described(metric, (Statement(f"{text}: they recorded it at {unit}s that do not overlap"),), ())
     name = (
-        title_of(metric)
+        find_title(metric)
         if num_recorded == 1
-        else f"{title_of(metric)} (mean of {_those(len(lasting_runs), num_recorded)})"
+        else f"{find_title(metric)} (mean of {_those(len(lasting_runs), num_recorded)})"
     )
-    statement, phases = tell(name, updates, values, metric == CUMULATIVE_REWARD, unit)
+    statement, phases = describe_curve(name, updates, values, metric == CUMULATIVE_REWARD, unit)
     statement = replace(statement, evidence={"runs": float(len(lasting_runs)), **statement.evidence})
-    verdict = kl_verdict(updates, values, phases, runs, unit) if metric == KL else None
-    verdict = entropy_verdict(updates, values, runs, unit) if metric in ENTROPIES else verdict
+    verdict = describe_kl(updates, values, phases, runs, unit) if metric == KL else None
+    verdict = describe_entropy(updates, values, runs, unit) if metric in ENTROPIES else verdict
     if verdict is not None:
         statement = Statement(f"{statement.text}; {verdict.text}", {**statement.evidence, **verdict.evidence})
     if num_recorded == 1 and (ending := _ending(lasting_runs[0], metric, updates, unit)) is not None:
@@ -91,7 +91,7 @@ def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statemen
     if end - last <= 2 * max(gap, step) or metric == CUMULATIVE_REWARD:
         return None
     evidence = {f"last usable value at {unit}": last, f"run ends at {unit}": end}
-    return Statement(f"no usable value after {unit} {number(last)} of {number(end)}", evidence)
+    return Statement(f"no usable value after {unit} {format_number(last)} of {format_number(end)}", evidence)
 
 
 def _those(num_lasting: int, num_recorded: int) -> str:
@@ -102,7 +102,7 @@ def _those(num_lasting: int, num_recorded: int) -> str:
 
 def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:
     """Which runs go another way than most, from their start to their end."""
-    looked_at = [runs[i] for i in spread(len(runs), MAX_COMPARED)]
+    looked_at = [runs[i] for i in pick_evenly(len(runs), MAX_COMPARED)]
     ways: dict[str, list[str]] = {}
     for run in looked_at:
         way = _way(run, metric)
@@ -115,12 +115,12 @@ def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:
     order = sorted(ways, key=lambda way: (-len(ways[way]), way))
     words = {RISES: "ends higher than it starts", FALLS: "ends lower", LEVEL: "ends about where it starts"}
     parts = [f"it {words[way]} in {_which(ways[way], total)}" for way in order]
-    text = f"the runs disagree on {title_of(metric)}: {', '.join(parts)}"
+    text = f"the runs disagree on {find_title(metric)}: {', '.join(parts)}"
     return Statement(text, {f"runs: {words[way]}": float(len(ways[way])) for way in order})
 
 
 def _way(run: RunRecord, metric: str) -> str | None:
-    updates, values = curve_of(run, metric)
+    updates, values = read_curve(run, metric)
     phases = find_sum_phases(updates, values) if metric == CUMULATIVE_REWARD else find_phases(updates, values)
     if not phases:
         return None
@@ -133,4 +133,4 @@ def _way(run: RunRecord, metric: str) -> str | None:
 
 def _which(names: Sequence[str], total: int) -> str:
     named = f" ({', '.join(names)})" if len(names) <= 3 and len(names) < total - len(names) else ""
-    return f"{number(len(names))} of {total}{named}"
+    return f"{format_number(len(names))} of {total}{named}"

@@ -12,7 +12,7 @@ from analysis.curves.thresholds import DEFAULT_SHARE
 from analysis.records.runs import Floats
 
 
-def window_of(length: float, smooth: float | None = None) -> int:
+def choose_window(length: float, smooth: float | None = None) -> int:
     """The window in updates, odd; 1 where nothing is smoothed.
 
     Args:
@@ -26,7 +26,7 @@ def window_of(length: float, smooth: float | None = None) -> int:
     return 2 * int(wanted // 2) + 1 if wanted >= 2 else 1
 
 
-def smoothed(updates: Floats, values: Floats, window: int) -> Floats:
+def smooth_curve(updates: Floats, values: Floats, window: int) -> Floats:
     """A smoothed curve, (n,).
 
     Args:

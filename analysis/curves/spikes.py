@@ -17,7 +17,7 @@ from analysis.curves.thresholds import (
 from analysis.records.runs import Floats
 
 
-def without_spikes(values: Floats) -> Floats:
+def remove_spikes(values: Floats) -> Floats:
     """The curve with its spikes put on the straight line between their neighbours, (n,).
 
     Args:
@@ -35,7 +35,7 @@ def without_spikes(values: Floats) -> Floats:
     return cleaned
 
 
-def told_spikes(values: Floats, cleaned: Floats, noise: float) -> NDArray[np.int64]:
+def select_large_spikes(values: Floats, cleaned: Floats, noise: float) -> NDArray[np.int64]:
     """The indices of the spikes that are large enough to be named, the largest first, (spikes,).
 
     Args:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.curves.phase import RISES, Phase
-from analysis.curves.smoothing import smoothed, window_of
+from analysis.curves.smoothing import choose_window, smooth_curve
 from analysis.curves.thresholds import ENTROPY_GROWN, ENTROPY_LOW, LATE_RISE, MAX_NAMED_RUNS
-from analysis.health.policy import collapsed, divergence
+from analysis.health.policy import find_collapse, read_divergence
 from analysis.records.runs import UPDATE, Floats, RunRecord
-from analysis.wording.statements import Statement, number
+from analysis.wording.statements import Statement, format_number
 from rlhf_sweeps.verdicts.policy import (
     BLOW_UP,
     CLOSE,
@@ -26,7 +26,7 @@ from rlhf_sweeps.verdicts.policy import (
 )
 
 
-def kl_verdict(
+def describe_kl(
     updates: Floats, values: Floats, phases: Sequence[Phase], runs: Sequence[RunRecord], unit: str = UPDATE
 ) -> Statement:
     """A clause on whether the KL of whole responses stays within the budget, with its numbers.
@@ -37,13 +37,13 @@ def kl_verdict(
         runs: those behind the mean, each with its own word; of several budgets the lowest is named.
         unit: what the updates are, where they are something else: `episode`.
     """
-    highest, smooth = float(values.max()), smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
+    highest, smooth = float(values.max()), smooth_curve(updates, values, choose_window(float(updates[-1] - updates[0])))
     evidence = {
         "KL highest": highest,
         f"KL highest {unit}": float(updates[int(np.argmax(values))]),
         "KL at the end": float(smooth[-1]),
     }
-    kls_of_runs = {run.name: kl for run in runs if len((kl := divergence(run)).kl)}
+    kls_of_runs = {run.name: kl for run in runs if len((kl := read_divergence(run)).kl)}
     budgets = [kl.measure for kl in kls_of_runs.values() if kl.measure is not None]
     if budgets:
         evidence["KL budget"] = min(budgets)
@@ -59,35 +59,37 @@ def kl_verdict(
         text = f"{_at_the_end(word)} in all {len(kls_of_runs)} runs" if others else _grave(first, word, unit)
         return Statement(text, evidence)
     if not budgets:
-        return Statement(f"no budget is set; at most {number(highest)}", evidence)
-    given = f"the budget of {number(min(budgets))} nats"
+        return Statement(f"no budget is set; at most {format_number(highest)}", evidence)
+    given = f"the budget of {format_number(min(budgets))} nats"
     if all(
         kl.is_budget_unknown for kl in kls_of_runs.values()
     ):  # nothing says, either, whether the KL is of a response
-        given = f"the usual budget of {number(min(budgets))} nats a response (if it is summed over the tokens)"
+        given = f"the usual budget of {format_number(min(budgets))} nats a response (if it is summed over the tokens)"
     return Statement(_calm(word, given, min(budgets), smooth, highest, phases), evidence)
 
 
 def _grave(kl: Divergence, word: str, unit: str) -> str:
     """What is wrong with the KL of one run."""
-    highest = number(float(kl.kl.values.max()))
+    highest = format_number(float(kl.kl.values.max()))
     if word == BLOW_UP and (onset := kl.blow_up):
-        begins = f"{BLOW_UP} from {unit} {number(onset.update)} on"
+        begins = f"{BLOW_UP} from {unit} {format_number(onset.update)} on"
         if "KL before" in onset.evidence:
-            ends = f"from {number(onset.evidence['KL before'])} to {number(onset.evidence['KL at the end'])}"
+            ends = (
+                f"from {format_number(onset.evidence['KL before'])} to {format_number(onset.evidence['KL at the end'])}"
+            )
             return f"{begins}: {ends}, and the score gains nothing by it"
-        return f"{begins}: over {number(onset.limit)} nats ({onset.why}), up to {highest}"
+        return f"{begins}: over {format_number(onset.limit)} nats ({onset.why}), up to {highest}"
     if word == NEGATIVE and (onset := kl.negative):
-        level = number(onset.evidence["mean KL at the end"])
+        level = format_number(onset.evidence["mean KL at the end"])
         return f"{_at_the_end(NEGATIVE)}: {level} at the end, so the estimate is off, as with truncated sampling"
     if onset := kl.over_budget:
         back = kl.kl.end <= onset.limit
-        end = f"on, back below it at the end ({number(kl.kl.end)})" if back else "on"
-        return f"{OVER_BUDGET} of {number(onset.limit)} nats from {unit} {number(onset.update)} {end}"
+        end = f"on, back below it at the end ({format_number(kl.kl.end)})" if back else "on"
+        return f"{OVER_BUDGET} of {format_number(onset.limit)} nats from {unit} {format_number(onset.update)} {end}"
     lost: Onset | None = kl.lost_evaluations
     assert lost is not None, "a KL over the budget is so in training or in evaluations"
-    since = "" if "lowest KL" in lost.evidence else f" from {unit} {number(lost.update)} on"
-    return f"{OVER_BUDGET} of {number(lost.limit)} nats in every evaluation{since}"
+    since = "" if "lowest KL" in lost.evidence else f" from {unit} {format_number(lost.update)} on"
+    return f"{OVER_BUDGET} of {format_number(lost.limit)} nats in every evaluation{since}"
 
 
 def _at_the_end(word: str) -> str:
@@ -101,9 +103,9 @@ def _calm(word: str | None, given: str, budget: float, smooth: Floats, highest: 
     rising = bool(phases) and phases[-1].kind == RISES and late > LATE_RISE * float(np.ptp(smooth))
     if word == CLOSE:
         return f"close to {given}{' and still rising' if rising else ''}"
-    most = f"at most {number(highest)}, below {given}"
+    most = f"at most {format_number(highest)}, below {given}"
     if highest > budget:
-        most = f"over {given} for a moment only, at most {number(highest)}"
+        most = f"over {given} for a moment only, at most {format_number(highest)}"
     still = ", though it still rises at the end" if rising and smooth[-1] > NEAR_BUDGET / 2 * budget else ""
     return f"{UNDER_CONTROL}: {most}{still}"
 
@@ -120,7 +122,9 @@ def _tally(words: dict[str, str | None]) -> str:
     return ", ".join(parts)
 
 
-def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], unit: str = UPDATE) -> Statement | None:
+def describe_entropy(
+    updates: Floats, values: Floats, runs: Sequence[RunRecord], unit: str = UPDATE
+) -> Statement | None:
     """Whether the entropy collapses, or is much less or more than at its start, as a clause; None where it is not.
 
     Args:
@@ -129,7 +133,7 @@ def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], 
     """
     if len(values) < 2:
         return None
-    smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
+    smooth = smooth_curve(updates, values, choose_window(float(updates[-1] - updates[0])))
     start, end, lowest = float(smooth[0]), float(smooth[-1]), float(smooth.min())
     evidence = {
         "entropy at the start": start,
@@ -137,7 +141,7 @@ def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], 
         "entropy lowest": lowest,
         f"lowest {unit}": float(updates[int(np.argmin(smooth))]),
     }
-    collapses = {run.name: onset for run in runs if (onset := collapsed(run)) is not None}
+    collapses = {run.name: onset for run in runs if (onset := find_collapse(run)) is not None}
     if collapses:
         return Statement(_collapse(collapses, len(runs), unit), evidence)
     if start <= 0:
@@ -145,7 +149,7 @@ def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], 
     if end < ENTROPY_LOW * start:
         return Statement(f"only {_percent(end / start)} of its start is left", evidence)
     if end > ENTROPY_GROWN * start:
-        return Statement(f"it ends at {number(end / start, 2)} times its start", evidence)
+        return Statement(f"it ends at {format_number(end / start, 2)} times its start", evidence)
     return None
 
 
@@ -155,11 +159,11 @@ def _collapse(collapses: dict[str, Onset], num_runs: int, unit: str) -> str:
         end = only.evidence["at the end"]
         left = f"{_percent(end / only.evidence['at the start'])} of its start"
         if end >= only.limit:
-            return f"{COLLAPSE} at {unit} {number(only.update)}, from which it comes back: {left} at the end"
-        return f"{COLLAPSE} from {unit} {number(only.update)} on: {left} is left at the end"
+            return f"{COLLAPSE} at {unit} {format_number(only.update)}, from which it comes back: {left} at the end"
+        return f"{COLLAPSE} from {unit} {format_number(only.update)} on: {left} is left at the end"
     named = f" ({', '.join(collapses)})" if len(collapses) <= MAX_NAMED_RUNS else ""
     return f"{COLLAPSE} in {len(collapses)} of {num_runs} runs{named}"
 
 
 def _percent(share: float) -> str:
-    return "less than 0.1 %" if share < 0.001 else f"{number(100 * share, 2 if share < 1 else 3)} %"
+    return "less than 0.1 %" if share < 0.001 else f"{format_number(100 * share, 2 if share < 1 else 3)} %"

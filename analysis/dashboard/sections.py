@@ -58,7 +58,7 @@ HEALTH = (
 )
 
 
-def sections(project: str) -> list[Any]:
+def make_sections(project: str) -> list[Any]:
     """The dashboard's sections, the five published curves first; needs wandb-workspaces, but no network.
 
     Args:

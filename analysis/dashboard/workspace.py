@@ -6,8 +6,8 @@ import unicodedata
 import warnings
 from typing import Any
 
-from analysis.dashboard.sections import BEST_SCORE, LAST_KL, OBJECTIVE, sections
-from analysis.reading.wandb_projects import connected, parse
+from analysis.dashboard.sections import BEST_SCORE, LAST_KL, OBJECTIVE, make_sections
+from analysis.reading.wandb_projects import connect, parse_project
 from analysis.wording.errors import AnalysisError
 
 _GROUPED_BY = "reward_model.name"
@@ -31,7 +31,7 @@ def write_workspace(project: str, *, sweep: str | None = None, name: str | None 
         AnalysisError: if wandb-workspaces is missing, or the project, sweep or name cannot be used.
     """
     try:
-        place = parse(project := project.removeprefix("wandb:"))
+        place = parse_project(project := project.removeprefix("wandb:"))
     except AnalysisError as error:
         raise AnalysisError(f"{project}: names no project (allowed: entity/project)") from error
     if place.run or place.group:
@@ -41,7 +41,7 @@ def write_workspace(project: str, *, sweep: str | None = None, name: str | None 
     if dry_run:
         return spec
     try:
-        with connected(project, place.entity):
+        with connect(project, place.entity):
             workspace.save()
             return str(workspace.url)
     except AnalysisError as error:
@@ -76,7 +76,7 @@ def _build(entity: str, project: str, sweep: str | None, title: str) -> Any:
                 entity=entity,
                 project=project,
                 name=title,
-                sections=sections(f"{entity}/{project}"),
+                sections=make_sections(f"{entity}/{project}"),
                 settings=ws.WorkspaceSettings(x_axis="update", max_runs=_MOST_RUNS),
                 runset_settings=ws.RunsetSettings(
                     filters=expr.And(*wanted),

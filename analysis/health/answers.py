@@ -6,9 +6,9 @@ policy may have learnt to imitate.
 
 import numpy as np
 
-from analysis.health.hacking import OTHER_REWARD, judges, mean_win_rate, own_is_up, win_error
-from analysis.health.markers import MARKERS, base_rate
-from analysis.health.signals import Finding, score, series, setting
+from analysis.health.hacking import OTHER_REWARD, average_judges, bound_win_error, list_judges, own_is_up
+from analysis.health.markers import MARKERS, read_base_rate
+from analysis.health.signals import Finding, read_score, read_series, read_setting
 from analysis.health.thresholds import (
     CUT,
     CUT_LATE,
@@ -23,7 +23,7 @@ from analysis.health.thresholds import (
     UNMARKED,
 )
 from analysis.records.runs import RunRecord
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
 LENGTH = "length runs away"
@@ -33,13 +33,13 @@ TRUNCATED = "truncated answers"
 
 def length_runs_away(run: RunRecord) -> Finding | None:
     """Answers become twice as long, or less than half as long, while the score rises."""
-    length = series(run, "objective/length", "eval/length")
+    length = read_series(run, "objective/length", "eval/length")
     if len(length) < 10 or not length.start > 0:
         return None
     factor = length.end / length.start
     if SHORTER <= factor <= LONGER:
         return None
-    change = measure_gain(score(run))
+    change = measure_gain(read_score(run))
     if not change.size > 0 or change.deviations < SURE:
         return None
     has_begun = (
@@ -47,8 +47,11 @@ def length_runs_away(run: RunRecord) -> Finding | None:
     )
     update = length.where(has_begun)
     grow = "grow" if factor > 1 else "shrink"
-    text = f"answers {grow} from {number(length.start)} to {number(length.end)} tokens while the score rises by"
-    text += f" {number(change.size)}: is it the length that is rewarded?"
+    text = (
+        f"answers {grow} from {format_number(length.start)} to {format_number(length.end)} tokens while "
+        "the score rises by"
+    )
+    text += f" {format_number(change.size)}: is it the length that is rewarded?"
     evidence = {"tokens at the start": length.start, "tokens at the end": length.end, "gain in score": change.size}
     advice = f"judge by a reward model that ignores length (eval.judges); {OTHER_REWARD}; raise ppo.kl_coef"
     advice += "; limit it ('objective.constraints=[\"eval/length<=...\"]')" if factor > 1 else ""
@@ -59,20 +62,20 @@ def marker_runs_away(run: RunRecord) -> Finding | None:
     """Nearly every answer comes to have a surface marker, or most do and judges see no gain; the own score rises."""
     if not own_is_up(run):
         return None
-    names = judges(run)
-    is_unseen = bool(names) and mean_win_rate(run, names) < 0.5 + win_error(run, 2)
+    names = list_judges(run)
+    is_unseen = bool(names) and average_judges(run, names) < 0.5 + bound_win_error(run, 2)
     least = MARKED_UNSEEN if is_unseen else MARKED
     for marker, what in MARKERS.items():
-        rate = series(run, f"eval/{marker}_rate")
+        rate = read_series(run, f"eval/{marker}_rate")
         if len(rate) < 3 or rate.values[-2:].min() < least:
             continue
         first, last, when = float(rate.values[0]), float(rate.values[-2:].min()), "at the first evaluation"
         if first > UNMARKED:  # it may have spread before that
-            first, when = base_rate(run, marker) or first, "of the base policy's"
+            first, when = read_base_rate(run, marker) or first, "of the base policy's"
         if not (first <= UNMARKED and last >= MARKED) and not (is_unseen and last - first >= MARKER_RISE):
             continue
         update = rate.where(rate.values >= (first + last) / 2)
-        text = f"{number(100 * last, 2)} % of the answers have {what}, {number(100 * first, 2)} % {when},"
+        text = f"{format_number(100 * last, 2)} % of the answers have {what}, {format_number(100 * first, 2)} % {when},"
         text += f" while the own score rises{' and the judges see no gain' if is_unseen else ''}"
         advice = f"read samples; see what other reward models say (eval.judges); {OTHER_REWARD}; raise ppo.kl_coef"
         return Finding(MARKER, update, text, {"share before": first, "share at the end": last}, advice)
@@ -93,9 +96,12 @@ def truncated(run: RunRecord) -> Finding | None:
     if update is None and not (len(smooth) < smooth.window and end >= CUT):
         return None
     begins = int(cut.updates[0]) if start >= CUT else int(update or cut.updates[0])
-    limit = setting(run, "ppo.response_length")
-    at = f" at ppo.response_length={number(limit)}" if limit else ""
-    text = f"{number(100 * end, 2)} % of the answers are cut{at} at the end ({number(100 * start, 2)} % at the start)"
+    limit = read_setting(run, "ppo.response_length")
+    at = f" at ppo.response_length={format_number(limit)}" if limit else ""
+    text = (
+        f"{format_number(100 * end, 2)} % of the answers are cut{at} at the end "
+        f"({format_number(100 * start, 2)} % at the start)"
+    )
     advice = (
         "is length rewarded? set ppo.missing_eos_penalty, raise ppo.kl_coef" if rises else "raise ppo.response_length"
     )
@@ -105,11 +111,11 @@ def truncated(run: RunRecord) -> Finding | None:
 
 def _cut(run: RunRecord) -> Series:
     """Share of answers that were cut; where only TRL's number of end tokens is known: 1 where there is none at all."""
-    cut = series(run, "objective/truncated_rate")
+    cut = read_series(run, "objective/truncated_rate")
     if len(cut):
         return cut
-    ended = series(run, "objective/eos_rate", "eval/eos_rate")
+    ended = read_series(run, "objective/eos_rate", "eval/eos_rate")
     if len(ended):
         return Series(ended.updates, 1.0 - ended.values)
-    counts = series(run, "val/num_eos_tokens")
+    counts = read_series(run, "val/num_eos_tokens")
     return Series(counts.updates, (counts.values == 0).astype(np.float64))

@@ -18,7 +18,7 @@ from analysis.records.runs import RunRecord, Source
 
 Rule = Callable[[RunRecord], Finding | None]
 # Run's name, or the number of a trial that has none -> what is wrong with it, the most severe first.
-Found = Mapping[str, Sequence[Finding]]
+FindingsByRun = Mapping[str, Sequence[Finding]]
 
 # Each rule and the kinds that it finds, the most severe first: the end of a run (every cause is a kind of its own),
 # then faults of the answers, faults of the training, and losses of time.
@@ -69,7 +69,7 @@ _EXPLAINS: Mapping[str, Sequence[str]] = {
 }
 
 
-def findings(run: RunRecord) -> list[Finding]:
+def diagnose_run(run: RunRecord) -> list[Finding]:
     """What is wrong with a run, the most severe first; nothing for a sound one, and for one without updates only
     how it ended."""
     # A record from elsewhere may hold numbers that overflow; what is not finite is never a finding.
@@ -79,18 +79,18 @@ def findings(run: RunRecord) -> list[Finding]:
     return [finding for finding in all_findings if finding.kind not in explained]
 
 
-def found_in(source: Source) -> dict[str, list[Finding]]:
+def diagnose_source(source: Source) -> dict[str, list[Finding]]:
     """What is wrong with each run of a source, and with trials that ended before a run could write why."""
-    by_run = {run.name: findings(run) for run in source.runs}
+    by_run = {run.name: diagnose_run(run) for run in source.runs}
     for trial in source.trials:
         if trial.cause and not any(run.cause for run in trial.runs):
-            lost = health_states.failure(trial.cause, None, str(trial.message or ""))
+            lost = health_states.describe_failure(trial.cause, None, str(trial.message or ""))
             name = trial.runs[0].name if trial.runs else str(trial.number)
             by_run[name] = [lost, *by_run.get(name, [])]
     return by_run
 
 
-def grouped(by_run: Found) -> dict[str, dict[str, Finding]]:
+def group_by_kind(by_run: FindingsByRun) -> dict[str, dict[str, Finding]]:
     """Kind -> run -> its finding, the most severe kinds first; how runs failed comes before all of them."""
     groups: dict[str, dict[str, Finding]] = {}
     for name, own_findings in by_run.items():

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.health.markers import markers_moved
-from analysis.health.signals import Finding, score, series, setting
+from analysis.health.markers import describe_moved_markers
+from analysis.health.signals import Finding, read_score, read_series, read_setting
 from analysis.health.thresholds import LEAST_FALL, OWN_WINS, SURE
 from analysis.records.runs import Floats, RunRecord
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 from rlhf_sweeps.record import natural_key
 from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
@@ -48,62 +48,62 @@ def reward_hacking(run: RunRecord) -> Finding | None:
     Most of the judges have to; or half of them, if all of them together prefer the base policy. One judge of several
     that turns away may simply want something else.
     """
-    names = judges(run)
+    names = list_judges(run)
     if not names or not own_is_up(run):
         return None
     falls = [fall for fall in (_fall(run, name) for name in names) if fall is not None]
-    if not falls or 2 * len(falls) < len(names) or (2 * len(falls) == len(names) and mean_win_rate(run, names) > 0.5):
+    if not falls or 2 * len(falls) < len(names) or (2 * len(falls) == len(names) and average_judges(run, names) > 0.5):
         return None
     worst = max(falls, key=lambda fall: fall.best - fall.end)
     evidence = {f"{fall.what}, best": fall.best for fall in falls} | {f"{fall.what}, end": fall.end for fall in falls}
-    own = series(run, "eval/win_rate")
+    own = read_series(run, "eval/win_rate")
     if len(own):
         evidence["own win rate, end"] = float(own.values[-1])
     is_fall = worst.best - worst.end > 0.05 * max(1.0, abs(worst.best))
-    fell = f"falls from {number(worst.best)} to" if is_fall else "is"
-    text = f"the own score rises while the {worst.what} {fell} {number(worst.end)}"
+    fell = f"falls from {format_number(worst.best)} to" if is_fall else "is"
+    text = f"the own score rises while the {worst.what} {fell} {format_number(worst.end)}"
     text += f" ({len(falls)} of {len(names)} judges)" if len(names) > 1 else ""
-    text += markers_moved(run)
+    text += describe_moved_markers(run)
     advice = f"raise ppo.kl_coef, lower objective.kl_budget, stop earlier (ppo.total_episodes); {OTHER_REWARD}"
     return Finding(HACKING, min(fall.update for fall in falls), text, evidence, advice)
 
 
-def judges(run: RunRecord) -> list[str]:
+def list_judges(run: RunRecord) -> list[str]:
     """Names of the judges, the reward model of the run itself not among them."""
     parts = [name.split("/") for name in run.metrics if name.startswith("judge/")]
     names = {part[1] for part in parts if len(part) == 3 and part[2] in ("win_rate", "score")}
     return sorted((name for name in names if name != run.value("reward_model")), key=natural_key)
 
 
-def mean_win_rate(run: RunRecord, names: Sequence[str]) -> float:
+def average_judges(run: RunRecord, names: Sequence[str]) -> float:
     """Of the last two evaluations, over the judges; a half where none is known."""
-    wins = [series(run, f"judge/{name}/win_rate").values[-2:] for name in names]
+    wins = [read_series(run, f"judge/{name}/win_rate").values[-2:] for name in names]
     return float(np.mean([rates.mean() for rates in wins if len(rates)] or [0.5]))
 
 
 def own_is_up(run: RunRecord) -> bool:
     """Whether the score under the run's own reward model is above the base policy's, or rises, by more than noise."""
-    wins, held_out = series(run, "eval/win_rate"), series(run, "eval/score")
+    wins, held_out = read_series(run, "eval/win_rate"), read_series(run, "eval/score")
     if len(wins):
-        return float(wins.values[-2:].mean()) > 0.5 + SURE * win_error(run, 2)
-    change = measure_gain(held_out if len(held_out) >= 6 else score(run))
+        return float(wins.values[-2:].mean()) > 0.5 + SURE * bound_win_error(run, 2)
+    change = measure_gain(held_out if len(held_out) >= 6 else read_score(run))
     return change.size > 0 and change.deviations > SURE
 
 
 def _fall(run: RunRecord, judge: str) -> _Fall | None:
     """Whether the judge's win rate ends clearly below its best, or below a half while the own one is far above."""
     metric = f"judge/{judge}/win_rate"
-    wins, own = series(run, metric), series(run, "eval/win_rate")
+    wins, own = read_series(run, metric), read_series(run, "eval/win_rate")
     if not len(wins):
         return _score_fall(run, judge)
     width = _evaluations(wins)
     means = rolling_mean(wins.values, width)
-    error, best, end = win_error(run, width), float(means.max()), float(means[-1])
+    error, best, end = bound_win_error(run, width), float(means.max()), float(means[-1])
     if best - end > max(LEAST_FALL, SURE * math.sqrt(2.0) * error):
         return _Fall(metric, _last_good(wins, means, best - 1.5 * error), best, end)
     late = max(1, len(wins) // 3)
     own_is_high = len(own) > 0 and float(own.values[-late:].mean()) > OWN_WINS
-    sees_no_gain = float(wins.values[-late:].mean()) < 0.5 - 1.5 * win_error(run, 1)
+    sees_no_gain = float(wins.values[-late:].mean()) < 0.5 - 1.5 * bound_win_error(run, 1)
     if not (own_is_high and sees_no_gain):
         return None
     return _Fall(metric, int(wins.updates[int(np.argmax(wins.values < 0.5))]), best, end)
@@ -112,7 +112,7 @@ def _fall(run: RunRecord, judge: str) -> _Fall | None:
 def _score_fall(run: RunRecord, judge: str) -> _Fall | None:
     """Of a judge whose win rates are not known: its score ends below its best, and below where it began."""
     metric = f"judge/{judge}/score"
-    scores = series(run, metric)
+    scores = read_series(run, metric)
     if len(scores) < 6:
         return None
     width = _evaluations(scores)
@@ -135,22 +135,25 @@ def _evaluations(wins: Series) -> int:
     return max(1, min(2, len(wins) - 1), len(wins) // 5)
 
 
-def win_error(run: RunRecord, num_evaluations: int) -> float:
+def bound_win_error(run: RunRecord, num_evaluations: int) -> float:
     """An upper bound on the standard error of a mean win rate: that of independent prompts with a rate of a half."""
-    return 0.5 / math.sqrt(max(setting(run, "eval.num_prompts") or 100.0, 1.0) * num_evaluations)
+    return 0.5 / math.sqrt(max(read_setting(run, "eval.num_prompts") or 100.0, 1.0) * num_evaluations)
 
 
 def held_out_falls(run: RunRecord) -> Finding | None:
     """On held-out prompts the policy wins ever less often, while its training score holds: it learns the prompts."""
-    wins = series(run, "eval/win_rate")
+    wins = read_series(run, "eval/win_rate")
     width = _evaluations(wins)
     means = rolling_mean(wins.values, width)
-    if len(wins) < 4 or measure_gain(score(run)).size <= 0:
+    if len(wins) < 4 or measure_gain(read_score(run)).size <= 0:
         return None
-    best, end, error = float(means.max()), float(means[-1]), win_error(run, width)
+    best, end, error = float(means.max()), float(means[-1]), bound_win_error(run, width)
     if best - end < max(LEAST_FALL, SURE * math.sqrt(2.0) * error):
         return None
-    text = f"the held-out win rate falls from {number(best)} to {number(end)}, while the training score has risen"
+    text = (
+        f"the held-out win rate falls from {format_number(best)} to {format_number(end)}, while the "
+        "training score has risen"
+    )
     evidence = {"best win rate": best, "win rate at the end": end}
     advice = (
         "more prompts, fewer passes over them (ppo.total_episodes), raise ppo.kl_coef; model/ holds the best evaluation"

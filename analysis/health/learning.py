@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from analysis.health.signals import Finding, score, series, setting
+from analysis.health.signals import Finding, read_score, read_series, read_setting
 from analysis.health.thresholds import GAIN_LOST, SAME_SCORES, SPENT_KL, SPREAD_LEFT, STILL_KL
 from analysis.records.runs import RunRecord
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
 CONSTANT_SCORES = "constant scores"
@@ -18,7 +18,7 @@ SCORE_FALLS = "score falls after its peak"
 
 def constant_scores(run: RunRecord) -> Finding | None:
     """All answers of a batch get the same score, so that there is nothing to learn from."""
-    spread, level = series(run, "objective/scores_std"), score(run)
+    spread, level = read_series(run, "objective/scores_std"), read_score(run)
     if len(spread) < 3:
         return None
     size = float(np.median(np.abs(level.values))) if len(level) else 1.0
@@ -27,11 +27,13 @@ def constant_scores(run: RunRecord) -> Finding | None:
     if update is None:
         return None
     if spread.start <= SAME_SCORES * max(size, 1e-12):
-        text = f"the reward model gives all answers the same score ({number(level.end) if len(level) else '-'})"
+        text = f"the reward model gives all answers the same score ({format_number(level.end) if len(level) else '-'})"
         advice = "look at what reward_model scores: its template, label, patterns; nothing can be learned from it"
     else:
-        text = f"the scores of a batch come to be all the same: their deviation falls from {number(spread.start)}"
-        text += f" to {number(spread.end)}"
+        text = (
+            f"the scores of a batch come to be all the same: their deviation falls from {format_number(spread.start)}"
+        )
+        text += f" to {format_number(spread.end)}"
         advice = "the reward model has no more to teach: stop earlier (ppo.total_episodes), or give it a second opinion"
         advice += " (reward_model=ensemble)"
     return Finding(
@@ -41,18 +43,21 @@ def constant_scores(run: RunRecord) -> Finding | None:
 
 def no_learning(run: RunRecord) -> Finding | None:
     """The policy has not moved from the reference policy, and the score has not either."""
-    kl, scores = series(run, "objective/kl"), score(run)
+    kl, scores = read_series(run, "objective/kl"), read_score(run)
     if len(kl) < 10 or len(scores) < 10 or _is_warming_up(run):
         return None
     farthest = float(np.abs(kl.values[len(kl) // 2 :]).max())
     change = measure_gain(scores)
     if farthest > STILL_KL or change.deviations > 4.0:
         return None
-    text = f"the policy stays where it began (KL of {number(kl.end, 1)} nats at the end), and the score's change of"
-    text += f" {number(change.size)} is within four standard errors"
-    lr = setting(run, "ppo.lr")
+    text = (
+        f"the policy stays where it began (KL of {format_number(kl.end, 1)} nats at the end), and the score's change of"
+    )
+    text += f" {format_number(change.size)} is within four standard errors"
+    lr = read_setting(run, "ppo.lr")
     advice = (
-        f"raise ppo.lr{f' (now {number(lr)})' if lr else ''}; lower ppo.kl_coef; look whether rewards differ at all"
+        f"raise ppo.lr{f' (now {format_number(lr)})' if lr else ''}; lower ppo.kl_coef; look whether "
+        "rewards differ at all"
     )
     evidence = {"KL at the end": kl.end, "gain in score": change.size, "its standard error": change.error}
     return Finding(NO_LEARNING, int(kl.updates[0]), text, evidence, advice)
@@ -60,22 +65,27 @@ def no_learning(run: RunRecord) -> Finding | None:
 
 def _is_warming_up(run: RunRecord) -> bool:
     """Whether the run ended while its learning rate rose, or its value model learned alone."""
-    updates = max(setting(run, "ppo.lr_warmup_updates") or 0.0, setting(run, "ppo.value_warmup_updates") or 0.0)
+    updates = max(
+        read_setting(run, "ppo.lr_warmup_updates") or 0.0, read_setting(run, "ppo.value_warmup_updates") or 0.0
+    )
     return bool(run.num_updates < 2 * updates)
 
 
 def no_gain(run: RunRecord) -> Finding | None:
     """The policy has gone far from the reference policy, and the reward model likes it no better."""
-    kl, scores = series(run, "objective/kl"), score(run)
+    kl, scores = read_series(run, "objective/kl"), read_score(run)
     if len(kl) < 10 or len(scores) < 10 or not kl.end > SPENT_KL:
         return None
     change = measure_gain(scores)
-    spread = series(run, "objective/scores_std")
+    spread = read_series(run, "objective/scores_std")
     worth = 0.1 * spread.start if len(spread) else 0.0
     if change.size > worth or change.size > 2.0 * change.error or _best_gain(scores) > 4.0:
         return None
     update = kl.where(kl.values > SPENT_KL)
-    text = f"{number(kl.end)} nats of KL have bought no score (change {number(change.size)} +- {number(change.error)})"
+    text = (
+        f"{format_number(kl.end)} nats of KL have bought no score (change {format_number(change.size)} "
+        f"+- {format_number(change.error)})"
+    )
     evidence = {"KL at the end": kl.end, "change in score": change.size, "its standard error": change.error}
     advice = (
         "lower ppo.lr, raise ppo.kl_coef, larger ppo.batch_size; see whether the reward model can tell answers apart"
@@ -95,7 +105,7 @@ def score_falls(run: RunRecord) -> Finding | None:
 
     The noise is that of single updates about the trend, so that the best of many stretches is not taken for a peak.
     """
-    scores = score(run)
+    scores = read_score(run)
     width = max(3, len(scores) // 10)
     means = rolling_mean(scores.values, width)
     if len(scores) < 10 or not len(means):
@@ -103,7 +113,7 @@ def score_falls(run: RunRecord) -> Finding | None:
     peak = int(np.argmax(means))
     lost, gained = float(means[peak] - means[-1]), float(means[peak] - means[0])
     error = scores.noise * math.sqrt(2.0 / width)
-    spread = series(run, "objective/scores_std")
+    spread = read_series(run, "objective/scores_std")
     least = max(5.0 * error, 0.25 * float(np.median(spread.values)) if len(spread) else 0.0)
     if not lost > least or lost < GAIN_LOST * gained or len(means) - 1 - peak < width:
         return None
@@ -111,8 +121,10 @@ def score_falls(run: RunRecord) -> Finding | None:
     begins = int(np.flatnonzero(means >= means[peak] - 1.5 * error)[-1])  # among stretches alike the best is chance
     update = int(scores.updates[begins + width // 2])
     what = "score" if any(f"objective/{name}scores" in run.metrics for name in ("", "raw_")) else "reward"
-    text = f"the {what} peaks about update {highest} at {number(means[peak])}, falls from {update} on, and ends at"
-    text += f" {number(means[-1])}"
+    text = (
+        f"the {what} peaks about update {highest} at {format_number(means[peak])}, falls from {update} on, and ends at"
+    )
+    text += f" {format_number(means[-1])}"
     evidence = {"peak": float(means[peak]), "end": float(means[-1]), "standard error of the fall": error}
     advice = "keep the best evaluation (model/ does); lower ppo.lr or let it fall (ppo.lr_schedule=linear);"
     advice += " raise ppo.kl_coef; fewer ppo.total_episodes"

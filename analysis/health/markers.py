@@ -1,14 +1,14 @@
 """Surface markers: how many answers have a `?`, a `!` or an emoji, and how many of the base policy's had."""
 
-from analysis.health.signals import series
+from analysis.health.signals import read_series
 from analysis.records.runs import RunRecord
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 
 MARKERS = {"exclamation": "an exclamation mark", "question": "a question mark", "emoji": "an emoji"}
 _SIGNS = {"exclamation": "!", "question": "?"}
 
 
-def base_rate(run: RunRecord, marker: str) -> float | None:
+def read_base_rate(run: RunRecord, marker: str) -> float | None:
     """Share of the base policy's answers to the held-out prompts that have a marker; None where it is not known.
 
     Reads the run's samples.
@@ -23,12 +23,12 @@ def base_rate(run: RunRecord, marker: str) -> float | None:
     return sum(have_sign) / len(have_sign) if have_sign else None
 
 
-def markers_moved(run: RunRecord) -> str:
+def describe_moved_markers(run: RunRecord) -> str:
     """The markers that have become much more or much less frequent, as the rest of a sentence; empty if none has."""
     moved = []
     for marker, what in MARKERS.items():
-        rate = series(run, f"eval/{marker}_rate")
+        rate = read_series(run, f"eval/{marker}_rate")
         if len(rate) > 1 and abs(rate.values[-1] - rate.values[0]) > 0.3:
-            first, last = (number(100 * float(x), 2) for x in (rate.values[0], rate.values[-1]))
+            first, last = (format_number(100 * float(x), 2) for x in (rate.values[0], rate.values[-1]))
             moved.append(f"{what} in {last} % of the answers, at first in {first} %")
     return f"; {', '.join(moved)}" if moved else ""

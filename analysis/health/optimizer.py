@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from analysis.health.signals import Finding, series, setting, together
+from analysis.health.signals import Finding, read_series, read_setting, read_together
 from analysis.health.thresholds import (
     CLIPPED,
     CLIPPED_PER_MOVE,
@@ -22,7 +22,7 @@ from analysis.health.thresholds import (
     UNCLIPPED,
 )
 from analysis.records.runs import Floats, RunRecord
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 from rlhf_sweeps.verdicts.series import Series, rolling_mean
 
 UPDATES_TOO_LARGE = "updates too large"
@@ -35,16 +35,16 @@ VALUE_MODEL = "value model explains nothing"
 
 def updates_too_large(run: RunRecord) -> Finding | None:
     """Single updates move the policy so far that what was sampled says little about it any more."""
-    approxkl = series(run, "policy/approxkl_avg")
+    approxkl = read_series(run, "policy/approxkl_avg")
     update = approxkl.where(approxkl.values > LARGE_APPROXKL)
     if len(approxkl) < 5 or update is None:
         return None
     level = float(rolling_mean(approxkl.values, approxkl.window).max())
     evidence = {"largest approxkl over a window": level, "limit": LARGE_APPROXKL}
-    ratio_max = series(run, "val/ratio_max")
+    ratio_max = read_series(run, "val/ratio_max")
     if len(ratio_max):
         evidence["largest ratio"] = float(ratio_max.values.max())
-    text = f"single updates move the policy by up to {number(level)} nats a token (policy/approxkl_avg, mean of"
+    text = f"single updates move the policy by up to {format_number(level)} nats a token (policy/approxkl_avg, mean of"
     text += f" {approxkl.window} updates; 0.1 and less is usual)"
     advice = "lower ppo.lr; set ppo.target_kl=0.02; fewer ppo.num_ppo_epochs; ppo.max_grad_norm=1"
     return Finding(UPDATES_TOO_LARGE, update, text, evidence, advice)
@@ -55,14 +55,14 @@ def clipping(run: RunRecord) -> Finding | None:
 
     Where an update is a single step nothing has moved before it, and nothing can be clipped.
     """
-    clipped = series(run, "policy/clipfrac_avg")
+    clipped = read_series(run, "policy/clipfrac_avg")
     if len(clipped) < 5:
         return None
-    level, clip_range = float(np.median(clipped.values)), setting(run, "ppo.clip_range")
-    range_text = f" (ppo.clip_range={number(clip_range)})" if clip_range else ""
+    level, clip_range = float(np.median(clipped.values)), read_setting(run, "ppo.clip_range")
+    range_text = f" (ppo.clip_range={format_number(clip_range)})" if clip_range else ""
     if level > CLIPPED:
         update = clipped.where(clipped.values > CLIPPED)
-        text = f"clipping holds back {number(100 * level)} % of the tokens in the median update{range_text}"
+        text = f"clipping holds back {format_number(100 * level)} % of the tokens in the median update{range_text}"
         advice = "raise ppo.clip_range (0.2 is usual)" if clip_range and clip_range < 0.1 else "lower ppo.lr"
         advice += "; fewer steps an update (ppo.num_ppo_epochs, ppo.num_minibatches)"
         return Finding(ALWAYS_CLIPS, update, text, {"median share clipped": level}, advice)
@@ -70,7 +70,7 @@ def clipping(run: RunRecord) -> Finding | None:
 
 
 def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | None:
-    steps = [setting(run, key) for key in ("ppo.num_ppo_epochs", "ppo.num_minibatches")]
+    steps = [read_setting(run, key) for key in ("ppo.num_ppo_epochs", "ppo.num_minibatches")]
     if len(clipped) < 10 or steps == [1.0, 1.0]:
         return None
     largest = float(np.quantile(clipped.values, 0.95))
@@ -78,12 +78,12 @@ def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | 
         "median share clipped": float(np.median(clipped.values)),
         "share clipped in 95 % of the updates": largest,
     }
-    _, (moves, shares) = together(run, "policy/approxkl_avg", "policy/clipfrac_avg")
+    _, (moves, shares) = read_together(run, "policy/approxkl_avg", "policy/clipfrac_avg")
     if not len(moves):
         # It may not have moved at all.
         return (
             _never(clipped, range_text, "", evidence)
-            if largest <= UNCLIPPED and series(run, "objective/kl").end > 0.1
+            if largest <= UNCLIPPED and read_series(run, "objective/kl").end > 0.1
             else None
         )
     moved = float(np.median(moves))
@@ -91,7 +91,7 @@ def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | 
     per_move = float(np.median(shares / np.sqrt(np.maximum(moves, 1e-30))))
     if moved > MOVES and (largest <= UNCLIPPED or (moved > MOVES_FAR and per_move < CLIPPED_PER_MOVE)):
         return _never(
-            clipped, range_text, f"although updates move the policy by {number(moved)} nats a token", evidence
+            clipped, range_text, f"although updates move the policy by {format_number(moved)} nats a token", evidence
         )
     if largest <= UNCLIPPED and moved > SINGLE_STEP:
         return _never(clipped, range_text, "", evidence)
@@ -100,7 +100,7 @@ def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | 
 
 def _never(clipped: Series, range_text: str, moved: str, evidence: Mapping[str, float]) -> Finding:
     share = evidence["median share clipped"]
-    what = "nothing" if share <= UNCLIPPED else f"hardly anything ({number(100 * share, 2)} % of the tokens)"
+    what = "nothing" if share <= UNCLIPPED else f"hardly anything ({format_number(100 * share, 2)} % of the tokens)"
     advice = "lower ppo.clip_range (0.2 is usual), or bound updates by ppo.target_kl"
     if not moved:
         advice = "no harm where the score rises; else there is room for a higher ppo.lr or more ppo.num_ppo_epochs"
@@ -112,12 +112,12 @@ def gradients(run: RunRecord) -> Finding | None:
     """Gradients ten times as large as at the beginning, for long."""
     names = {"policy/grad_norm": "policy", "value/grad_norm": "value model"}
     for metric, what in names.items():
-        norms = series(run, metric)
+        norms = read_series(run, metric)
         growth = _growth(norms, GRADIENT_GROWTH)
         if growth is None:
             continue
         update, before = growth
-        text = f"the gradients of the {what} grow from a norm of {number(before)} to {number(norms.end)}"
+        text = f"the gradients of the {what} grow from a norm of {format_number(before)} to {format_number(norms.end)}"
         evidence = {"norm before": before, "norm at the end": norms.end}
         advice = "clip them (ppo.max_grad_norm=1); lower ppo.lr"
         advice += "; bring scores to a common scale (reward_model.normalize=true)" if metric.startswith("value") else ""
@@ -128,13 +128,13 @@ def gradients(run: RunRecord) -> Finding | None:
 def losses(run: RunRecord) -> Finding | None:
     """A loss ten times as large as before, for long."""
     for metric, what in (("loss/value_avg", "value"), ("loss/policy_avg", "policy")):
-        loss = series(run, metric)
+        loss = read_series(run, metric)
         sizes = Series(loss.updates, np.abs(loss.values))
         growth = _growth(sizes, LOSS_GROWTH, 0.5 if what == "value" else 1.0)
         if growth is None:
             continue
         update, before = growth
-        text = f"the {what} loss grows from {number(before)} to {number(sizes.end)} in size"
+        text = f"the {what} loss grows from {format_number(before)} to {format_number(sizes.end)} in size"
         advice = (
             "lower ppo.lr"
             if what == "policy"
@@ -183,7 +183,7 @@ def value_model(run: RunRecord) -> Finding | None:
     if best <= EXPLAINED:
         if counts.sum() < max(12, 0.6 * len(updates)) or not first > 0:
             return None
-        text = f"the values explain {number(100 * max(best, 0.0), 2)} % of the returns' variance at best"
+        text = f"the values explain {format_number(100 * max(best, 0.0), 2)} % of the returns' variance at best"
         return Finding(VALUE_MODEL, int(updates[0]), f"{text} (over any {width} updates){end}", evidence, advice)
     if "objective/rewards_std" not in run.metrics:
         return None
@@ -194,7 +194,8 @@ def value_model(run: RunRecord) -> Finding | None:
     if update is None or max(pooled.end, late) > limit or is_lost.mean() < 0.2:
         return None
     text = (
-        f"the values explained up to {number(100 * best, 2)} % of the returns' variance, and nothing from here on{end}"
+        f"the values explained up to {format_number(100 * best, 2)} % of the returns' variance, and "
+        f"nothing from here on{end}"
     )
     return Finding(VALUE_MODEL, max(int(updates[0]), update - width // 2), text, evidence, advice)
 
@@ -210,7 +211,7 @@ def _explained(run: RunRecord) -> tuple[Floats, Floats, Floats]:
     """Updates, explained variance, and the rewards' variance where it is known (else 1), (n,) each; without the first
     two updates, in which the value model has not learned yet."""
     if "objective/rewards_std" in run.metrics:
-        updates, (explained, deviations) = together(run, "val/explained_variance", "objective/rewards_std")
+        updates, (explained, deviations) = read_together(run, "val/explained_variance", "objective/rewards_std")
         return updates[2:], explained[2:], deviations[2:] ** 2
-    alone = series(run, "val/explained_variance")
+    alone = read_series(run, "val/explained_variance")
     return alone.updates[2:], alone.values[2:], np.ones(len(alone))[2:]

@@ -7,8 +7,8 @@ from math import comb
 from analysis.health.signals import Finding
 from analysis.health.thresholds import PATTERN_LEVEL
 from analysis.records.runs import RunRecord, Source, as_number
-from analysis.wording.labels import identity, labels
-from analysis.wording.statements import number
+from analysis.wording.labels import identity, label_values
+from analysis.wording.statements import format_number
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Pattern:
     p_value: float
 
 
-def patterns(source: Source, by_run: Mapping[str, Sequence[Finding]]) -> list[Pattern]:
+def find_patterns(source: Source, by_run: Mapping[str, Sequence[Finding]]) -> list[Pattern]:
     """For each kind of finding the clearest axis, where one part of it is free of that finding by more than chance.
 
     The unit is a setting, which has a finding if at least half of its seeds do. The test is exact: were the k settings
@@ -68,7 +68,7 @@ def _pattern(
         free, where = _numeric_side(key, values, sick)
         sides = 2
     else:
-        names = labels(values)
+        names = label_values(values)
         only = {name for name, flag in zip(names, is_sick, strict=True) if flag}
         if len(only) > 1:
             return None
@@ -78,7 +78,10 @@ def _pattern(
     if p_value > PATTERN_LEVEL:
         return None
     num_inside = len(values) - free
-    text = f"{where}: {len(sick)} of {num_inside} settings there, none of the {free} others (p = {number(p_value, 2)})"
+    text = (
+        f"{where}: {len(sick)} of {num_inside} settings there, none of the {free} others (p = "
+        f"{format_number(p_value, 2)})"
+    )
     return Pattern(kind, key, text, p_value)
 
 
@@ -86,5 +89,5 @@ def _numeric_side(key: str, values: Sequence[float], sick: Sequence[float]) -> t
     """How many settings are on the free side, the larger of the two, and the words for the other one."""
     below, above = sum(value < min(sick) for value in values), sum(value > max(sick) for value in values)
     if below >= above:
-        return below, f"only where {key} >= {number(min(sick))}"
-    return above, f"only where {key} <= {number(max(sick))}"
+        return below, f"only where {key} >= {format_number(min(sick))}"
+    return above, f"only where {key} <= {format_number(max(sick))}"

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from analysis.health.signals import Finding, score, series, setting, together
+from analysis.health.signals import Finding, read_score, read_series, read_setting, read_together
 from analysis.records.runs import KL_BUDGET, RunRecord
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 from rlhf_sweeps.verdicts.policy import (
     BLOW_UP,
     COLLAPSE,
@@ -28,20 +28,20 @@ ENTROPY_RISE = f"entropy {RISE}s"
 _LESS_KL = "raise ppo.kl_coef, or let ppo.kl_target hold the KL; lower ppo.lr"
 
 
-def divergence(run: RunRecord) -> Divergence:
+def read_divergence(run: RunRecord) -> Divergence:
     """The KL of a run as every verdict on it takes it."""
-    length = series(run, "objective/length", "eval/length")
+    length = read_series(run, "objective/length", "eval/length")
     return Divergence(
-        series(run, "objective/kl"),
-        series(run, "eval/kl"),
+        read_series(run, "objective/kl"),
+        read_series(run, "eval/kl"),
         run.kl_budget,
         KL_BUDGET not in run.config,
         float(np.median(length.values)) if len(length) else None,
-        score(run),
+        read_score(run),
     )
 
 
-def collapsed(run: RunRecord) -> Onset | None:
+def find_collapse(run: RunRecord) -> Onset | None:
     """Where the entropy of a run collapses, as every verdict on it has it; None where it does not."""
     # A sum over responses falls with their length, too.
     is_sum = "policy/entropy_avg" not in run.metrics and "objective/length" not in run.metrics
@@ -50,28 +50,33 @@ def collapsed(run: RunRecord) -> Onset | None:
 
 def kl_blow_up(run: RunRecord) -> Finding | None:
     """The KL leaves the range in which answers stay language."""
-    onset = divergence(run).blow_up
+    onset = read_divergence(run).blow_up
     if onset is None:
         return None
-    end, advice = number(onset.evidence["KL at the end"]), f"{_LESS_KL}; ppo.target_kl ends an update that goes too far"
+    end, advice = (
+        format_number(onset.evidence["KL at the end"]),
+        f"{_LESS_KL}; ppo.target_kl ends an update that goes too far",
+    )
     if "KL before" in onset.evidence:
-        text = f"the KL goes from {number(onset.evidence['KL before'])} to {end}, and the score gains nothing by it"
+        text = (
+            f"the KL goes from {format_number(onset.evidence['KL before'])} to {end}, and the score gains nothing by it"
+        )
         return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
-    text = f"the KL to the reference policy passes {number(onset.limit)} nats ({onset.why}) and ends at {end}"
-    lr = setting(run, "ppo.lr")
-    advice = f"{_LESS_KL}{f' (now {number(lr)})' if lr else ''}; ppo.target_kl ends an update that goes too far"
+    text = f"the KL to the reference policy passes {format_number(onset.limit)} nats ({onset.why}) and ends at {end}"
+    lr = read_setting(run, "ppo.lr")
+    advice = f"{_LESS_KL}{f' (now {format_number(lr)})' if lr else ''}; ppo.target_kl ends an update that goes too far"
     return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
 
 
 def kl_budget(run: RunRecord) -> Finding | None:
     """Evaluations beyond `objective.kl_budget` count for nothing: all of them, or all since the middle of the run."""
-    kl = divergence(run)
+    kl = read_divergence(run)
     lost, evaluations = kl.lost_evaluations, kl.evaluations
     if lost is None:
         return None
-    budget = f"objective.kl_budget={number(lost.limit)}"
+    budget = f"objective.kl_budget={format_number(lost.limit)}"
     if "lowest KL" in lost.evidence:
-        text = f"no evaluation is within {budget} (lowest: {number(lost.evidence['lowest KL'])} nats)"
+        text = f"no evaluation is within {budget} (lowest: {format_number(lost.evidence['lowest KL'])} nats)"
         text += ", so the base policy stands for the run"
         advice = "raise ppo.kl_coef or lower ppo.lr; evaluate more often (eval.every); or raise objective.kl_budget"
         return Finding(NEVER_WITHIN, lost.update, text, lost.evidence, advice)
@@ -85,17 +90,17 @@ def kl_budget(run: RunRecord) -> Finding | None:
 
 def kl_target(run: RunRecord) -> Finding | None:
     """The controller of the KL coefficient does not reach its target."""
-    target, kl = setting(run, "ppo.kl_target"), series(run, "objective/kl")
+    target, kl = read_setting(run, "ppo.kl_target"), read_series(run, "objective/kl")
     if not target or target <= 0 or len(kl) < 10:
         return None
     update = kl.where(kl.values > 2.0 * target)
     if update is None or kl.end < 2.0 * target:
         return None
-    coefficient = series(run, "objective/kl_coef")
+    coefficient = read_series(run, "objective/kl_coef")
     evidence = {"target": target, "KL at the end": kl.end}
     if len(coefficient):
         evidence["KL coefficient at the end"] = coefficient.end
-    text = f"the KL ends at {number(kl.end)} nats, where ppo.kl_target={number(target)}"
+    text = f"the KL ends at {format_number(kl.end)} nats, where ppo.kl_target={format_number(target)}"
     return Finding(
         TARGET_MISSED, update, text, evidence, "start from a higher ppo.kl_coef, shorten ppo.kl_horizon, lower ppo.lr"
     )
@@ -103,10 +108,10 @@ def kl_target(run: RunRecord) -> Finding | None:
 
 def negative_kl(run: RunRecord) -> Finding | None:
     """A KL is never negative; an estimate that stays so is not of the distribution that was sampled from."""
-    onset = divergence(run).negative
+    onset = read_divergence(run).negative
     if onset is None:
         return None
-    level = number(onset.evidence["mean KL at the end"])
+    level = format_number(onset.evidence["mean KL at the end"])
     text = f"the KL estimate stays below zero ({level} nats at the end), which a KL cannot be"
     advice = (
         "sample from the distribution that is compared (ppo.top_p=1, no dropout); ppo.kl_estimator=k3 is never negative"
@@ -116,10 +121,10 @@ def negative_kl(run: RunRecord) -> Finding | None:
 
 def collapse(run: RunRecord) -> Finding | None:
     """The policy has hardly a choice left."""
-    onset = collapsed(run)
+    onset = find_collapse(run)
     if onset is None:
         return None
-    start, end = number(onset.evidence["at the start"]), number(onset.evidence["at the end"])
+    start, end = format_number(onset.evidence["at the start"]), format_number(onset.evidence["at the end"])
     text = f"the entropy falls from {start} to {end}: the policy has hardly a choice left"
     advice = (
         "lower ppo.lr, raise ppo.kl_coef, reward entropy (ppo.entropy_coef=0.01), sample several responses to a prompt"
@@ -130,10 +135,10 @@ def collapse(run: RunRecord) -> Finding | None:
 
 def rise(run: RunRecord) -> Finding | None:
     """The policy gets ever less sure of its next token, as it does where it writes nonsense."""
-    onset = find_entropy_rise(series(run, "policy/entropy_avg"))
+    onset = find_entropy_rise(read_series(run, "policy/entropy_avg"))
     if onset is None:
         return None
-    start, end = number(onset.evidence["at the start"]), number(onset.evidence["at the end"])
+    start, end = format_number(onset.evidence["at the start"]), format_number(onset.evidence["at the end"])
     text = f"the entropy of a token rises from {start} to {end}, as in garbled text"
     advice = "look at samples; lower ppo.lr or ppo.entropy_coef, raise ppo.kl_coef"
     return Finding(ENTROPY_RISE, onset.update, text, onset.evidence, advice)
@@ -145,12 +150,12 @@ def _entropy(run: RunRecord) -> Series:
     The sum over a response falls with its length; and as older TRL logs it, a nat is taken off for every padding token,
     so that it can be negative: then the series is empty.
     """
-    of_token = series(run, "policy/entropy_avg")
+    of_token = read_series(run, "policy/entropy_avg")
     if len(of_token):
         return of_token
-    updates, (sums, lengths) = together(run, "objective/entropy", "objective/length")
+    updates, (sums, lengths) = read_together(run, "objective/entropy", "objective/length")
     if len(sums):
         return Series(updates, sums / np.maximum(lengths, 1.0))
-    sums_alone = series(run, "objective/entropy")
+    sums_alone = read_series(run, "objective/entropy")
     has_padding = len(sums_alone) and (sums_alone.values < 0).any()
     return Series(np.empty(0), np.empty(0)) if has_padding else sums_alone

@@ -28,7 +28,7 @@ class Finding:
     advice: str = ""
 
 
-def series(run: RunRecord, *metrics: str) -> Series:
+def read_series(run: RunRecord, *metrics: str) -> Series:
     """The first of some metrics that a run has; empty if it has none."""
     for metric in metrics:
         updates, values = run.curve(metric)
@@ -38,7 +38,7 @@ def series(run: RunRecord, *metrics: str) -> Series:
     return Series(np.empty(0), np.empty(0))
 
 
-def together(run: RunRecord, *metrics: str) -> tuple[Floats, list[Floats]]:
+def read_together(run: RunRecord, *metrics: str) -> tuple[Floats, list[Floats]]:
     """Several metrics on the updates that have all of them; empty if one is missing."""
     if any(metric not in run.metrics for metric in metrics):
         return np.empty(0), [np.empty(0) for _ in metrics]
@@ -47,11 +47,11 @@ def together(run: RunRecord, *metrics: str) -> tuple[Floats, list[Floats]]:
     return run.updates[is_there], [column[is_there] for column in columns]
 
 
-def setting(run: RunRecord, key: str) -> float | None:
+def read_setting(run: RunRecord, key: str) -> float | None:
     """A config value that is a finite number; None for anything else."""
     return as_number(run.config.get(key))
 
 
-def score(run: RunRecord) -> Series:
+def read_score(run: RunRecord) -> Series:
     """The reward model's score in training; the reward in records that have no score."""
-    return series(run, "objective/scores", "objective/raw_scores", "objective/rlhf_reward")
+    return read_series(run, "objective/scores", "objective/raw_scores", "objective/rlhf_reward")

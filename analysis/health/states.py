@@ -1,8 +1,8 @@
 """How runs ended: failed, diverged, or short of memory."""
 
-from analysis.health.signals import Finding, series
+from analysis.health.signals import Finding, read_series
 from analysis.records.runs import DIVERGED, RunRecord
-from analysis.wording.statements import clipped, number
+from analysis.wording.statements import clip_text, format_number
 
 MEMORY = "memory ran short"
 
@@ -27,10 +27,10 @@ def ended_badly(run: RunRecord) -> Finding | None:
     update = run.summary.get("update", run.summary.get("updates"))
     if not isinstance(update, int) or isinstance(update, bool):
         update = int(run.updates[-1]) if len(run.updates) else None
-    return failure(run.cause, update or None, str(run.summary.get("message") or ""))
+    return describe_failure(run.cause, update or None, str(run.summary.get("message") or ""))
 
 
-def failure(cause: str, update: int | None, message: str) -> Finding:
+def describe_failure(cause: str, update: int | None, message: str) -> Finding:
     """The end of a run or trial.
 
     Args:
@@ -39,7 +39,7 @@ def failure(cause: str, update: int | None, message: str) -> Finding:
         message: of any length, or empty.
     """
     kind = DIVERGED if cause == DIVERGED else f"failed: {cause.replace('_', ' ')}"
-    message = clipped(" ".join(message.split()), _LONGEST)
+    message = clip_text(" ".join(message.split()), _LONGEST)
     text = f"the run ended{f' in update {update}' if update else ''}{f': {message}' if message else ''}"
     return Finding(kind, update, text, {}, _HELP.get(cause, _OTHER_HELP))
 
@@ -50,7 +50,7 @@ def memory_ran_short(run: RunRecord) -> Finding | None:
         ("perf/microbatch_size", "ppo.microbatch_size"),
         ("perf/rollout_batch_size", "ppo.rollout_batch_size"),
     ):
-        sizes = series(run, metric)
+        sizes = read_series(run, metric)
         if not len(sizes):
             continue
         given = run.config.get(key)
@@ -58,7 +58,7 @@ def memory_ran_short(run: RunRecord) -> Finding | None:
         is_less = sizes.values < first
         if is_less.any() and sizes.values[-1] < first:
             update, last = int(sizes.updates[int(is_less.argmax())]), float(sizes.values[-1])
-            text = f"memory did not suffice, and {key} was halved from {number(first)} to {number(last)}"
-            advice = f"set {key}={number(last)} from the start; ppo.gradient_checkpointing=true"
+            text = f"memory did not suffice, and {key} was halved from {format_number(first)} to {format_number(last)}"
+            advice = f"set {key}={format_number(last)} from the start; ppo.gradient_checkpointing=true"
             return Finding(MEMORY, update, text, {"configured": first, "at the end": last}, advice)
     return None

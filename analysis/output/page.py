@@ -8,7 +8,7 @@ from analysis.output.colors import hex_of
 from analysis.output.embed import embedded, plotly_script, script_hash
 from analysis.output.parts import Block, Section
 from analysis.output.plotly_figures import figures
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 
 _FOLDER = Path(__file__).parent / "templates"
 
@@ -28,7 +28,7 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
     environment.filters |= {
-        "number": number,
+        "number": format_number,
         "heading": lambda text: _capitalized(text, names),
         "hex": lambda layer: hex_of(getattr(layer, "color", 0)),
         "sentence": lambda text: _sentence(text, names),

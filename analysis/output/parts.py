@@ -7,7 +7,7 @@ from typing import Any
 
 from analysis.output.charts import Chart
 from analysis.wording.intervals import digits_of, interval
-from analysis.wording.statements import Statement, clipped, number
+from analysis.wording.statements import Statement, clip_text, format_number
 
 # Of a text that comes from a record, such as a path in a config, or a response.
 _MAX_CELL = 160
@@ -165,7 +165,7 @@ def number_cell(value: Any, tone: str = "") -> Cell:
     """A number, sorted by its value; `-` where there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return Cell("-")
-    return Cell(number(float(value)), float(value), tone)
+    return Cell(format_number(float(value)), float(value), tone)
 
 
 def interval_cell(value: float, low: float, high: float) -> Cell:
@@ -173,12 +173,12 @@ def interval_cell(value: float, low: float, high: float) -> Cell:
     if math.isnan(value):
         return Cell("-")
     digits = digits_of(value, low, high)
-    return Cell(f"{number(value, digits)} {interval(low, high, digits)}".rstrip(), value)
+    return Cell(f"{format_number(value, digits)} {interval(low, high, digits)}".rstrip(), value)
 
 
 def text_cell(value: Any, tone: str = "") -> Cell:
     """A text, cut where it is very long; sorted as a number where it is one."""
-    text = "-" if value is None else clipped(str(value), _MAX_CELL)
+    text = "-" if value is None else clip_text(str(value), _MAX_CELL)
     try:
         place = float(text)
     except ValueError:
@@ -189,4 +189,4 @@ def text_cell(value: Any, tone: str = "") -> Cell:
 def setting_cell(text: str | None, label: str | None) -> Cell:
     """A setting under its label, a number sorted by its whole value."""
     cell = text_cell(text)
-    return cell if label is None else Cell(clipped(label, _MAX_CELL), cell.value)
+    return cell if label is None else Cell(clip_text(label, _MAX_CELL), cell.value)

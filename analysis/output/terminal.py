@@ -13,7 +13,7 @@ from rich.text import Text
 
 from analysis.output.parts import Alert, Answers, Cell, Column, Command, Part, Sentences, Table, Tiles
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import Statement, number
+from analysis.wording.statements import Statement, format_number
 from rlhf_sweeps.wording import WIDTH
 
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "best": "bold"}
@@ -99,7 +99,7 @@ def _show_table(part: Table, width: int) -> Iterator[RenderableType]:
         table.add_row(*row)
     yield Padding(table, (0, 0, 0, _INDENT))
     if more := len(part.rows) - len(rows):
-        yield from _lines([f"and {number(more)} more{f', in {part.file}' * bool(part.file)}"], width, _INDENT)
+        yield from _lines([f"and {format_number(more)} more{f', in {part.file}' * bool(part.file)}"], width, _INDENT)
 
 
 def _is_shown(column: Column, cells: Sequence[Cell]) -> bool:

@@ -10,12 +10,12 @@ from analysis.records.runs import Floats
 Places = NDArray[np.intp]
 
 
-def spread(num: int, most: int) -> list[int]:
+def pick_evenly(num: int, most: int) -> list[int]:
     """At most so many of `num` places, evenly spread, the first and the last among them."""
     return [int(place) for place in np.linspace(0, num - 1, min(num, most)).round()]
 
 
-def telling(values: Floats, most: int) -> Places:
+def pick_extremes(values: Floats, most: int) -> Places:
     """At most `most` places of a line: its ends, and the lowest and the highest value of every stretch, (kept,).
 
     Args:

@@ -64,7 +64,7 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in _MISSING
 
 
-def reading(text: str) -> Reading | None:
+def parse_cell(text: str) -> Reading | None:
     """A cell as a number; None where it is none. `12.5 %` is 0.125."""
     text = text.strip()
     whole, _, part = text.removeprefix("-").partition(POINT)
@@ -95,7 +95,7 @@ def _number(cell: re.Match[str], pattern: re.Pattern[str]) -> float | None:
     return value / 100 if cell["after"] == "%" else value
 
 
-def decimal_signs(
+def choose_decimal_signs(
     columns: Mapping[str, Sequence[Reading]], separator: str, is_whole: Callable[[str], bool], problems: list[str]
 ) -> dict[str, str]:
     """The decimal sign of each column: that of the file, except where counts and seeds would become fractions.

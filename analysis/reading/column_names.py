@@ -18,7 +18,7 @@ _SETTINGS = ("learning_rate", "beta", *(entry.name for entry in dataclasses.fiel
 _LOGGING = (_STEP, "_timestamp", "_runtime", "timestamp", "runtime", "time", "wall_time")
 
 
-def axis_of(columns: Iterable[str]) -> str | None:
+def find_axis(columns: Iterable[str]) -> str | None:
     """The column whose numbers are the updates; None without one."""
     return _first(columns, _UPDATES)
 
@@ -28,7 +28,7 @@ def is_count(column: str) -> bool:
     return _plain(column) in _UPDATES
 
 
-def counted_as(column: str) -> str:
+def name_axis(column: str) -> str:
     """The value of `RunRecord.axis` for rows with such a column of updates."""
     return EPISODE if counts_episodes(column) else _STEP if _plain(column) == _plain(_STEP) else UPDATE
 
@@ -53,7 +53,7 @@ def is_name(column: str) -> bool:
     return _plain(column) in _RUNS
 
 
-def run_column(columns: Iterable[str]) -> str | None:
+def find_run_column(columns: Iterable[str]) -> str | None:
     """The column with the runs' names; None without one."""
     return _first(columns, _RUNS)
 
@@ -68,7 +68,7 @@ def is_of_config(column: str) -> bool:
     return _plain(column.rpartition(".")[2]) in _SETTINGS
 
 
-def seed_column(columns: Iterable[str]) -> str | None:
+def find_seed_column(columns: Iterable[str]) -> str | None:
     """The column with the runs' seeds; None without one."""
     return _first(columns, (_SEED,))
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.reading.cells import Reading, decimal_signs, is_missing, reading
-from analysis.reading.column_names import axis_of, is_count, is_seed
+from analysis.reading.cells import Reading, choose_decimal_signs, is_missing, parse_cell
+from analysis.reading.column_names import find_axis, is_count, is_seed
 from analysis.reading.metric_names import is_metric
 
 _MOST_TOLD = 3  # different cells that are no numbers
@@ -18,7 +18,7 @@ _TRUTHS = {"true": True, "false": False}
 _LARGEST = 2**63
 
 
-def as_numbers(
+def read_numbers(
     columns: Mapping[str, Sequence[Any]], separator: str, keys: Sequence[Hashable], problems: list[str]
 ) -> dict[str, Any]:
     """Columns of any cells: those with numbers as arrays, nan where a number is missing, the others as texts.
@@ -30,15 +30,15 @@ def as_numbers(
         problems: gets a sentence for each column with cells that are no numbers, or that can be two numbers.
     """
     texts = {name: dict.fromkeys(cell for cell in cells if isinstance(cell, str)) for name, cells in columns.items()}
-    reading_of = {text: None if is_missing(text) else reading(text) for own in texts.values() for text in own}
+    reading_of = {text: None if is_missing(text) else parse_cell(text) for own in texts.values() for text in own}
     readings = {
         name: [parsed for text in own if (parsed := reading_of[text]) is not None] for name, own in texts.items()
     }
-    signs = decimal_signs(readings, separator, lambda name: is_count(name) or is_seed(name), problems)
+    signs = choose_decimal_signs(readings, separator, lambda name: is_count(name) or is_seed(name), problems)
     values = {
         name: [_value(cell, reading_of, signs[name], is_count(name)) for cell in own] for name, own in columns.items()
     }
-    axis = axis_of(columns)
+    axis = find_axis(columns)
     runs = _runs(keys, values[axis] if axis is not None else [None] * len(keys))
     return {name: _column(name, columns[name], own, runs, name == axis, problems) for name, own in values.items()}
 

@@ -10,7 +10,7 @@ from analysis.records.objective import Objective
 from analysis.records.runs import UPDATE, Floats
 
 
-def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
+def make_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
     """Rows as columns, nan where a row has no number, (rows,) each; columns without any number are left out."""
     names = dict.fromkeys(name for row in rows for name in row)
     arrays = {name: _floats([row.get(name) for row in rows]) for name in names}
@@ -18,18 +18,18 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
     return {UPDATE: np.empty(0)} | filled
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested config as `group.key` -> value."""
     flattened: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            flattened |= flat(value, f"{prefix}{key}.")
+            flattened |= flatten(value, f"{prefix}{key}.")
         else:
             flattened[f"{prefix}{key}"] = value
     return flattened
 
 
-def keywords(objective: Objective | None) -> dict[str, Any]:
+def make_keywords(objective: Objective | None) -> dict[str, Any]:
     """An objective as keywords of `Source`; none without one."""
     return {} if objective is None else {"metrics": list(objective.metrics), "directions": list(objective.directions)}
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from analysis.reading.conversion import columns, flat, keywords
-from analysis.reading.study import open_study, rebuilt_study, without
-from analysis.reading.trials import trials_of
-from analysis.records.objective import objective_of
+from analysis.reading.conversion import flatten, make_columns, make_keywords
+from analysis.reading.study import empty_trials, open_study, rebuild_study
+from analysis.reading.trials import make_trials
+from analysis.records.objective import read_sweep_objective
 from analysis.records.runs import RunRecord, Source, as_number
-from analysis.wording.statements import listed
+from analysis.wording.statements import join_words
 from rlhf_sweeps.record import (
     Run,
     Sweep,
@@ -38,7 +38,7 @@ def read_folder(place: Run | Sweep, name: str | None = None, storage: str | None
     if isinstance(place, Sweep):
         return _read_sweep(place, name, storage)
     run = read_run(place, name)
-    return Source(name, "run", [run], **keywords(run.looked_for), folder=place.folder)
+    return Source(name, "run", [run], **make_keywords(run.looked_for), folder=place.folder)
 
 
 def read_run(run: Run, name: str, trial: int | None = None, is_test: bool = False) -> RunRecord:
@@ -46,8 +46,8 @@ def read_run(run: Run, name: str, trial: int | None = None, is_test: bool = Fals
     content = salvage(run)
     record = RunRecord(
         name,
-        columns(content.rows),
-        flat(content.start["config"]),
+        make_columns(content.rows),
+        flatten(content.start["config"]),
         read_state(content.summary),
         content.summary,
         trial,
@@ -63,9 +63,9 @@ def read_run(run: Run, name: str, trial: int | None = None, is_test: bool = Fals
 def _from_wandb(record: RunRecord) -> RunRecord:
     if record.folder is None or not any(record.folder.glob("wandb/*run-*/*.wandb")):
         return record
-    from analysis.reading.wandb_logs import runs_from_logs
+    from analysis.reading.wandb_logs import read_runs_from_logs
 
-    logged = runs_from_logs([record.folder / "wandb"])
+    logged = read_runs_from_logs([record.folder / "wandb"])
     if not logged:
         return record
     (run, *_) = logged
@@ -90,7 +90,7 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
         problems.append(f"{sweep.start_file.name}: missing; what was swept is guessed from what differs")
     if odd := find_unread(start):
         problems.append(
-            f"{sweep.start_file.name}: not as a sweeper writes it ({listed(odd)}), read as far as it can be"
+            f"{sweep.start_file.name}: not as a sweeper writes it ({join_words(odd)}), read as far as it can be"
         )
     runs = [
         read_run(place.run, str(place.run.folder.relative_to(sweep.folder)), place.trial, place.is_test)
@@ -98,23 +98,24 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
     ]
     plan = read_plan(start)
     config = as_mapping(start.get("config")) or next((run.config for run in runs if run.config), {})
-    objective = objective_of(plan, config)
+    objective = read_sweep_objective(plan, config)
     runs = [replace(run, objective=objective) for run in runs]
-    source = Source(name, "sweep", runs, **keywords(objective), space=plan.axes, folder=sweep.folder)
+    source = Source(name, "sweep", runs, **make_keywords(objective), space=plan.axes, folder=sweep.folder)
     sweeper = as_mapping(salvage_hydra(sweep, problems).get("sweeper"))
     study = open_study(sweep, start, sweeper.get("storage"), problems, storage)
-    trials = trials_of(source, study, len(plan.seeds))
+    trials = make_trials(source, study, len(plan.seeds))
     if earlier := _of_earlier_configurations(start, study):
         trials = [trial for trial in trials if trial.number not in earlier]
-        study = without(study, earlier)
+        study = empty_trials(study, earlier)
         problems.append(
-            f"trials {listed(map(str, earlier))}: begun under an earlier configuration (hydra.sweeper.accept_changes), "
+            f"trials {join_words(map(str, earlier))}: begun under an earlier configuration "
+            "(hydra.sweeper.accept_changes), "
             "left out of every comparison of trials"
         )
     if others := _beside(sweep):
-        problems.append(f"{listed(others)}: no trial of this sweep, so not read with it; name it to read it")
+        problems.append(f"{join_words(others)}: no trial of this sweep, so not read with it; name it to read it")
     if study is None:
-        study = rebuilt_study(trials, source)
+        study = rebuild_study(trials, source)
     return replace(
         source,
         trials=trials,

@@ -62,7 +62,7 @@ def are_trls(columns: Iterable[str]) -> bool:
     return any(column.startswith(_TRLS_ALONE) for column in columns)
 
 
-def renamed(metrics: Mapping[str, Floats], are_trls: bool) -> dict[str, Floats]:
+def rename_metrics(metrics: Mapping[str, Floats], are_trls: bool) -> dict[str, Floats]:
     """The metrics under our names where these are known; a metric whose new name is taken keeps a name of its own.
 
     Args:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.reading.conversion import keywords
+from analysis.reading.conversion import make_keywords
 from analysis.reading.folders import read_folder
 from analysis.records.runs import RunRecord, Source
 from analysis.wording.errors import AnalysisError
-from analysis.wording.statements import listed
+from analysis.wording.statements import join_words
 from rlhf_sweeps.record import find_owner, find_records, is_masked
 
 PROJECT = "wandb:"
@@ -64,10 +64,10 @@ def read_all(places: Sequence[str | Path], storage: str | None = None) -> Source
     if storage is not None and is_masked(storage):
         raise AnalysisError(f"--storage={storage}: its password is masked, so it cannot be used; give it")
     sources = [read(place, storage) for place in places]
-    return sources[0] if len(sources) == 1 else joined("together", sources)
+    return sources[0] if len(sources) == 1 else join_sources("together", sources)
 
 
-def joined(name: str, sources: Sequence[Source], folder: Path | None = None) -> Source:
+def join_sources(name: str, sources: Sequence[Source], folder: Path | None = None) -> Source:
     """Several sources as one of kind `folder`; trials and studies are of one sweep, so there are none."""
     names = [source.name for source in sources]
     labels = [f"{name}({index})" if names.count(name) > 1 else name for index, name in enumerate(names)]
@@ -79,12 +79,12 @@ def joined(name: str, sources: Sequence[Source], folder: Path | None = None) -> 
     silent = [run.name for run in runs if run.looked_for is None]
     if silent and len(objectives) == 1:
         what = "what they looked for: taken" if len(silent) > 1 else "what it looked for: taken"
-        problems.append(f"{listed(silent)}: no config tells {what} to be what the others do ({objectives[0].text})")
+        problems.append(f"{join_words(silent)}: no config tells {what} to be what the others do ({objectives[0].text})")
     return Source(
         name,
         "folder",
         runs,
-        **keywords(objectives[0] if len(objectives) == 1 else None),
+        **make_keywords(objectives[0] if len(objectives) == 1 else None),
         problems=tuple(problems),
         folder=folder,
     )
@@ -104,7 +104,7 @@ def _read_directory(folder: Path, storage: str | None) -> Source:
         return read_folder(places[0], storage=storage)
     if places:
         sources = [read_folder(place, str(place.folder.relative_to(folder)), storage) for place in places]
-        return joined(folder.resolve().name, sources, folder)
+        return join_sources(folder.resolve().name, sources, folder)
     if any(folder.rglob("*.wandb")):
         return _read_logs(folder)
     if (table := folder / "metrics.jsonl").is_file():  # another trainer's

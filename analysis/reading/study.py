@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.records.runs import Source, Trial
+from analysis.records.runs import Source, TrialRecord
 from rlhf_sweeps.record import Sweep, find_passwords, hide, mask_url, natural_key, open_record, remember
 
 _MOST_NUMBERS = 10_000  # beyond, a rebuilt study has numbers of its own
@@ -86,7 +86,7 @@ def _shortened(said: Any) -> str:
     return " ".join(str(said).split())[:200] or type(said).__name__
 
 
-def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
+def rebuild_study(trials: Sequence[TrialRecord], source: Source) -> Any:
     """A study in memory made from the runs: the values of the keys that differ, states, objectives.
 
     Missing numbers between those of the trials become empty failed trials.
@@ -130,7 +130,7 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
     return study
 
 
-def without(study: Any, left_out: Sequence[int]) -> Any:
+def empty_trials(study: Any, left_out: Sequence[int]) -> Any:
     """The study, in memory, in which some trials are empty failed ones."""
     import optuna
     from optuna.trial import TrialState, create_trial
@@ -160,7 +160,7 @@ def _distribution(values: Sequence[Any]) -> Any:
     return CategoricalDistribution(sorted(set(given), key=lambda value: natural_key(repr(value))))
 
 
-def _reports(trial: Trial, source: Source) -> dict[int, float]:
+def _reports(trial: TrialRecord, source: Source) -> dict[int, float]:
     if not trial.runs:
         return {}
     updates, values = trial.runs[0].curve(source.metrics[0])

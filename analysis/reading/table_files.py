@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.reading.column_names import is_count, is_name, is_seed
-from analysis.reading.columns import as_numbers
+from analysis.reading.columns import read_numbers
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.record import MOST_FILE, open_record, read_bytes, salvage_rows
 
@@ -55,7 +55,7 @@ def read_frame(path: Path, problems: list[str]) -> tuple[Any, bool]:
     unread = [name for name in frame.columns if not is_name(name) and (is_count(name) or not is_number(frame[name]))]
     rows = list(zip(*keys, strict=True)) or [()] * len(frame)
     cells = {name: _cells(frame[name]) for name in unread}
-    for name, values in as_numbers(cells, separator, rows, problems).items():
+    for name, values in read_numbers(cells, separator, rows, problems).items():
         frame[name] = values
     return frame.dropna(how="all"), is_log_history
 

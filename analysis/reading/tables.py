@@ -10,23 +10,23 @@ import numpy as np
 
 from analysis.reading.column_names import (
     RUN,
-    axis_of,
     config_key,
-    counted_as,
     counts_episodes,
+    find_axis,
+    find_run_column,
+    find_seed_column,
     is_counter,
     is_logging,
     is_of_config,
     is_seed,
-    run_column,
-    seed_column,
+    name_axis,
 )
-from analysis.reading.metric_names import are_trls, is_metric, renamed
+from analysis.reading.metric_names import are_trls, is_metric, rename_metrics
 from analysis.reading.table_files import is_number, read_frame
-from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
+from analysis.reading.wandb_exports import drop_extremes, is_export, read_exported_runs
 from analysis.records.runs import UPDATE, RunRecord, Source
 from analysis.wording.errors import AnalysisError
-from analysis.wording.labels import shown
+from analysis.wording.labels import label_value
 from analysis.wording.numbers import as_seed
 from rlhf_sweeps.record import describe_restart, find_restarts, natural_key, select_current
 
@@ -45,15 +45,19 @@ def read_table(path: Path) -> Source:
     """
     problems: list[str] = []
     frame, is_log_history = read_frame(path, problems)
-    frame = without_extremes(frame)
-    axis = axis_of(frame.columns)
+    frame = drop_extremes(frame)
+    axis = find_axis(frame.columns)
     if axis:
         frame = _with_updates(path, frame, axis)
     if axis and counts_episodes(axis):
         problems.append(f"no column counts the updates: they are taken from column {axis}")
-    runs = runs_of(_numeric(frame), axis) if axis and is_export(frame, axis) else _runs(path, frame, axis, problems)
+    runs = (
+        read_exported_runs(_numeric(frame), axis)
+        if axis and is_export(frame, axis)
+        else _runs(path, frame, axis, problems)
+    )
     of_trl = is_log_history or any(are_trls(run.metrics) for run in runs)
-    runs = [replace(run, metrics=renamed(run.metrics, of_trl)) for run in runs]
+    runs = [replace(run, metrics=rename_metrics(run.metrics, of_trl)) for run in runs]
     if axis is None and any(len(run.updates) > 1 for run in runs):
         problems.append("no column counts the updates: rows are counted from 0")
     if not any(set(run.metrics) - {UPDATE} for run in runs):
@@ -74,8 +78,8 @@ def _with_updates(path: Path, frame: Any, axis: str) -> Any:
 
 
 def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list[RunRecord]:
-    name = run_column(frame.columns)
-    named = [column for column in (name, seed_column(frame.columns)) if column is not None]
+    name = find_run_column(frame.columns)
+    named = [column for column in (name, find_seed_column(frame.columns)) if column is not None]
     others = [c for c in frame.columns if c not in named and c != axis]
     texts = [c for c in others if not is_number(frame[c])]
     # A text of its own in most rows (a time, an answer) names no run.
@@ -198,7 +202,7 @@ def _run(
             metrics[column] = values
     run_config = {config_key(key) if key in named else key: value for key, value in first.items() if value is not None}
     run_config.pop(RUN, None)  # of a setting only, see above
-    counted_by = UPDATE if axis is None else counted_as(axis)
+    counted_by = UPDATE if axis is None else name_axis(axis)
     return RunRecord(" ".join(texts) or path.stem, metrics, run_config, axis=counted_by)
 
 
@@ -208,7 +212,7 @@ def _name_text(value: Any) -> str:
 
 def _seed_text(value: Any) -> str:
     seed = as_seed(value)
-    return shown(value) if seed is None else str(seed)
+    return label_value(value) if seed is None else str(seed)
 
 
 def _numeric(frame: Any) -> Any:
@@ -216,7 +220,7 @@ def _numeric(frame: Any) -> Any:
 
 
 def _settings_text(run: RunRecord, keys: list[str]) -> str:
-    return " ".join(f"{key}={shown(run.config[key])}" for key in keys if key in run.config)
+    return " ".join(f"{key}={label_value(run.config[key])}" for key in keys if key in run.config)
 
 
 def _plain(value: Any) -> Any:

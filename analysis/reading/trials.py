@@ -3,14 +3,24 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, UNFINISHED, RunRecord, Source, Trial, as_number
-from analysis.records.worth import broken
+from analysis.records.runs import (
+    COMPLETE,
+    DIVERGED,
+    FAILED,
+    STOPPED,
+    UNFINISHED,
+    RunRecord,
+    Source,
+    TrialRecord,
+    as_number,
+)
+from analysis.records.worth import measure_violations
 from rlhf_sweeps.record import as_mapping, mask_secrets
 from rlhf_sweeps.record.trials import end_of_trial, read_settings
 from rlhf_sweeps.verdicts.settings import mean_over_seeds, mean_violations
 
 
-def trials_of(source: Source, study: Any, num_seeds: int) -> list[Trial]:
+def make_trials(source: Source, study: Any, num_seeds: int) -> list[TrialRecord]:
     """A trial for each number that has a folder or stands in the study.
 
     Args:
@@ -25,7 +35,7 @@ def trials_of(source: Source, study: Any, num_seeds: int) -> list[Trial]:
     return [_trial(number, by_number[number], optuna_trials.get(number), source, num_seeds) for number in numbers]
 
 
-def _trial(number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: Source, num_seeds: int) -> Trial:
+def _trial(number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: Source, num_seeds: int) -> TrialRecord:
     chosen = [run for run in runs if not run.is_test]
     notes = dict(optuna_trial.user_attrs) if optuna_trial is not None else {}
     state = end_of_trial(optuna_trial, [run.state for run in chosen], num_seeds)
@@ -36,7 +46,7 @@ def _trial(number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: So
         if optuna_trial is not None and optuna_trial.values
         else mean_over_seeds(run.objectives for run in chosen)
     )
-    return Trial(
+    return TrialRecord(
         number,
         state,
         mask_secrets(as_mapping(notes.get("settings"))) or _settings(chosen, optuna_trial, source),
@@ -54,7 +64,7 @@ def _trial(number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: So
 def _violations(runs: Sequence[RunRecord], optuna_trial: Any) -> dict[str, float]:
     """The excesses over the constraints by the study, else by the runs with objectives."""
     stated = dict(getattr(optuna_trial, "constraints", None) or {}) if optuna_trial is not None else {}
-    return {**mean_violations([broken(run) for run in runs if run.objectives]), **stated}
+    return {**mean_violations([measure_violations(run) for run in runs if run.objectives]), **stated}
 
 
 def _settings(runs: Sequence[RunRecord], optuna_trial: Any, source: Source) -> dict[str, str]:

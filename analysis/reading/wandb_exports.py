@@ -14,7 +14,7 @@ _BETWEEN = " - "
 _EXTREMES = ("__MIN", "__MAX")
 
 
-def without_extremes(frame: Any) -> Any:
+def drop_extremes(frame: Any) -> Any:
     """The frame without the columns that hold another's lowest and highest values."""
     names = set(frame.columns)
     return frame[[name for name in frame.columns if not (name.endswith(_EXTREMES) and name[:-5] in names)]]
@@ -26,7 +26,7 @@ def is_export(frame: Any, axis: str | None) -> bool:
     return axis is not None and bool(columns) and all(_BETWEEN in name.strip() for name in columns)
 
 
-def runs_of(frame: Any, axis: str) -> list[RunRecord]:
+def read_exported_runs(frame: Any, axis: str) -> list[RunRecord]:
     """The runs, by name, each with the updates at which it has a value."""
     updates = frame[axis].to_numpy(np.float64, na_value=np.nan)
     order = np.argsort(updates, kind="stable")

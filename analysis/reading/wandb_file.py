@@ -24,7 +24,7 @@ def is_log(content: bytes) -> bool:
     return len(content) >= _HEADER.size and _HEADER.unpack_from(content)[:2] == (b":W&B", 0xBEE1)
 
 
-def contents(content: bytes, problems: list[str]) -> dict[str, Any]:
+def read_contents(content: bytes, problems: list[str]) -> dict[str, Any]:
     """The run in a .wandb file as fields of a WandbLog, config, rows and summary always among them.
 
     Args:
@@ -32,7 +32,7 @@ def contents(content: bytes, problems: list[str]) -> dict[str, Any]:
         problems: gets a sentence about what is damaged.
     """
     fields: dict[str, Any] = {"config": {}, "rows": [], "summary": {}}
-    for record in records(content, problems):
+    for record in read_records(content, problems):
         kind = record.WhichOneof("record_type")
         if kind == "history":
             row = _items(record.history.item)
@@ -104,7 +104,7 @@ def _configure(config: dict[str, Any], change: Any) -> None:
         config.pop(_key(item), None)
 
 
-def records(content: bytes, problems: list[str]) -> Iterator[Any]:
+def read_records(content: bytes, problems: list[str]) -> Iterator[Any]:
     """The readable records (wandb_internal.Record) of a .wandb file, oldest first.
 
     A file that ends within a record is that of a killed run, and no problem. Damage costs the rest of its block.

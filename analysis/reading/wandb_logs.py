@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from analysis.reading.wandb_file import contents, is_log
-from analysis.reading.wandb_rows import STEP, axis_of
-from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, named, read_table, samples_of
+from analysis.reading.wandb_file import is_log, read_contents
+from analysis.reading.wandb_rows import STEP, find_row_axis
+from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, name_runs, read_table, select_samples
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records.runs import RunRecord, Samples, Source
 from analysis.wording.errors import AnalysisError
@@ -77,7 +77,7 @@ def read_log(path: Path) -> WandbLog:
     except OSError as error:
         return WandbLog(**fields, problems=(f"{path.name}: {error.strerror}",))
     if is_log(content):
-        fields |= contents(content, problems)
+        fields |= read_contents(content, problems)
         if not fields.get("start_time") and fields["rows"]:  # the run's own record is damaged
             fields["start_time"] = _at(fields["rows"][0], "_timestamp")
         if (branch := fields.get("branch")) and branch[0] != fields["id"]:
@@ -89,7 +89,7 @@ def read_log(path: Path) -> WandbLog:
     return WandbLog(**fields, problems=tuple(f"{path.name}: {problem}" for problem in problems))
 
 
-def runs_from_logs(paths: Iterable[Path]) -> list[RunRecord]:
+def read_runs_from_logs(paths: Iterable[Path]) -> list[RunRecord]:
     """The runs whose logs lie in some places, each once, by trial; a sweep's own W&B run is none of them.
 
     Args:
@@ -98,7 +98,7 @@ def runs_from_logs(paths: Iterable[Path]) -> list[RunRecord]:
     Raises:
         AnalysisError: if a path does not exist.
     """
-    return named(run for run in _by_start(paths) if not isinstance(run, tuple))
+    return name_runs(run for run in _by_start(paths) if not isinstance(run, tuple))
 
 
 def read_logs(path: Path) -> Source:
@@ -135,7 +135,7 @@ def _logs(paths: Iterable[Path]) -> Iterator[WandbLog]:
         logs = [read_log(path) for path in files]
         projects = sorted({log.project for log in logs if log.project}) or [""]
         for project in projects:  # a damaged file does not say which: it is of the first
-            yield merge([log for log in logs if (log.project or projects[0]) == project])
+            yield merge_logs([log for log in logs if (log.project or projects[0]) == project])
 
 
 def _files(place: Path) -> list[Path]:
@@ -144,7 +144,7 @@ def _files(place: Path) -> list[Path]:
     return [place] if place.is_file() else [path for path in place.rglob("*.wandb") if path.is_file()]
 
 
-def merge(logs: Sequence[WandbLog]) -> WandbLog:
+def merge_logs(logs: Sequence[WandbLog]) -> WandbLog:
     """The logs of one run, in any order, as one.
 
     A later start goes on from a checkpoint, so it replaces what an earlier one logged from there on; a rewind says
@@ -152,7 +152,7 @@ def merge(logs: Sequence[WandbLog]) -> WandbLog:
     on, unless they alone say where a start begins.
     """
     logs = sorted(logs, key=lambda log: log.start_time)
-    axis = axis_of([row for log in logs for row in log.rows])
+    axis = find_row_axis([row for log in logs for row in log.rows])
     rows: list[dict[str, Any]] = []
     for log in logs:
         new = log.rows
@@ -208,7 +208,7 @@ def _samples(paths: Sequence[Path]) -> Samples:
     """The evaluation samples of all starts; a later start replaces those of an earlier one from there on."""
     rows: Samples = []
     for path in paths:
-        tables = [samples_of(read_table(file)) for file in (path.parent / _TABLES).glob("*.table.json")]
+        tables = [select_samples(read_table(file)) for file in (path.parent / _TABLES).glob("*.table.json")]
         new = sorted((row for table in tables for row in table), key=lambda row: _at(row, "update"))
         first = min((_at(row, "update") for row in new), default=float("inf"))
         rows = [row for row in rows if _at(row, "update") < first] + new

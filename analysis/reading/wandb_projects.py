@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from analysis.reading.wandb_rows import alive_rows, as_logged, axis_of
-from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, read_table, samples_of
+from analysis.reading.wandb_rows import find_row_axis, order_as_logged, select_alive_rows
+from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, read_table, select_samples
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records.runs import Samples, Source
 from analysis.wording.errors import AnalysisError
@@ -30,7 +30,7 @@ _UNSET = ("WANDB_MODE", "WANDB_DISABLED")
 
 
 @dataclass(frozen=True)
-class Place:
+class ProjectPlace:
     """A project, and at most one of its run and its group."""
 
     entity: str
@@ -44,7 +44,7 @@ class Place:
         return f"{self.entity}/{self.project}"
 
 
-def parse(text: str) -> Place:
+def parse_project(text: str) -> ProjectPlace:
     """entity/project, with a run's id or group:NAME; also the address of a project's or run's page.
 
     Raises:
@@ -62,10 +62,10 @@ def parse(text: str) -> Place:
         raise AnalysisError(f"wandb:{text}: names no project (allowed: {_FORMS})")
     entity, project, detail = [*parts, ""][:3]
     if detail.startswith(GROUP) and detail != GROUP:
-        return Place(entity, project, group=detail.removeprefix(GROUP))
+        return ProjectPlace(entity, project, group=detail.removeprefix(GROUP))
     if detail == GROUP:
         raise AnalysisError(f"wandb:{text}: names no group (allowed: {_FORMS})")
-    return Place(entity, project, run=detail)
+    return ProjectPlace(entity, project, run=detail)
 
 
 def read_project(text: str) -> Source:
@@ -79,8 +79,8 @@ def read_project(text: str) -> Source:
     Raises:
         AnalysisError: if the server cannot be reached or wants another key, or there is no such project, group or run.
     """
-    place = parse(text)
-    with connected(f"wandb:{text}", place.entity) as api:
+    place = parse_project(text)
+    with connect(f"wandb:{text}", place.entity) as api:
         runs = _find(api, place)
         if not runs:
             raise AnalysisError(f"wandb:{text}: {_nothing_there(api, place)}")
@@ -94,7 +94,7 @@ def read_project(text: str) -> Source:
 
 
 @contextlib.contextmanager
-def connected(what: str, entity: str) -> Iterator[Any]:
+def connect(what: str, entity: str) -> Iterator[Any]:
     """W&B's client with an API key that the server accepts; its errors become an AnalysisError of one line.
 
     Args:
@@ -137,14 +137,14 @@ def _explain(error: Exception, server: str) -> str:
     return f"no usable answer from {server}: check the network and WANDB_BASE_URL ({reason[:200]})"
 
 
-def _find(api: Any, place: Place) -> list[Any]:
+def _find(api: Any, place: ProjectPlace) -> list[Any]:
     if place.run:
         return [api.run(f"{place.path}/{place.run}")]
     filters = {"group": place.group} if place.group else {}
     return list(api.runs(place.path, filters=filters, lazy=False))
 
 
-def _nothing_there(api: Any, place: Place) -> str:
+def _nothing_there(api: Any, place: ProjectPlace) -> str:
     if not place.group:
         return "the project holds no run"
     groups = sorted({run.group for run in api.runs(place.path) if run.group}, key=natural_key)
@@ -172,9 +172,12 @@ def _read(text: str, runs: Sequence[Any]) -> list[WandbRun]:
 
 
 def _as_run(run: Any, rows: Sequence[Mapping[str, Any]], problems: Sequence[str] = ()) -> WandbRun:
-    rows = as_logged(rows, _is_rewound(run))
+    rows = order_as_logged(rows, _is_rewound(run))
     tables = [
-        path for row in alive_rows(rows, axis_of(rows), []) for value in row.values() if (path := _table_path(value))
+        path
+        for row in select_alive_rows(rows, find_row_axis(rows), [])
+        for value in row.values()
+        if (path := _table_path(value))
     ]
     config = dict(run.config)
     record = make_run(config, rows, dict(run.summary_metrics), run.state, problems, partial(_samples, run, tables))
@@ -194,7 +197,7 @@ def _table_path(value: Any) -> str | None:
 
 
 def _samples(run: Any, paths: Sequence[str]) -> Samples:
-    return [row for path in paths for row in samples_of(_table(run, path))]
+    return [row for path in paths for row in select_samples(_table(run, path))]
 
 
 def _trials_table(run: Any) -> list[dict[str, Any]]:

@@ -16,13 +16,13 @@ _AXES = (UPDATE, "train/global_step", "global_step", "episode", "train/episode",
 _COUNTERS = (*_AXES, "epoch", "train/epoch")
 
 
-def axis_of(rows: Rows) -> str:
+def find_row_axis(rows: Rows) -> str:
     """The metric that counts the updates: the first of a list that half of the rows have, else W&B's steps."""
     counts = {axis: sum(axis in row for row in rows) for axis in _AXES}
     return next((axis for axis, count in counts.items() if count and 2 * count >= len(rows)), STEP)
 
 
-def as_logged(rows: Rows, is_rewound: bool = False) -> Rows:
+def order_as_logged(rows: Rows, is_rewound: bool = False) -> Rows:
     """Rows that come by their steps, in the order in which they were logged.
 
     W&B logs a step once: one that comes twice, as a rewind itself, means that what was logged before it is there, too.
@@ -34,7 +34,7 @@ def as_logged(rows: Rows, is_rewound: bool = False) -> Rows:
     return [rows[position] for position in sorted(range(len(rows)), key=times.__getitem__)]
 
 
-def alive_rows(rows: Rows, axis: str, problems: list[str]) -> list[Mapping[str, Any]]:
+def select_alive_rows(rows: Rows, axis: str, problems: list[str]) -> list[Mapping[str, Any]]:
     """The rows that count, where the run went back to an earlier update or W&B's steps did.
 
     An evaluation may be logged late, after updates that follow it; a run has gone back only where what it logs all

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.reading.conversion import columns, flat
-from analysis.reading.metric_names import renamed
-from analysis.reading.wandb_rows import alive_rows, axis_of
+from analysis.reading.conversion import flatten, make_columns
+from analysis.reading.metric_names import rename_metrics
+from analysis.reading.wandb_rows import find_row_axis, select_alive_rows
 from analysis.records.runs import COMPLETE, FAILED, UNFINISHED, UPDATE, Floats, RunRecord, Samples
 from rlhf_sweeps.record import as_update, natural_key, read_bytes
 from rlhf_sweeps.record.trials import read_state
@@ -67,7 +67,7 @@ def make_run(
     """
     ours = {key: value for key, value in config.items() if key not in ("_wandb", "wandb_version", "versions")}
     overrides = ours.pop("overrides", None)
-    axis = axis_of(rows)
+    axis = find_row_axis(rows)
     all_problems = list(problems)
     if rows and axis != UPDATE:
         all_problems.append(f"logged no metric `update`: the updates are its {axis}")
@@ -79,7 +79,7 @@ def make_run(
     return RunRecord(
         "",
         metrics,
-        flat(ours),
+        flatten(ours),
         _state(last, state),
         last,
         overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
@@ -89,7 +89,7 @@ def make_run(
     )
 
 
-def named(runs: Iterable[WandbRun]) -> list[RunRecord]:
+def name_runs(runs: Iterable[WandbRun]) -> list[RunRecord]:
     """The records by trial, each with a name of its own; with the group before it where there are several groups."""
     runs = list(runs)
     groups = {run.group for run in runs}
@@ -116,7 +116,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         return []
 
 
-def samples_of(table: Sequence[Mapping[str, Any]]) -> Samples:
+def select_samples(table: Sequence[Mapping[str, Any]]) -> Samples:
     """A table's rows under our names; none if they are no samples: prompts and responses."""
     rows = [{_COLUMNS.get(column.lower(), column): value for column, value in row.items()} for row in table]
     return [row for row in rows if "prompt" in row and "response" in row]
@@ -131,12 +131,12 @@ def _state(summary: Mapping[str, Any], state: str) -> str:
 
 def _metrics(rows: Sequence[Mapping[str, Any]], axis: str, problems: list[str]) -> dict[str, Floats]:
     by_update: dict[float, dict[str, Any]] = {}
-    for row in alive_rows(rows, axis, problems):
+    for row in select_alive_rows(rows, axis, problems):
         if not math.isnan(update := as_update(row.get(axis))):
             by_update.setdefault(float(update), {}).update(row)
-    arrays = columns([{**by_update[update], UPDATE: update} for update in sorted(by_update)])
+    arrays = make_columns([{**by_update[update], UPDATE: update} for update in sorted(by_update)])
     media = tuple(
         name.removesuffix("_type") for name in {name for row in rows for name in row if name[-6:] == "._type"}
     )
     metrics = {name: arrays[name] for name in arrays if not name.startswith(("_", *media)) and name != axis}
-    return renamed({UPDATE: arrays[UPDATE], **metrics}, are_trls=True)
+    return rename_metrics({UPDATE: arrays[UPDATE], **metrics}, are_trls=True)

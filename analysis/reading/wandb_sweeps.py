@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.reading.conversion import flat, keywords
-from analysis.reading.study import rebuilt_study
-from analysis.reading.trials import trials_of
-from analysis.reading.wandb_runs import WandbRun, named
-from analysis.records.objective import objective_of
-from analysis.records.runs import RunRecord, Source, Trial, as_number
+from analysis.reading.conversion import flatten, make_keywords
+from analysis.reading.study import rebuild_study
+from analysis.reading.trials import make_trials
+from analysis.reading.wandb_runs import WandbRun, name_runs
+from analysis.records.objective import read_sweep_objective
+from analysis.records.runs import RunRecord, Source, TrialRecord, as_number
 from rlhf_sweeps.record import SweepPlan, as_mapping, convert_start, read_plan
 
 Table = Sequence[Mapping[str, Any]]
@@ -32,29 +32,29 @@ def make_source(
     objectives = {looked_for for run in runs if (looked_for := run.run.looked_for)}
     if len(groups) != 1 or groups == {""} or len(objectives) > 1:
         common_objective = objectives.pop() if len(objectives) == 1 else None
-        return Source(name, "wandb", _alone(runs), **keywords(common_objective), folder=folder)
+        return Source(name, "wandb", _alone(runs), **make_keywords(common_objective), folder=folder)
     (group,) = groups
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
     settings = convert_start(settings, {})
     plan = read_plan(settings)
-    base = flat(as_mapping(settings.get("config"))) or runs[0].run.config
+    base = flatten(as_mapping(settings.get("config"))) or runs[0].run.config
     source = Source(
         name,
         "wandb",
-        named(_placed(runs, plan, table)),
-        **keywords(objective_of(plan, base)),
+        name_runs(_placed(runs, plan, table)),
+        **make_keywords(read_sweep_objective(plan, base)),
         space=plan.axes,
         seconds=as_number(settings.get("seconds")) or 0.0,
         folder=folder,
     )
     row_of = {row.get("trial"): row for row in table}
-    trials = [_with_row(trial, row_of.get(trial.number)) for trial in trials_of(source, None, len(plan.seeds))]
-    return replace(source, trials=trials, study=rebuilt_study(trials, source))
+    trials = [_with_row(trial, row_of.get(trial.number)) for trial in make_trials(source, None, len(plan.seeds))]
+    return replace(source, trials=trials, study=rebuild_study(trials, source))
 
 
 def _alone(runs: Sequence[WandbRun]) -> list[RunRecord]:
     """The runs outside of any sweep."""
-    return [replace(run, trial=None) for run in named(runs)]
+    return [replace(run, trial=None) for run in name_runs(runs)]
 
 
 def _placed(runs: Sequence[WandbRun], plan: SweepPlan, table: Table) -> list[WandbRun]:
@@ -99,7 +99,7 @@ def _is_test(run: RunRecord, row: Mapping[str, Any], plan: SweepPlan) -> bool:
     return row.get("state") == "complete" and bool(seeds) and str(run.seed) not in seeds.split(", ")
 
 
-def _with_row(trial: Trial, row: Mapping[str, Any] | None) -> Trial:
+def _with_row(trial: TrialRecord, row: Mapping[str, Any] | None) -> TrialRecord:
     """A trial with the values of its row in the sweep's table."""
     if row is None or row.get("state") not in _STATES:
         return trial

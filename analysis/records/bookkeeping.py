@@ -20,7 +20,7 @@ def is_setting(key: str) -> bool:
     return key.partition(".")[0] not in _GROUPS and key.lower().replace(" ", "_").strip("_") not in _COLUMNS
 
 
-def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+def find_differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     """The keys whose values differ between configs, sorted; without seeds, names and the like."""
     configs = list(configs)
     keys = sorted({key for config in configs for key in config}, key=natural_key)

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from analysis.wording.statements import counted, listed
+from analysis.wording.statements import format_count, join_words
 
 # The names of a setting's trials or runs, and constraint -> the mean by which they exceed it.
-Held = tuple[Sequence[str], Mapping[str, float]]
+ConstrainedSetting = tuple[Sequence[str], Mapping[str, float]]
 
 
-def constraint_sentences(held: Sequence[Held], word: str) -> list[str]:
+def write_constraint_sentences(held: Sequence[ConstrainedSetting], word: str) -> list[str]:
     """Why settings with an objective are not ranked.
 
     Args:
@@ -22,23 +22,24 @@ def constraint_sentences(held: Sequence[Held], word: str) -> list[str]:
     if broken:
         limits = dict.fromkeys(text for _, by in broken for text, excess in by.items() if excess > 0)
         verb = "breaks" if len(broken) == 1 else "break"
-        lines.append(f"{_counted(broken, word)} {verb} {listed(limits)} and cannot win: {_named(broken)}")
+        lines.append(f"{_counted(broken, word)} {verb} {join_words(limits)} and cannot win: {_named(broken)}")
     if unknown:
         limits = dict.fromkeys(text for _, by in unknown for text, excess in by.items() if math.isnan(excess))
         is_one = len(unknown) == 1
         lines.append(
-            f"Whether {_counted(unknown, word)} {'keeps' if is_one else 'keep'} {listed(limits)} is unknown, since the "
+            f"Whether {_counted(unknown, word)} {'keeps' if is_one else 'keep'} {join_words(limits)} is "
+            "unknown, since the "
             f"record does not tell, so {'it' if is_one else 'they'} cannot win: {_named(unknown)}"
         )
     return lines
 
 
-def _counted(held: Sequence[Held], word: str) -> str:
-    return counted(len(held), word if all(len(names) == 1 for names, _ in held) else "setting")
+def _counted(held: Sequence[ConstrainedSetting], word: str) -> str:
+    return format_count(len(held), word if all(len(names) == 1 for names, _ in held) else "setting")
 
 
-def _named(held: Sequence[Held]) -> str:
+def _named(held: Sequence[ConstrainedSetting]) -> str:
     """`a, b and c`; for a setting with several names the first, and the number of others."""
-    return listed(
-        names[0] if len(names) == 1 else f"{names[0]} with {counted(len(names) - 1, 'other')}" for names, _ in held
+    return join_words(
+        names[0] if len(names) == 1 else f"{names[0]} with {format_count(len(names) - 1, 'other')}" for names, _ in held
     )

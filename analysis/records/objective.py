@@ -28,19 +28,19 @@ class Objective:
         return is_judged(self.metrics)
 
 
-def objective_in(config: Mapping[str, Any]) -> Objective | None:
+def read_objective(config: Mapping[str, Any]) -> Objective | None:
     """The objective in a run's flat config; None where it has none."""
-    metrics, directions = listed_in(config.get(METRICS)), listed_in(config.get(DIRECTIONS))
+    metrics, directions = parse_list(config.get(METRICS)), parse_list(config.get(DIRECTIONS))
     is_sound = 0 < len(metrics) == len(directions) and set(directions) <= {"maximize", "minimize"}
     return Objective(tuple(metrics), tuple(directions)) if is_sound else None
 
 
-def objective_of(plan: SweepPlan, config: Mapping[str, Any]) -> Objective | None:
+def read_sweep_objective(plan: SweepPlan, config: Mapping[str, Any]) -> Objective | None:
     """The objective of a sweep, by its plan, else by its flat config; None where both have none."""
-    return Objective(tuple(plan.metrics), tuple(plan.directions)) if plan.metrics else objective_in(config)
+    return Objective(tuple(plan.metrics), tuple(plan.directions)) if plan.metrics else read_objective(config)
 
 
-def listed_in(value: Any) -> list[str]:
+def parse_list(value: Any) -> list[str]:
     """A config's list of texts, which a table holds as one text: `['eval/score']`. Empty where there is none."""
     if isinstance(value, str):
         import yaml

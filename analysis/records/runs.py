@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.records.bookkeeping import differing_keys
-from analysis.records.objective import Objective, objective_in
-from analysis.records.spans import running_sum, spans
+from analysis.records.bookkeeping import find_differing_keys
+from analysis.records.objective import Objective, read_objective
+from analysis.records.spans import count_spans, sum_over_updates
 from analysis.wording.errors import AnalysisError
 from analysis.wording.numbers import as_number as as_number
 from analysis.wording.numbers import as_seed
@@ -83,7 +83,7 @@ class RunRecord:
     @property
     def looked_for(self) -> Objective | None:
         """Its objective, by its sweep or its config; None where both have none."""
-        return self.objective or objective_in(self.config)
+        return self.objective or read_objective(self.config)
 
     @property
     def updates(self) -> Floats:
@@ -104,7 +104,7 @@ class RunRecord:
     def num_updates(self) -> int:
         """PPO updates that it did: by its summary, else the updates that its rows stand for."""
         said = as_number(self.summary.get("updates"))
-        return int(spans(self.updates, self.counts_updates).sum() if said is None else said)
+        return int(count_spans(self.updates, self.counts_updates).sum() if said is None else said)
 
     @property
     def planned_updates(self) -> int | None:
@@ -148,7 +148,7 @@ class RunRecord:
 
     def summed(self, updates: Floats, values: Floats) -> Floats:
         """The running sum of values over updates, (n,), each counted for those that its row stands for; see `spans`."""
-        return running_sum(updates, values, self.counts_updates)
+        return sum_over_updates(updates, values, self.counts_updates)
 
     def value(self, key: str) -> Any:
         """The value of a config key; for a group (`reward_model`) the name of its choice; also `run` and `trial`.
@@ -170,7 +170,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialRecord:
     """One setting of a sweep and its runs.
 
     Attributes:
@@ -221,7 +221,7 @@ class Source:
     name: str
     kind: str
     runs: Sequence[RunRecord]
-    trials: Sequence[Trial] = ()
+    trials: Sequence[TrialRecord] = ()
     metrics: Sequence[str] = ("eval/score",)
     directions: Sequence[str] = ("maximize",)
     space: Sequence[Axis] = ()
@@ -267,7 +267,7 @@ class Source:
         """
         if swept := [axis.key for axis in self.space if axis.tied_to is None and not axis.is_seed]:
             return swept
-        differing = differing_keys([run.config for run in self.runs])
+        differing = find_differing_keys([run.config for run in self.runs])
         groups = [key.rpartition(".")[0] for key in differing if key.count(".") == 1 and key.endswith(".name")]
         ungrouped = [key for key in differing if key.partition(".")[0] not in groups]
         return sorted([*groups, *ungrouped], key=natural_key)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 _Floats = NDArray[np.float64]
 
 
-def spans(updates: _Floats, are_updates: bool = True) -> _Floats:
+def count_spans(updates: _Floats, are_updates: bool = True) -> _Floats:
     """The number of updates that each row stands for, (n,): those since the row before, so that gaps are filled.
 
     The first row stands for the updates from 1 on, but for no more than lie between it and the next: a record may begin
@@ -23,7 +23,7 @@ def spans(updates: _Floats, are_updates: bool = True) -> _Floats:
     return np.concatenate([[max(min(updates[0], steps[0]), 1.0)], steps])
 
 
-def running_sum(updates: _Floats, values: _Floats, are_updates: bool = True) -> _Floats:
+def sum_over_updates(updates: _Floats, values: _Floats, are_updates: bool = True) -> _Floats:
     """The running sum, (n,), each row's value counted for every update that it stands for."""
-    sums: _Floats = np.cumsum(values * spans(updates, are_updates))
+    sums: _Floats = np.cumsum(values * count_spans(updates, are_updates))
     return sums

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from analysis.records.objective import CONSTRAINTS, listed_in
+from analysis.records.objective import CONSTRAINTS, parse_list
 from analysis.records.runs import UPDATE, RunRecord, as_number
 from rlhf_sweeps.config.schema import CONSTRAINT, ObjectiveConfig
 from rlhf_sweeps.verdicts.objective import Row, compute_objectives, compute_violations, select_counted_updates
@@ -16,7 +16,7 @@ _SAME = 1e-6  # values that differ less, or by less than this share, are the sam
 _BASE, _KLS = "eval/base_score", ("eval/kl", "objective/kl")
 
 
-def counted_rows(run: RunRecord) -> list[Row]:
+def select_counted_rows(run: RunRecord) -> list[Row]:
     """The recorded updates whose means are the objectives, metric -> value; empty where they are unknown.
 
     They are unknown where the config has no objective, where no evaluation stayed within the KL budget, or where the
@@ -30,12 +30,12 @@ def counted_rows(run: RunRecord) -> list[Row]:
     return rows if run.objectives is None or _are_close(means, run.objectives) else []
 
 
-def kl_of(row: Row) -> float | None:
+def find_kl(row: Row) -> float | None:
     """The KL that is compared with the budget: held-out where the update was evaluated; None without any."""
     return next((row[name] for name in _KLS if name in row), None)
 
 
-def computed(run: RunRecord) -> list[float] | None:
+def recompute_objectives(run: RunRecord) -> list[float] | None:
     """The objectives of a run by its recorded evaluations; None where they are unknown."""
     config = _objective(run)
     return compute_objectives(_rows(run, config, [*config.metrics, _BASE]), config) if config is not None else None
@@ -46,21 +46,21 @@ def is_worth_the_base(run: RunRecord) -> bool:
     config = _objective(run)
     if config is None or select_counted_updates(_rows(run, config, config.metrics), config):
         return False
-    base = computed(run)  # without an evaluation that counts, the base policy's score
+    base = recompute_objectives(run)  # without an evaluation that counts, the base policy's score
     return base is not None and (run.objectives is None or _are_close(base, run.objectives))
 
 
-def broken(run: RunRecord) -> dict[str, float]:
+def measure_violations(run: RunRecord) -> dict[str, float]:
     """Constraint -> by how much a run breaks it, 0 and below: kept; nan where it is unknown.
 
     The constraints are `objective.constraints` in the run's config, at the updates that gave its objectives. A run that
     never stayed within the KL budget has the score of the base policy, which has no constraints.
     """
-    names = listed_in(run.config.get(CONSTRAINTS))
+    names = parse_list(run.config.get(CONSTRAINTS))
     config = _objective(run)
     if not names or is_worth_the_base(run):
         return {}
-    if config is None or not counted_rows(run):
+    if config is None or not select_counted_rows(run):
         return dict.fromkeys(names, math.nan)
     limits = {text: parts for text in names if (parts := CONSTRAINT.fullmatch(text))}
     rows = _rows(run, config, [*config.metrics, *(parts["metric"] for parts in limits.values())])

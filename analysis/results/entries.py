@@ -7,7 +7,7 @@ from statistics import fmean
 
 from analysis.records.runs import COMPLETE, RunRecord, as_number
 from analysis.sweep.settings import REWARD_MODEL
-from analysis.wording.statements import clipped
+from analysis.wording.statements import clip_text
 from rlhf_sweeps.verdicts.settings import keeps_constraints, mean_over_seeds
 
 _MAX_TEXT = 160  # letters of a setting
@@ -75,7 +75,7 @@ class Entry:
     @property
     def settings_text(self) -> str:
         """`ppo.lr=0.0001, seed=1`; empty where there are no settings."""
-        return ", ".join(f"{key}={clipped(label, _MAX_TEXT)}" for key, label in self.labels.items())
+        return ", ".join(f"{key}={clip_text(label, _MAX_TEXT)}" for key, label in self.labels.items())
 
     @cached_property
     def run(self) -> RunRecord | None:
@@ -94,6 +94,6 @@ class Entry:
         return fmean(numbers) if numbers else None
 
 
-def reward_model_of(entry: Entry) -> str:
+def find_reward_model(entry: Entry) -> str:
     """The name of the reward model that its policy was trained on."""
     return str(entry.run.value(REWARD_MODEL)) if entry.run is not None else entry.settings.get(REWARD_MODEL, "None")

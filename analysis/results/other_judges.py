@@ -2,23 +2,23 @@
 
 import numpy as np
 
-from analysis.comparison.groups import grouping, strata_of
-from analysis.comparison.run_values import OTHER_JUDGES, values_of
+from analysis.comparison.groups import group_runs, stratify
+from analysis.comparison.run_values import OTHER_JUDGES, measure_values
 from analysis.records.runs import Source
 from analysis.sweep.settings import REWARD_MODEL
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.verdicts.estimates import choose_statistic
 
 
-def rates_by_others(source: Source) -> dict[str, float]:
+def find_rates_by_others(source: Source) -> dict[str, float]:
     """Reward model -> its win rate under the other judges, as the sweep has written it; else as `compare` estimates it.
 
     Empty where there are no such rates.
     """
-    return written_rates(source) or _estimated(source)
+    return read_written_rates(source) or _estimated(source)
 
 
-def written_rates(source: Source) -> dict[str, float]:
+def read_written_rates(source: Source) -> dict[str, float]:
     """Reward model -> its mean win rate under the other judges in the sweep's comparison.json; empty without it."""
     rates: dict[str, float] = {}
     rows = (source.comparison or {}).get("reward_models")
@@ -32,13 +32,13 @@ def written_rates(source: Source) -> dict[str, float]:
 def _estimated(source: Source) -> dict[str, float]:
     """The mean over a reward model's runs, plain or interquartile, as `choose_statistic` has it."""
     try:
-        grouped = grouping(source, REWARD_MODEL)
+        grouped = group_runs(source, REWARD_MODEL)
     except AnalysisError:  # the study alone knows of reward models
         return {}
-    measured = values_of(source, [run for group in grouped.groups for run in group.runs])
+    measured = measure_values(source, [run for group in grouped.groups for run in group.runs])
     if measured.name != OTHER_JUDGES:
         return {}
-    strata_of_model = {group.label: strata_of(grouped, group.runs, measured.values) for group in grouped.groups}
+    strata_of_model = {group.label: stratify(grouped, group.runs, measured.values) for group in grouped.groups}
     statistic = choose_statistic(strata_of_model.values())
     return {
         label: float(statistic(np.concatenate(list(strata.values()))))

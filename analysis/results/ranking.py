@@ -6,21 +6,21 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from analysis.comparison.run_values import OTHER_JUDGES
-from analysis.records.constraints import Held
-from analysis.records.runs import Source, Trial
-from analysis.results.entries import Entry, reward_model_of
-from analysis.results.other_judges import rates_by_others, written_rates
+from analysis.records.constraints import ConstrainedSetting
+from analysis.records.runs import Source, TrialRecord
+from analysis.results.entries import Entry, find_reward_model
+from analysis.results.other_judges import find_rates_by_others, read_written_rates
 from analysis.results.unswept import RUN, SEED, as_sweep
-from analysis.sweep.settings import Setting, View, are_incomparable, views
-from analysis.wording.labels import setting_labels
-from analysis.wording.statements import listed
+from analysis.sweep.settings import Setting, View, are_incomparable, make_views
+from analysis.wording.labels import label_settings
+from analysis.wording.statements import join_words
 
 if TYPE_CHECKING:
     from analysis.comparison.compare import GroupComparison
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class SourceRanking:
     """All entries of a source.
 
     Attributes:
@@ -51,9 +51,9 @@ class Ranking:
     view: View | None = None
     comparison: "GroupComparison | None" = None
     how: str = ""
-    held: Sequence[Held] = ()
+    held: Sequence[ConstrainedSetting] = ()
     settings: Sequence[Entry] = ()
-    apart: "Sequence[tuple[Source, Ranking]]" = ()
+    apart: "Sequence[tuple[Source, SourceRanking]]" = ()
 
     @property
     def best(self) -> Entry | None:
@@ -96,11 +96,11 @@ class Ranking:
         return self.gain(best.worth, other.worth), other.worth, False
 
 
-def rank(
+def rank_source(
     source: Source,
     made_views: Sequence[View] | None = None,
     compared: "Callable[[], GroupComparison | None] | None" = None,
-) -> Ranking:
+) -> SourceRanking:
     """The entries of a source and their order: that of the sweep's views, and of reward models what judges prefer.
 
     Runs with different objectives are ranked apart.
@@ -111,13 +111,13 @@ def rank(
             they are in the same order, and the ranking holds no comparison.
     """
     if len(source.apart) > 1:
-        return beside(source, [(part, rank(part)) for part in source.apart])
+        return rank_beside(source, [(part, rank_source(part)) for part in source.apart])
     swept, how = (source, "") if source.trials else as_sweep(source)
     word = "trial" if source.trials else "run"
     is_maximized = swept.directions[0] == "maximize"
     entries = _labelled([_entry(trial, word, swept) for trial in swept.trials])
     by_number = {entry.numbers[0]: entry for entry in entries}
-    made_views = views(swept) if made_views is None or not source.trials else made_views
+    made_views = make_views(swept) if made_views is None or not source.trials else made_views
     settings = [setting for view in made_views for setting in view.ranked]
     is_comparable = not are_incomparable(swept)
     comparison = None if is_comparable or compared is None else compared()
@@ -138,19 +138,19 @@ def rank(
         for setting in view.settings
     ]
     worthy = sorted(merged.values(), key=lambda entry: entry.numbers[0])
-    return Ranking(
+    return SourceRanking(
         entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, how, held, worthy
     )
 
 
-def leaders(source: Source) -> tuple[list[str], str]:
+def list_leaders(source: Source) -> tuple[list[str], str]:
     """The best run of each setting, the best setting first, and the value that ranks them; no run without a ranking."""
-    ranking = rank(source)
+    ranking = rank_source(source)
     by = "each objective" if ranking.apart else ranking.metric if ranking.is_comparable else "other judges"
     return [entry.run.name for entry in ranking.leaders if entry.run is not None], by
 
 
-def beside(source: Source, apart: Sequence[tuple[Source, Ranking]]) -> Ranking:
+def rank_beside(source: Source, apart: Sequence[tuple[Source, SourceRanking]]) -> SourceRanking:
     """Several rankings as one without an order, with the runs whose objective is unknown."""
     silent = [run for run in source.runs if run.looked_for is None]
     entries_apart = [entry for _, ranking in apart for entry in ranking.entries]
@@ -159,18 +159,18 @@ def beside(source: Source, apart: Sequence[tuple[Source, Ranking]]) -> Ranking:
     trials = [replace(trial, objectives=own[trial.runs[0].name]) for trial in as_sweep(others)[0].trials]
     entries = _labelled([*entries_apart, *(_entry(trial, "run", others) for trial in trials)])
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
-    return Ranking(entries, [], "objective", True, False, "run", keys, apart=apart)
+    return SourceRanking(entries, [], "objective", True, False, "run", keys, apart=apart)
 
 
 def _judged(source: Source, comparison: "GroupComparison | None") -> Callable[[Entry], float]:
     """A sort key: the win rate under the other judges of an entry's reward model; within one the order stays."""
     if comparison is None:
-        rates = rates_by_others(source)
+        rates = find_rates_by_others(source)
     elif comparison.measure.name == OTHER_JUDGES:
         rates = {group.label: 1 / group.place for group in comparison.groups if group.place}
     else:
-        rates = written_rates(source)
-    return lambda entry: -rates.get(reward_model_of(entry), -1.0)
+        rates = read_written_rates(source)
+    return lambda entry: -rates.get(find_reward_model(entry), -1.0)
 
 
 def _merged(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
@@ -181,7 +181,7 @@ def _merged(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
     names = [entry.name for entry in group]
     return replace(
         group[0],
-        title=f"{word.capitalize()}s {listed(names)}",
+        title=f"{word.capitalize()}s {join_words(names)}",
         names=names,
         numbers=setting.numbers,
         settings={key: value for key, value in group[0].settings.items() if key != SEED},
@@ -193,7 +193,7 @@ def _merged(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
     )
 
 
-def _entry(trial: Trial, word: str, source: Source) -> Entry:
+def _entry(trial: TrialRecord, word: str, source: Source) -> Entry:
     name = str(trial.number) if word == "trial" else trial.runs[0].name
     return Entry(
         f"{word.capitalize()} {name}",
@@ -219,5 +219,5 @@ def _labelled(entries: Sequence[Entry]) -> list[Entry]:
     for entry in entries:
         for key, text in entry.settings.items():
             texts.setdefault(key, []).append(text)
-    named = {key: setting_labels(those) for key, those in texts.items()}
+    named = {key: label_settings(those) for key, those in texts.items()}
     return [replace(entry, labels={key: named[key][text] for key, text in entry.settings.items()}) for entry in entries]

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from analysis.comparison.compare import GroupComparison, compare
-from analysis.comparison.groups import Grouping, grouping
-from analysis.health.findings import Found, found_in
-from analysis.health.patterns import Pattern, patterns
+from analysis.comparison.groups import Grouping, group_runs
+from analysis.health.findings import FindingsByRun, diagnose_source
+from analysis.health.patterns import Pattern, find_patterns
 from analysis.records.runs import Source
-from analysis.results.ranking import Ranking, beside, rank
+from analysis.results.ranking import SourceRanking, rank_beside, rank_source
 from analysis.sweep.analysis import SweepAnalysis, analyse
-from analysis.sweep.ledger import Ledger, ledger
-from analysis.sweep.settings import REWARD_MODEL, View, views
+from analysis.sweep.ledger import Ledger, make_ledger
+from analysis.sweep.settings import REWARD_MODEL, View, make_views
 from analysis.wording.errors import AnalysisError
 
 
@@ -34,14 +34,14 @@ class Results:
     @cached_property
     def views(self) -> list[View]:
         """The settings of its trials: in one view, or in one for each reward model; none without trials."""
-        return views(self.source) if self.source.trials else []
+        return make_views(self.source) if self.source.trials else []
 
     @cached_property
-    def ranking(self) -> Ranking:
+    def ranking(self) -> SourceRanking:
         """The ranking, with the comparison of the reward models where these have no common scale."""
         if len(self.parts) > 1:
-            return beside(self.source, [(part.source, part.ranking) for part in self.parts])
-        return rank(self.source, self.views or None, self._of_reward_models)
+            return rank_beside(self.source, [(part.source, part.ranking) for part in self.parts])
+        return rank_source(self.source, self.views or None, self._of_reward_models)
 
     def comparison(self, by: str | None = None, metric: str | None = None) -> GroupComparison:
         """Its runs compared by a config key; the arguments, and what is raised, are those of `compare`."""
@@ -51,7 +51,7 @@ class Results:
 
     def grouping(self, by: str) -> Grouping:
         """Its runs by a config key, as in a comparison; made without one where runs have different objectives."""
-        return self.comparison(by).grouping if len(self.parts) == 1 else grouping(self.source, by)
+        return self.comparison(by).grouping if len(self.parts) == 1 else group_runs(self.source, by)
 
     @cached_property
     def sweep(self) -> SweepAnalysis:
@@ -61,17 +61,17 @@ class Results:
     @cached_property
     def costs(self) -> Ledger:
         """Seconds, tokens and the like, by the state of the trials."""
-        return ledger(self.source)
+        return make_ledger(self.source)
 
     @cached_property
-    def findings(self) -> Found:
+    def findings(self) -> FindingsByRun:
         """The findings on each run, and on trials without a run."""
-        return found_in(self.source)
+        return diagnose_source(self.source)
 
     @cached_property
     def patterns(self) -> Sequence[Pattern]:
         """The settings in which findings occur more often than by chance."""
-        return patterns(self.source, self.findings)
+        return find_patterns(self.source, self.findings)
 
     def _of_reward_models(self) -> GroupComparison | None:
         try:

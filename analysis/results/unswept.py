@@ -4,10 +4,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from analysis.comparison.groups import SOUND
-from analysis.comparison.run_values import OBJECTIVE, Measure, objective
-from analysis.records.runs import COMPLETE, RunRecord, Source, Trial
-from analysis.records.worth import broken, computed
-from analysis.wording.labels import exact, identity
+from analysis.comparison.run_values import OBJECTIVE, Measure, measure_objective
+from analysis.records.runs import COMPLETE, RunRecord, Source, TrialRecord
+from analysis.records.worth import measure_violations, recompute_objectives
+from analysis.wording.labels import identity, write_exactly
 
 SEED, RUN = "seed", "run"  # keys of such trials' settings: the seed, and the run's name where nothing else differs
 
@@ -19,15 +19,15 @@ def as_sweep(source: Source) -> tuple[Source, str]:
     """
     runs = [run for run in source.runs if not run.is_test]
     sound = [run for run in runs if run.state in SOUND]
-    measured = objective(source, sound)
+    measured = measure_objective(source, sound)
     is_open = not measured.values
     if is_open:
-        measured = objective(source, runs)
+        measured = measure_objective(source, runs)
     worths = {run.name: _worth(run, measured) for run in runs}
     settings = _settings(source, runs)
     tests = _tests(source, runs)
     trials = [
-        Trial(
+        TrialRecord(
             number,
             run.state if worths[run.name] is None else COMPLETE,
             settings[run.name] or {RUN: run.name},
@@ -35,7 +35,7 @@ def as_sweep(source: Source) -> tuple[Source, str]:
             run.cause,
             None if (text := run.summary.get("message")) is None else str(text),
             run.seconds,
-            broken(run) if worths[run.name] is not None else {},
+            measure_violations(run) if worths[run.name] is not None else {},
             [run],
             tests.get(run.name, ()),
         )
@@ -45,7 +45,7 @@ def as_sweep(source: Source) -> tuple[Source, str]:
     if any(run.objectives for run in runs):
         return replace(source, trials=trials), end
     if measured.name == OBJECTIVE and any(len(worth or ()) == len(source.metrics) for worth in worths.values()):
-        is_ruled = any(computed(run) is not None for run in runs)
+        is_ruled = any(recompute_objectives(run) is not None for run in runs)
         how = ", computed from its evaluations" if is_ruled else ", in its best evaluation"
         return replace(source, trials=trials), how + end
     direction = "minimize" if measured.is_lower_better else "maximize"
@@ -58,7 +58,7 @@ def _worth(run: RunRecord, measured: Measure) -> list[float] | None:
     value = measured.values.get(run.name)
     if value is None:
         return None
-    return ((run.objectives or computed(run)) if measured.name == OBJECTIVE else None) or [value]
+    return ((run.objectives or recompute_objectives(run)) if measured.name == OBJECTIVE else None) or [value]
 
 
 def _settings(source: Source, runs: Sequence[RunRecord]) -> dict[str, dict[str, str]]:
@@ -69,7 +69,7 @@ def _settings(source: Source, runs: Sequence[RunRecord]) -> dict[str, dict[str, 
     for run in runs:
         values = {key: value for key in source.axes if (value := run.value(key)) is not None}
         settings_of[run.name] = {
-            key: texts.setdefault((key, identity(value)), exact(value)) for key, value in values.items()
+            key: texts.setdefault((key, identity(value)), write_exactly(value)) for key, value in values.items()
         }
         if is_seeded and run.seed is not None:
             settings_of[run.name][SEED] = str(run.seed)

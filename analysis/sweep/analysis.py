@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.records.constraints import constraint_sentences
+from analysis.records.constraints import write_constraint_sentences
 from analysis.records.runs import Source
-from analysis.sweep.failures import bad_regions
-from analysis.sweep.importance import Importance, importance
-from analysis.sweep.lead import Lead, lead
-from analysis.sweep.ledger import Ledger, ledger
-from analysis.sweep.next_steps import next_steps
-from analysis.sweep.optimum import Optimum, optimum
-from analysis.sweep.settings import Setting, View, are_incomparable, views
-from analysis.sweep.slices import Slice, slices
+from analysis.sweep.failures import find_bad_regions
+from analysis.sweep.importance import Importance, measure_importance
+from analysis.sweep.ledger import Ledger, make_ledger
+from analysis.sweep.margin import Lead, measure_lead
+from analysis.sweep.next_steps import suggest_next_steps
+from analysis.sweep.optimum import Optimum, find_optimum
+from analysis.sweep.settings import Setting, View, are_incomparable, make_views
+from analysis.sweep.slices import Slice, cut_slices
 from analysis.wording.statements import Statement
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front
 
@@ -64,9 +64,9 @@ def analyse(source: Source, found: Sequence[View] | None = None, costs: Ledger |
     Args:
         found, costs: its views and its ledger, where they have been made before.
     """
-    costs = ledger(source) if costs is None else costs
+    costs = make_ledger(source) if costs is None else costs
     notes = []
-    found = views(source) if found is None else found
+    found = make_views(source) if found is None else found
     if not source.trials:
         notes.append("this is no sweep: nothing was searched, so that there is nothing to compare settings by")
     elif are_incomparable(source):
@@ -77,7 +77,7 @@ def analyse(source: Source, found: Sequence[View] | None = None, costs: Ledger |
     if len(found) > _MAX_VIEWS:
         notes.append(f"{len(found)} reward models; only the first {_MAX_VIEWS} are looked at here")
     held = [([str(number) for number in one.numbers], one.violations) for view in found for one in view.settings]
-    notes += [f"{line[0].lower()}{line[1:]}" for line in constraint_sentences(held, "trial")]
+    notes += [f"{line[0].lower()}{line[1:]}" for line in write_constraint_sentences(held, "trial")]
     tied = {key: leader for view in found for key, leader in view.tied.items()}
     notes += [f"{key} always moves along with {leader} and is not told apart from it" for key, leader in tied.items()]
     num_pruned = sum(len(view.pruned) for view in found)
@@ -91,12 +91,12 @@ def analyse(source: Source, found: Sequence[View] | None = None, costs: Ledger |
 
 def _analysed(source: Source, view: View, costs: Ledger) -> ViewAnalysis:
     objectives = range(len(view.directions))
-    importances = [importance(view, objective) for objective in objectives]
-    found = optimum(view) if view.is_single else None
-    won = lead(view, found.noise if found is not None else view.noise())
-    steps = next_steps(source, view, found, won, costs)
-    cuts = [slices(view, objective) for objective in objectives]
-    return ViewAnalysis(view, importances, cuts, found, won, front(view), steps, bad_regions(view))
+    importances = [measure_importance(view, objective) for objective in objectives]
+    found = find_optimum(view) if view.is_single else None
+    won = measure_lead(view, found.noise if found is not None else view.noise())
+    steps = suggest_next_steps(source, view, found, won, costs)
+    cuts = [cut_slices(view, objective) for objective in objectives]
+    return ViewAnalysis(view, importances, cuts, found, won, front(view), steps, find_bad_regions(view))
 
 
 def front(view: View) -> list[Setting]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.sweep.thresholds import LABEL_DIGITS, LOG_FACTOR, MAX_LISTED
-from analysis.wording.labels import labels
+from analysis.wording.labels import label_values
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.record.axes import INTERVAL, as_number
 
@@ -14,7 +14,7 @@ _QUOTED, _ESCAPED = re.compile(r"'[^']*'|\"[^\"]*\""), re.compile(r"\\(.)")
 _WORDS = ("", "null", "true", "false")
 
 
-def axes_of(space: Sequence[Axis], values: Mapping[str, Iterable[str]]) -> list[Axis]:
+def make_axes(space: Sequence[Axis], values: Mapping[str, Iterable[str]]) -> list[Axis]:
     """The axes of a sweep, in the order of the space, then those of other keys that trials had, made from their values.
 
     The choices of lists are written one way: in ascending order where all are numbers, else in the order given. A list
@@ -34,7 +34,7 @@ def axes_of(space: Sequence[Axis], values: Mapping[str, Iterable[str]]) -> list[
 def _seen(axis: Axis, is_known: bool, values: list[str]) -> Axis | None:
     if is_known and axis.kind == INTERVAL:
         return axis
-    choices = [plain(text) for text in axis.choices]
+    choices = [normalize_text(text) for text in axis.choices]
     # What was tried is on the axis, even where the space was changed afterwards.
     tried = list(dict.fromkeys([*choices, *values]))
     numbers = [as_number(text) for text in tried]
@@ -50,34 +50,34 @@ def _seen(axis: Axis, is_known: bool, values: list[str]) -> Axis | None:
     return replace(axis, choices=tuple(ordered), low=low, high=high, is_log=is_log)
 
 
-def tell_value(axis: Axis, position: float) -> str:
+def label_position(axis: Axis, position: float) -> str:
     """The label of the value at a position."""
-    return tell_values(axis, [position])[0]
+    return label_positions(axis, [position])[0]
 
 
-def tell_values(axis: Axis, positions: Sequence[float]) -> list[str]:
+def label_positions(axis: Axis, positions: Sequence[float]) -> list[str]:
     """Labels of the values at several positions; different values have different labels."""
     if axis.choices:
         places = [axis.position(text) for text in axis.choices]
         nearest = [[abs(place - position) for place in places] for position in positions]
-        texts = tell_choices(axis)
+        texts = label_choices(axis)
         return [texts[apart.index(min(apart))] for apart in nearest]
     values = [axis.value(position) for position in positions]
-    return labels([round(value) for value in values] if axis.is_int else values, LABEL_DIGITS)
+    return label_values([round(value) for value in values] if axis.is_int else values, LABEL_DIGITS)
 
 
-def tell_choices(axis: Axis) -> list[str]:
+def label_choices(axis: Axis) -> list[str]:
     """Labels of the choices of a list; different choices have different labels."""
     if not axis.is_numeric:
         return list(axis.choices)
-    return labels([int(text) if _is_whole(text) else float(text) for text in axis.choices], LABEL_DIGITS)
+    return label_values([int(text) if _is_whole(text) else float(text) for text in axis.choices], LABEL_DIGITS)
 
 
 def _is_whole(text: str) -> bool:
     return text.lstrip("+-").isdigit()
 
 
-def plain(value: Any) -> str:
+def normalize_text(value: Any) -> str:
     """A setting as a text that is the same in all trials: `0.10` and `0.1` are the same number.
 
     A word comes without its quotes, unless it would be a number or another word of Hydra's without them.

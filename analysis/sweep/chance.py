@@ -12,7 +12,7 @@ from analysis.sweep.thresholds import NUM_PERMUTATIONS, SETTINGS_PER_TERM
 from rlhf_sweeps.record import Axis
 
 
-def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
+def compute_p_values(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
     """For each axis the probability that permuted objectives make any axis look as important, (axes,).
 
     The objectives' ranks are fitted by a parabola over an axis of numbers, by their means over a list; what is compared

@@ -35,7 +35,7 @@ class Edge:
     override: str | None
 
 
-def edges(view: View, optimum: Optimum | None) -> list[Edge]:
+def find_edges(view: View, optimum: Optimum | None) -> list[Edge]:
     """The edges at which the best values lie, by more than noise.
 
     Where a surface could be fitted, it decides. Else the best setting at the end of a list is compared with the setting
@@ -111,7 +111,7 @@ def _override(axis: Axis, is_high: bool) -> str | None:
     if outer == edge:
         return None
     low, high = sorted((inner, outer))
-    return override_text(axis, low, high)
+    return write_axis(axis, low, high)
 
 
 def _list_override(axis: Axis, is_high: bool, most: float) -> str | None:
@@ -130,7 +130,7 @@ def _list_override(axis: Axis, is_high: bool, most: float) -> str | None:
     return f"{axis.key}={write_command(','.join([ordered[-1], *choices]))}" if choices else None
 
 
-def override_text(axis: Axis, low: float, high: float) -> str:
+def write_axis(axis: Axis, low: float, high: float) -> str:
     """A part of an interval as a word of a shell; two digits."""
     ends = [f"{low:.2g}", f"{high:.2g}"]
     if axis.is_int:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.records.runs import COMPLETE, FAILED, PRUNED, RunRecord, Trial
-from analysis.sweep.axes import tell_value
-from analysis.sweep.settings import View, settings_of
+from analysis.records.runs import COMPLETE, FAILED, PRUNED, RunRecord, TrialRecord
+from analysis.sweep.axes import label_position
+from analysis.sweep.settings import View, normalize_settings
 from analysis.sweep.thresholds import REGION_CHANCE
 from analysis.wording.statements import Statement
 from rlhf_sweeps.record import Axis
@@ -15,9 +15,9 @@ from rlhf_sweeps.record import Axis
 OF_SETTING = ("diverged", "out_of_memory")
 
 
-def bad_regions(view: View) -> list[Statement]:
+def find_bad_regions(view: View) -> list[Statement]:
     """Sentences on trials that failed because of their setting, or had no evaluation within the KL budget."""
-    kinds: list[tuple[str, Callable[[Trial], bool]]] = [
+    kinds: list[tuple[str, Callable[[TrialRecord], bool]]] = [
         (f"ended as {cause}", lambda trial, cause=cause: trial.cause == cause)  # type: ignore[misc]
         for cause in OF_SETTING
     ]
@@ -30,7 +30,7 @@ def _never_allowed(runs: Sequence[RunRecord]) -> bool:
     return any(run.objectives is not None and "best" in run.summary and run.summary["best"] is None for run in runs)
 
 
-def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Statement]:
+def _region(view: View, word: str, is_bad: Callable[[TrialRecord], bool]) -> list[Statement]:
     """How many trials are bad, and the side of an axis that separates them from the others by more than chance."""
     ended = [trial for trial in view.trials if trial.state in (COMPLETE, PRUNED, FAILED)]
     bad = np.array([is_bad(trial) for trial in ended], dtype=bool)
@@ -41,21 +41,21 @@ def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Stat
     p_value, axis, is_high = _parting(view, ended, bad)
     if axis is None or p_value > REGION_CHANCE:
         return [Statement(text, {"trials": float(num)})]
-    places = np.array([axis.position(settings_of(trial).get(axis.key)) for trial in ended])
+    places = np.array([axis.position(normalize_settings(trial).get(axis.key)) for trial in ended])
     edge = float(np.nanmin(places[bad]) if is_high else np.nanmax(places[bad]))
     num_inside = int((places >= edge).sum() if is_high else (places <= edge).sum())
-    where = f"from {tell_value(axis, edge)} on" if is_high else f"up to {tell_value(axis, edge)}"
+    where = f"from {label_position(axis, edge)} on" if is_high else f"up to {label_position(axis, edge)}"
     text += f", all with {axis.key} {where}, where {num_inside} trials lie"
     return [Statement(text, {"trials": float(num), "trials there": float(num_inside), "p value": p_value})]
 
 
-def _parting(view: View, ended: Sequence[Trial], bad: np.ndarray) -> tuple[float, Axis | None, bool]:
+def _parting(view: View, ended: Sequence[TrialRecord], bad: np.ndarray) -> tuple[float, Axis | None, bool]:
     """The smallest p value of Mann and Whitney's test over the axes, corrected for their number; its axis and side."""
     from scipy.stats import mannwhitneyu
 
     best: tuple[float, Axis | None, bool] = (1.0, None, False)
     for axis in view.axes:
-        places = np.array([axis.position(settings_of(trial).get(axis.key)) for trial in ended])
+        places = np.array([axis.position(normalize_settings(trial).get(axis.key)) for trial in ended])
         inside, outside = (places[side & np.isfinite(places)] for side in (bad, ~bad))
         if axis.is_numeric and len(inside) and len(outside):
             p_value = min(float(mannwhitneyu(inside, outside).pvalue) * len(view.axes), 1.0)

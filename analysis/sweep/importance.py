@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.output.thinning import spread
+from analysis.output.thinning import pick_evenly
 from analysis.records.runs import Floats
-from analysis.sweep.chance import chances
+from analysis.sweep.chance import compute_p_values
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.thresholds import (
     CHANCE,
@@ -34,7 +34,7 @@ from rlhf_sweeps.verdicts.estimates import are_equal
 
 
 @dataclass(frozen=True)
-class Share:
+class ImportanceShare:
     """How much a key matters by one method; the shares of all keys add up to 1.
 
     Attributes:
@@ -58,8 +58,8 @@ class KeyImportance:
     """
 
     key: str
-    fanova: Share | None
-    ped_anova: Share | None
+    fanova: ImportanceShare | None
+    ped_anova: ImportanceShare | None
     p_value: float
 
     @property
@@ -85,7 +85,7 @@ class Importance:
     problem: str | None = None
 
 
-def importance(view: View, objective: int = 0) -> Importance:
+def measure_importance(view: View, objective: int = 0) -> Importance:
     """How much each axis of a view matters for an objective.
 
     Equal arguments give equal numbers.
@@ -98,8 +98,8 @@ def importance(view: View, objective: int = 0) -> Importance:
     problem = _problem(view, gains)
     if problem:
         return Importance(metric, (), num, problem)
-    p_values = chances(view.axes, view.positions([setting.values for setting in every]), gains)
-    chosen = spread(num, MAX_IMPORTANCE_SETTINGS)
+    p_values = compute_p_values(view.axes, view.positions([setting.values for setting in every]), gains)
+    chosen = pick_evenly(num, MAX_IMPORTANCE_SETTINGS)
     settings = [every[i] for i in chosen]
     fanova = _stable(_fanova, view.axes, settings, gains[chosen])
     ped_anova = _stable(_ped_anova, view.axes, settings, gains[chosen])
@@ -107,7 +107,7 @@ def importance(view: View, objective: int = 0) -> Importance:
         KeyImportance(axis.key, fanova.get(axis.key), ped_anova.get(axis.key), float(p_value))
         for axis, p_value in zip(view.axes, p_values, strict=True)
     ]
-    keys.sort(key=lambda entry: (-(entry.fanova or entry.ped_anova or Share(0, 0, 0)).value, entry.key))
+    keys.sort(key=lambda entry: (-(entry.fanova or entry.ped_anova or ImportanceShare(0, 0, 0)).value, entry.key))
     return Importance(metric, keys, num)
 
 
@@ -127,7 +127,9 @@ def _problem(view: View, gains: Floats) -> str | None:
 Method = Callable[[Sequence[Axis], Sequence[Setting], Floats, bool], dict[str, float]]
 
 
-def _stable(method: Method, axes: Sequence[Axis], settings: Sequence[Setting], gains: Floats) -> dict[str, Share]:
+def _stable(
+    method: Method, axes: Sequence[Axis], settings: Sequence[Setting], gains: Floats
+) -> dict[str, ImportanceShare]:
     """The shares by a method, with their ranges over resampled settings."""
     values = method(axes, settings, gains, False)
     random = np.random.default_rng(0)
@@ -137,7 +139,7 @@ def _stable(method: Method, axes: Sequence[Axis], settings: Sequence[Setting], g
         if np.ptp(gains[drawn]) > 0:
             for key, value in method(axes, [settings[i] for i in drawn], gains[drawn], True).items():
                 ranges.setdefault(key, []).append(value)
-    return {key: Share(value, min(ranges[key]), max(ranges[key])) for key, value in values.items()}
+    return {key: ImportanceShare(value, min(ranges[key]), max(ranges[key])) for key, value in values.items()}
 
 
 def _fanova(axes: Sequence[Axis], settings: Sequence[Setting], gains: Floats, is_resampled: bool) -> dict[str, float]:
@@ -170,7 +172,7 @@ def _evaluated(
 
     if len(axes) < 2:
         return {}
-    study = as_study(axes, settings, -gains)
+    study = make_study(axes, settings, -gains)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -180,7 +182,7 @@ def _evaluated(
     return {axis.key: float(shares[axis.key]) for axis in axes if np.isfinite(shares.get(axis.key, np.nan))}
 
 
-def as_study(axes: Sequence[Axis], settings: Sequence[Setting], losses: Floats) -> Any:
+def make_study(axes: Sequence[Axis], settings: Sequence[Setting], losses: Floats) -> Any:
     """The settings as a study in memory: intervals and long lists of numbers as positions, other lists as they are."""
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution

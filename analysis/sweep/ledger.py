@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.records.runs import PRUNED, RunRecord, Source, Trial, as_number
+from analysis.records.runs import PRUNED, RunRecord, Source, TrialRecord, as_number
 
 # The seconds of an update that are spent on scores.
 _SCORE_SECONDS = "perf/score_seconds"
@@ -18,7 +18,7 @@ TEST = "test"
 
 
 @dataclass(frozen=True)
-class Cost:
+class RunCost:
     """The cost of some runs: sums over the runs that have recorded a quantity, nan where none has.
 
     Attributes:
@@ -49,13 +49,13 @@ class Cost:
     peak_memory_mb: float = math.nan
     untold: Mapping[str, int] = field(default_factory=dict)
 
-    def plus(self, other: "Cost") -> "Cost":
+    def plus(self, other: "RunCost") -> "RunCost":
         """Both together."""
         counts: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
         sums: dict[str, Any] = {name: _sum_of(getattr(self, name), getattr(other, name)) for name in MEASURED}
         peaks = [peak for peak in (self.peak_memory_mb, other.peak_memory_mb) if not math.isnan(peak)]
         untold = dict(Counter(self.untold) + Counter(other.untold))
-        return Cost(**counts, **sums, peak_memory_mb=max(peaks, default=math.nan), untold=untold)
+        return RunCost(**counts, **sums, peak_memory_mb=max(peaks, default=math.nan), untold=untold)
 
 
 COUNTS = ("runs", "updates", "planned_updates", "saved_updates")
@@ -73,8 +73,8 @@ class TrialCost:
 
     number: int
     state: str
-    cost: Cost
-    tests: Cost
+    cost: RunCost
+    tests: RunCost
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Ledger:
     """
 
     trials: Sequence[TrialCost]
-    by_state: Mapping[str, Cost]
-    total: Cost
+    by_state: Mapping[str, RunCost]
+    total: RunCost
     wall_seconds: float = 0.0
     cost_per_hour: float | None = None
     num_without_end: int = 0
@@ -122,16 +122,16 @@ class Ledger:
 class _Tally:
     """Costs by state, added up trial by trial."""
 
-    by_state: dict[str, Cost] = field(default_factory=dict)
+    by_state: dict[str, RunCost] = field(default_factory=dict)
     shrunk: int = 0
 
-    def add(self, state: str, cost: Cost) -> None:
+    def add(self, state: str, cost: RunCost) -> None:
         """Add a cost to that of the trials of a state."""
         if cost.runs or not math.isnan(cost.seconds) or state not in self.by_state:
-            self.by_state[state] = self.by_state.get(state, Cost()).plus(cost)
+            self.by_state[state] = self.by_state.get(state, RunCost()).plus(cost)
 
 
-def ledger(source: Source) -> Ledger:
+def make_ledger(source: Source) -> Ledger:
     """The costs of all runs of a source, in trials or not."""
     tally, trials = _Tally(), []
     most_runs = max((len(trial.runs) for trial in source.trials), default=0)
@@ -145,7 +145,7 @@ def ledger(source: Source) -> Ledger:
     for run in source.runs:
         if id(run) not in counted:
             tally.add(TEST if run.is_test else run.state, _run_cost(run))
-    total = Cost()
+    total = RunCost()
     for cost in tally.by_state.values():
         total = total.plus(cost)
     prices = [run.config.get("sweep.cost_per_hour") for run in source.runs[:1]]
@@ -153,7 +153,7 @@ def ledger(source: Source) -> Ledger:
     return Ledger(trials, tally.by_state, total, source.seconds, _positive(prices), without, tally.shrunk)
 
 
-def _trial_cost(trial: Trial, tally: _Tally, most_runs: int) -> Cost:
+def _trial_cost(trial: TrialRecord, tally: _Tally, most_runs: int) -> RunCost:
     """The cost of a trial's runs that choose.
 
     Args:
@@ -161,7 +161,7 @@ def _trial_cost(trial: Trial, tally: _Tally, most_runs: int) -> Cost:
     """
     if not trial.runs:
         # The study knows how long it took, though its folder is gone.
-        return Cost(seconds=trial.seconds or math.nan)
+        return RunCost(seconds=trial.seconds or math.nan)
     cost = _sum(trial.runs, _run_cost)
     if trial.state != PRUNED or not cost.updates:
         return cost
@@ -171,18 +171,18 @@ def _trial_cost(trial: Trial, tally: _Tally, most_runs: int) -> Cost:
     tally.shrunk += unstarted
     saved += unstarted * (trial.runs[0].planned_updates or 0)
     # Updates get no cheaper or dearer on the way, bar longer responses; its own pace is the best guess.
-    extra = Cost(saved_updates=saved, saved_seconds=saved * cost.seconds / cost.updates)
+    extra = RunCost(saved_updates=saved, saved_seconds=saved * cost.seconds / cost.updates)
     return cost.plus(extra)
 
 
-def _sum(runs: Iterable[RunRecord], cost: Callable[[RunRecord], Cost]) -> Cost:
-    total = Cost()
+def _sum(runs: Iterable[RunRecord], cost: Callable[[RunRecord], RunCost]) -> RunCost:
+    total = RunCost()
     for run in runs:
         total = total.plus(cost(run))
     return total
 
 
-def _run_cost(run: RunRecord) -> Cost:
+def _run_cost(run: RunRecord) -> RunCost:
     summary = run.summary
     seconds = _stated_or_summed(summary.get("seconds"), run, "perf/update_seconds")
     device = str(summary.get("device") or "")
@@ -197,7 +197,7 @@ def _run_cost(run: RunRecord) -> Cost:
         ),
         "episodes": _first(summary.get("episodes"), float(episodes.max()) if len(episodes) else math.nan),
     }
-    return Cost(
+    return RunCost(
         runs=1,
         **measured,
         updates=run.num_updates,

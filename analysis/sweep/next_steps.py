@@ -5,19 +5,19 @@ import math
 import numpy as np
 
 from analysis.records.runs import COMPLETE, Source
-from analysis.sweep.axes import tell_value, tell_values
-from analysis.sweep.edges import Edge, edges, override_text
-from analysis.sweep.lead import Lead
+from analysis.sweep.axes import label_position, label_positions
+from analysis.sweep.edges import Edge, find_edges, write_axis
 from analysis.sweep.ledger import Ledger
+from analysis.sweep.margin import Lead
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import View
 from analysis.sweep.thresholds import GAP, MAX_SEEDS, NARROW, SURE_CHOICE
-from analysis.wording.statements import Statement, counted, duration
+from analysis.wording.statements import Statement, format_count, format_duration
 
 _NOT_APART = "luck and merit cannot be told apart"
 
 
-def next_steps(
+def suggest_next_steps(
     source: Source, view: View, optimum: Optimum | None, lead: Lead | None, costs: Ledger
 ) -> list[Statement]:
     """Suggestions for a view with one objective, the most useful first; empty where the data support none.
@@ -29,7 +29,7 @@ def next_steps(
     """
     if not view.is_single or view.best is None:
         return []
-    won = edges(view, optimum)
+    won = find_edges(view, optimum)
     steps = [_edge_step(edge) for edge in won]
     widened = {edge.axis.key for edge in won}
     if optimum is not None:
@@ -42,7 +42,7 @@ def next_steps(
 def _edge_step(edge: Edge) -> Statement:
     what = "list" if edge.axis.choices else "interval"
     side = "upper" if edge.is_high else "lower"
-    value = tell_value(edge.axis, edge.axis.position(edge.value))
+    value = label_position(edge.axis, edge.axis.position(edge.value))
     text = f"best {edge.axis.key} {value} lies at the {side} end of its {what}, and the objective still rises there"
     text += f": try {edge.override}" if edge.override else "; it can go no further"
     return Statement(text, {"probability that it rises": edge.probability, "rise of the objective": edge.rise})
@@ -59,7 +59,7 @@ def _profile_steps(view: View, optimum: Optimum, profile: Profile) -> list[State
         text = f"{axis.key} does not matter here: leave it out of the next search"
         return [
             Statement(
-                text + (f", with {axis.key}={view.shown(axis.key, value)}" if value is not None else ""), evidence
+                text + (f", with {axis.key}={view.label_of(axis.key, value)}" if value is not None else ""), evidence
             )
         ]
     if not profile.is_clear:
@@ -80,9 +80,9 @@ def _narrow_steps(profile: Profile) -> list[Statement]:
     if not axis.is_interval or width > NARROW or width <= 0:
         return []
     low, high = axis.value(float(possible[0])), axis.value(float(possible[-1]))
-    ends = " to ".join(tell_values(axis, [float(possible[0]), float(possible[-1])]))
+    ends = " to ".join(label_positions(axis, [float(possible[0]), float(possible[-1])]))
     text = f"nothing outside of {ends} comes near the best {axis.key}"
-    return [Statement(f"{text}: narrow it to {override_text(axis, low, high)}", {"share of the axis": width})]
+    return [Statement(f"{text}: narrow it to {write_axis(axis, low, high)}", {"share of the axis": width})]
 
 
 def _gap_steps(view: View, profile: Profile) -> list[Statement]:
@@ -99,8 +99,8 @@ def _gap_steps(view: View, profile: Profile) -> list[Statement]:
     inside = (profile.positions > low) & (profile.positions < high)
     if high - low < GAP or not inside.any() or profile.within[inside].max() < 0.5:
         return []
-    override = override_text(axis, axis.value(low), axis.value(high))
-    text = f"no trial has {axis.key} between {' and '.join(tell_values(axis, [low, high]))}, where the best may lie"
+    override = write_axis(axis, axis.value(low), axis.value(high))
+    text = f"no trial has {axis.key} between {' and '.join(label_positions(axis, [low, high]))}, where the best may lie"
     return [Statement(f"{text}: try {override}", {"share of the axis": high - low})]
 
 
@@ -126,7 +126,7 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
     key = "sweep.test_seeds" if all(won.are_tested[place] for place in places) else "sweep.seeds"
     reachable = [seeds for seeds in needed if seeds <= MAX_SEEDS]
     best = won.best.numbers[0]
-    text = f"{counted(len(rivals), 'setting')} cannot be told from the best, trial {best}, by noise alone"
+    text = f"{format_count(len(rivals), 'setting')} cannot be told from the best, trial {best}, by noise alone"
     if reachable:
         text += f": {key}={max(reachable)} would tell {len(reachable)} of them apart"
     else:
@@ -147,7 +147,7 @@ def _budget_steps(source: Source, view: View, optimum: Optimum | None, costs: Le
     rise = max(gains[cut:]) - max(gains[:cut])
     evidence = {"rise in the last third": max(rise, 0.0), "noise": optimum.noise.deviation}
     each = costs.total.seconds / max(len(source.trials), 1)
-    price = f"about {duration(each * len(source.trials))} of one worker for as many again" if each > 0 else ""
+    price = f"about {format_duration(each * len(source.trials))} of one worker for as many again" if each > 0 else ""
     if rise > optimum.noise.deviation:
         again = 2 * len(source.trials)
         text = f"the last third of the trials still found better settings: raise hydra.sweeper.n_trials to {again}"

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.output.thinning import spread
+from analysis.output.thinning import pick_evenly
 from analysis.records.runs import Floats
-from analysis.sweep.chance import chances
+from analysis.sweep.chance import compute_p_values
 from analysis.sweep.settings import Setting, View
-from analysis.sweep.surface import Surface, fit
+from analysis.sweep.surface import FittedSurface, fit_surface
 from analysis.sweep.thresholds import (
     CHANCE,
     FLAT,
@@ -112,14 +112,14 @@ class Optimum:
         explained: share of the variance between settings that the surface predicts, each setting left out in turn.
     """
 
-    surface: Surface
+    surface: FittedSurface
     anchor: Setting
     profiles: Sequence[Profile]
     noise: Noise
     explained: float
 
 
-def problem(view: View, num_complete: int, num: int) -> str | None:
+def explain_too_few(view: View, num_complete: int, num: int) -> str | None:
     """Why there are too few settings, or too few complete ones, to fit a surface; None if there are enough."""
     needed = MIN_SETTINGS + MIN_SETTINGS_PER_AXIS * len(view.axes)
     if num_complete < MIN_SETTINGS:
@@ -127,7 +127,7 @@ def problem(view: View, num_complete: int, num: int) -> str | None:
     return f"{num} settings are too few, it takes {needed} for {len(view.axes)} keys" if num < needed else None
 
 
-def optimum(view: View, objective: int = 0) -> Optimum | None:
+def find_optimum(view: View, objective: int = 0) -> Optimum | None:
     """The surface fitted to a view's settings, and its profiles through the best one.
 
     Returns:
@@ -138,20 +138,20 @@ def optimum(view: View, objective: int = 0) -> Optimum | None:
     settings = [*complete, *view.pruned]
     sign = view.sign(objective)
     gains = sign * np.array([setting.objectives[objective] for setting in settings])
-    if not view.axes or problem(view, len(complete), len(settings)) or are_equal(gains):
+    if not view.axes or explain_too_few(view, len(complete), len(settings)) or are_equal(gains):
         return None
     # Evenly, not the best ones: those are the lucky ones, and would seem less noisy than they are.
-    chosen = spread(len(gains), MAX_SETTINGS)
+    chosen = pick_evenly(len(gains), MAX_SETTINGS)
     settings, gains = [settings[i] for i in chosen], gains[chosen]
     points = view.positions([setting.values for setting in settings])
-    p_values = chances(view.axes, points, gains)
+    p_values = compute_p_values(view.axes, points, gains)
     seed_noise = view.noise(objective)
     num_runs = np.array([float(len(setting.by_run)) for setting in settings])
     deviations = np.array([setting.deviation for setting in settings])
-    surface = fit(
-        view.axes, points, floored(gains), num_runs, (seed_noise.deviation, seed_noise.repetitions), deviations
+    surface = fit_surface(
+        view.axes, points, raise_to_floor(gains), num_runs, (seed_noise.deviation, seed_noise.repetitions), deviations
     )
-    is_measured = np.array([not setting.is_foretold for setting in settings])
+    is_measured = np.array([not setting.is_estimate for setting in settings])
     explained = _explained(surface, is_measured)
     if p_values.min() > CHANCE and explained < MIN_EXPLAINED:
         return None
@@ -162,13 +162,13 @@ def optimum(view: View, objective: int = 0) -> Optimum | None:
     return Optimum(surface, settings[best], profiles, noise, explained)
 
 
-def _explained(surface: Surface, is_measured: NDArray[np.bool_]) -> float:
+def _explained(surface: FittedSurface, is_measured: NDArray[np.bool_]) -> float:
     heights = surface.gains[is_measured]
     left = heights - surface.left_out()[is_measured]
     return 1 - float((left**2).mean() / max(heights.var(), 1e-300))
 
 
-def floored(gains: Floats) -> Floats:
+def raise_to_floor(gains: Floats) -> Floats:
     """The gains, those far below the median raised to a floor.
 
     Past some learning rate a run is worth nothing. A surface smooth enough for the rest cannot follow such a cliff, and
@@ -178,7 +178,7 @@ def floored(gains: Floats) -> Floats:
     return np.maximum(gains, middle - FLOOR_DEPTH * (float(gains.max()) - middle))
 
 
-def _profile(surface: Surface, anchor: Floats, index: int, sign: float, p_value: float) -> Profile:
+def _profile(surface: FittedSurface, anchor: Floats, index: int, sign: float, p_value: float) -> Profile:
     axis = surface.axes[index]
     positions = _grid(axis)
     points = np.tile(anchor, (len(positions), 1))

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records.runs import COMPLETE, PRUNED, Trial
-from analysis.sweep.lengths import reports_by_share
+from analysis.records.runs import COMPLETE, PRUNED, TrialRecord
+from analysis.sweep.lengths import share_reports
 from analysis.sweep.thresholds import DEVIATION_PER_MAD, GAIN_UNKNOWN, MIN_COMPLETE
 
 
 @dataclass(frozen=True)
-class Foretold:
+class PrunedEstimate:
     """A pruned trial.
 
     Attributes:
@@ -30,9 +30,9 @@ class Foretold:
     deviation: float
 
 
-def foretold(study: Any, trials: Sequence[Trial], num_objectives: int) -> list[Foretold]:
+def estimate_pruned(study: Any, trials: Sequence[TrialRecord], num_objectives: int) -> list[PrunedEstimate]:
     """The estimated objectives of the pruned trials; empty with several objectives or without reports."""
-    reports = reports_by_share(study, trials) if num_objectives == 1 else {}
+    reports = share_reports(study, trials) if num_objectives == 1 else {}
     complete = [trial for trial in trials if trial.state == COMPLETE and trial.objectives]
     pairs = [(reports.get(trial.number), float((trial.objectives or [np.nan])[0])) for trial in complete]
     ends = [(report, end) for report, end in pairs if report and np.isfinite(end)]
@@ -49,7 +49,7 @@ def foretold(study: Any, trials: Sequence[Trial], num_objectives: int) -> list[F
             middle = float(np.median(gains))
             spread = DEVIATION_PER_MAD * float(np.median(np.abs(np.array(gains) - middle)))
             deviation = float(np.hypot(spread, GAIN_UNKNOWN * middle))
-            estimates.append(Foretold(trial.number, own[share] + middle, deviation))
+            estimates.append(PrunedEstimate(trial.number, own[share] + middle, deviation))
     return estimates
 
 

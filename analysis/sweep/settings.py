@@ -13,12 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from analysis.comparison.own_matrix import REWARD_MODEL as REWARD_MODEL
-from analysis.records.runs import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, Trial
-from analysis.sweep.axes import axes_of, plain
-from analysis.sweep.pruned import foretold
+from analysis.records.runs import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, TrialRecord
+from analysis.sweep.axes import make_axes, normalize_text
+from analysis.sweep.pruned import estimate_pruned
 from analysis.sweep.thresholds import SAME_POSITION
-from analysis.wording.labels import setting_labels
-from analysis.wording.statements import setting_text
+from analysis.wording.labels import label_settings
+from analysis.wording.statements import format_setting
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.noise import Noise, pool_noise
 from rlhf_sweeps.verdicts.settings import keeps_constraints, mean_over_seeds, mean_violations, rank_key
@@ -45,7 +45,7 @@ class Setting:
     by_run: Floats
     by_test: Floats
     violations: Mapping[str, float] = field(default_factory=dict)
-    is_foretold: bool = False
+    is_estimate: bool = False
     deviation: float = 0.0
 
     @property
@@ -77,7 +77,7 @@ class View:
     axes: Sequence[Axis]
     settings: Sequence[Setting]
     pruned: Sequence[Setting]
-    trials: Sequence[Trial]
+    trials: Sequence[TrialRecord]
     tied: Mapping[str, str]
     metrics: Sequence[str]
     directions: Sequence[str]
@@ -106,16 +106,16 @@ class View:
         places = [[axis.position(row.get(axis.key)) for axis in self.axes] for row in rows]
         return np.array(places, dtype=np.float64).reshape(len(rows), len(self.axes))
 
-    def shown(self, key: str, text: str) -> str:
+    def label_of(self, key: str, text: str) -> str:
         """The label of a value of an axis; different values have different labels."""
-        return self._labels.get(key, {}).get(text) or setting_text(text)
+        return self._labels.get(key, {}).get(text) or format_setting(text)
 
     @cached_property
     def _labels(self) -> dict[str, dict[str, str]]:
         settings = [*self.settings, *self.pruned]
         keys = dict.fromkeys(key for setting in settings for key in setting.values)
         return {
-            key: setting_labels(setting.values[key] for setting in settings if key in setting.values) for key in keys
+            key: label_settings(setting.values[key] for setting in settings if key in setting.values) for key in keys
         }
 
     @cached_property
@@ -142,14 +142,14 @@ class View:
         return self.ranked[0] if self.is_single and self.ranked else None
 
 
-def views(source: Source) -> list[View]:
+def make_views(source: Source) -> list[View]:
     """One view of all settings, or one for each reward model where reward models were compared."""
     if not source.trials:
         return []
     columns = _columns(source.trials)
     if not are_incomparable(source, columns):
         return [_view(source, "", source.trials)]
-    groups: dict[str, list[Trial]] = defaultdict(list)
+    groups: dict[str, list[TrialRecord]] = defaultdict(list)
     for trial in source.trials:
         groups[_label(trial)].append(trial)
     return [_view(source, label, trials) for label, trials in groups.items()]
@@ -163,20 +163,20 @@ def are_incomparable(source: Source, columns: Mapping[str, Sequence[str]] | None
     return is_varied and not source.objective.is_judged
 
 
-def settings_of(trial: Trial) -> dict[str, str]:
+def normalize_settings(trial: TrialRecord) -> dict[str, str]:
     """A trial's settings, without plus signs, numbers written one way."""
-    return {str(key).lstrip("+"): plain(text) for key, text in trial.settings.items()}
+    return {str(key).lstrip("+"): normalize_text(text) for key, text in trial.settings.items()}
 
 
-def _columns(trials: Sequence[Trial]) -> dict[str, list[str]]:
+def _columns(trials: Sequence[TrialRecord]) -> dict[str, list[str]]:
     columns: dict[str, list[str]] = defaultdict(list)
     for trial in trials:
-        for key, text in settings_of(trial).items():
+        for key, text in normalize_settings(trial).items():
             columns[key].append(text)
     return columns
 
 
-def _reward_model(trial: Trial) -> str:
+def _reward_model(trial: TrialRecord) -> str:
     for run in trial.runs:
         name = run.value(REWARD_MODEL)
         if name is not None:
@@ -184,32 +184,32 @@ def _reward_model(trial: Trial) -> str:
     return ""
 
 
-def _label(trial: Trial) -> str:
+def _label(trial: TrialRecord) -> str:
     """The reward model of a trial: its name, else the keys of it that were set, which no run's config gives a name."""
-    settings = settings_of(trial)
+    settings = normalize_settings(trial)
     own_keys = [f"{key}={text}" for key, text in settings.items() if key.startswith(f"{REWARD_MODEL}.")]
     has_name = any({REWARD_MODEL, f"{REWARD_MODEL}.name"} & run.config.keys() for run in trial.runs)
     return settings.get(REWARD_MODEL) or (_reward_model(trial) if has_name or not own_keys else ",".join(own_keys))
 
 
-def _view(source: Source, label: str, trials: Sequence[Trial]) -> View:
+def _view(source: Source, label: str, trials: Sequence[TrialRecord]) -> View:
     columns = {key: values for key, values in _columns(trials).items() if key != "seed"}
     if label:
         columns = {key: values for key, values in columns.items() if key.split(".")[0] != REWARD_MODEL}
-    axes = [axis for axis in axes_of(source.space, columns) if axis.key in columns and not axis.is_single]
+    axes = [axis for axis in make_axes(source.space, columns) if axis.key in columns and not axis.is_single]
     num_objectives = len(source.directions)
     settings = list(_merged(trials, num_objectives, [axis.key for axis in axes]))
-    axes, tied = _untied(axes, [settings_of(trial) for trial in trials])
+    axes, tied = _untied(axes, [normalize_settings(trial) for trial in trials])
     axis_keys = [axis.key for axis in axes]
     pruned = list(_pruned(source, trials, axis_keys))
     return View(label, axes, settings, pruned, trials, tied, source.metrics, source.directions)
 
 
-def _merged(trials: Sequence[Trial], num_objectives: int, keys: Sequence[str]) -> Iterator[Setting]:
-    groups: dict[tuple[str | None, ...], list[Trial]] = defaultdict(list)
+def _merged(trials: Sequence[TrialRecord], num_objectives: int, keys: Sequence[str]) -> Iterator[Setting]:
+    groups: dict[tuple[str | None, ...], list[TrialRecord]] = defaultdict(list)
     for trial in trials:
         if trial.state == COMPLETE and _values(trial.objectives, num_objectives) is not None:
-            values_of = settings_of(trial)
+            values_of = normalize_settings(trial)
             groups[tuple(values_of.get(key) for key in keys)].append(trial)
     for values, trials_of_one in groups.items():
         # A copy repeats the objectives of another trial: it is no further seed.
@@ -229,10 +229,10 @@ def _merged(trials: Sequence[Trial], num_objectives: int, keys: Sequence[str]) -
         )
 
 
-def _pruned(source: Source, trials: Sequence[Trial], keys: Sequence[str]) -> Iterator[Setting]:
+def _pruned(source: Source, trials: Sequence[TrialRecord], keys: Sequence[str]) -> Iterator[Setting]:
     by_number = {trial.number: trial for trial in trials}
-    for estimate in foretold(source.study, trials, len(source.directions)):
-        values = {key: text for key, text in settings_of(by_number[estimate.number]).items() if key in keys}
+    for estimate in estimate_pruned(source.study, trials, len(source.directions)):
+        values = {key: text for key, text in normalize_settings(by_number[estimate.number]).items() if key in keys}
         objectives, none = np.array([estimate.value]), np.empty((0, 1))
         yield Setting((estimate.number,), values, objectives, objectives[None], none, {}, True, estimate.deviation)
 

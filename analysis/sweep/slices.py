@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.records.runs import Floats
-from analysis.sweep.axes import tell_values
+from analysis.sweep.axes import label_positions
 from analysis.sweep.settings import View
 from analysis.sweep.thresholds import MAX_BINS, MIN_IN_BIN
 from rlhf_sweeps.record import Axis
@@ -18,7 +18,7 @@ from rlhf_sweeps.verdicts.student import mean_and_margin
 
 
 @dataclass(frozen=True)
-class Bin:
+class SliceBin:
     """A part of an axis.
 
     Attributes:
@@ -56,10 +56,10 @@ class Slice:
     positions: Floats
     values: Floats
     numbers: Sequence[int]
-    bins: Sequence[Bin]
+    bins: Sequence[SliceBin]
 
 
-def slices(view: View, objective: int = 0) -> list[Slice]:
+def cut_slices(view: View, objective: int = 0) -> list[Slice]:
     """A slice for each axis of a view."""
     values = np.array([setting.objectives[objective] for setting in view.settings])
     is_best = max if view.directions[objective] == "maximize" else min
@@ -72,7 +72,7 @@ def slices(view: View, objective: int = 0) -> list[Slice]:
         ]
         bins = _bins(axis, column[are_active], values[are_active])
         summaries = [
-            Bin(label, low, high, len(inside), *_mean_and_ends(inside), is_best(inside.tolist()))
+            SliceBin(label, low, high, len(inside), *_mean_and_ends(inside), is_best(inside.tolist()))
             for label, (low, high, inside) in zip(_labels(axis, bins), bins, strict=True)
         ]
         along_axes.append(Slice(axis, column[are_active], values[are_active], numbers, summaries))
@@ -94,7 +94,7 @@ def _bins(axis: Axis, positions: Floats, values: Floats) -> list[tuple[float, fl
 
 def _labels(axis: Axis, bins: Sequence[tuple[float, float, Floats]]) -> list[str]:
     """`0.001 to 0.002`, or one value; ends of different bins are told apart."""
-    ends = tell_values(axis, [end for low, high, _ in bins for end in (low, high)])
+    ends = label_positions(axis, [end for low, high, _ in bins for end in (low, high)])
     return [low if low == high else f"{low} to {high}" for low, high in zip(ends[::2], ends[1::2], strict=True)]
 
 

@@ -25,7 +25,7 @@ from rlhf_sweeps.record import Axis
 
 
 @dataclass(frozen=True, eq=False)
-class Surface:
+class FittedSurface:
     """A fitted surface.
 
     Attributes:
@@ -95,14 +95,14 @@ class Surface:
         return np.asarray(self.gains - self.scale * weights / np.diag(inverse), dtype=np.float64)
 
 
-def fit(
+def fit_surface(
     axes: Sequence[Axis],
     points: Floats,
     gains: Floats,
     num_runs: Floats,
     known_noise: tuple[float, int] = (np.nan, 0),
     extra: Floats | None = None,
-) -> Surface:
+) -> FittedSurface:
     """The surface through some measurements.
 
     Args:
@@ -136,7 +136,7 @@ def fit(
     theta = np.asarray(best.x, dtype=np.float64)
     noise = scale * float(np.exp(theta[-1] / 2))
     freedom = _freedom(theta, lambda place: loss(place)[1])
-    return Surface(axes, points, gains, noise, freedom, theta, share, more, center, scale)
+    return FittedSurface(axes, points, gains, noise, freedom, theta, share, more, center, scale)
 
 
 def _noise_prior(seed_noise: tuple[float, int], scale: float) -> tuple[float, float]:

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from analysis.output.parts import Answers, Tiles
-from analysis.records.constraints import constraint_sentences
+from analysis.records.constraints import write_constraint_sentences
 from analysis.records.runs import Source
 from analysis.results.entries import Entry
-from analysis.results.ranking import Ranking
+from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import front
 from analysis.views.counted import SCORE, counted_sentences
 from analysis.views.noise import noise_sentences
 from analysis.views.problems import failure_sentence
 from analysis.views.winner import lead_sentences, next_sentences, winner_sentences
-from analysis.wording.statements import counted, duration, listed, number
+from analysis.wording.statements import format_count, format_duration, format_number, join_words
 from rlhf_sweeps.record.trials import format_counts
 
 
-def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequence[str]) -> Answers:
+def answers(source: Source, ranking: SourceRanking, noise: Sequence[str], advice: Sequence[str]) -> Answers:
     """The four questions, in sentences with numbers.
 
     Args:
@@ -46,12 +46,12 @@ def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequ
     )
 
 
-def _apart(source: Source, ranking: Ranking, advice: Sequence[str]) -> Answers:
+def _apart(source: Source, ranking: SourceRanking, advice: Sequence[str]) -> Answers:
     """The same questions for each objective, where runs have different ones."""
-    several = [f"{part.objective.text} ({counted(len(part.runs), 'run')})" for part, _ in ranking.apart]
-    intro = [f"None overall, since the runs have different objectives: {listed(several)}"]
+    several = [f"{part.objective.text} ({format_count(len(part.runs), 'run')})" for part, _ in ranking.apart]
+    intro = [f"None overall, since the runs have different objectives: {join_words(several)}"]
     if silent := [run.name for run in source.runs if run.looked_for is None]:
-        intro.append(f"The objective of {listed(silent)} is unknown, so none of them can be called the best")
+        intro.append(f"The objective of {join_words(silent)} is unknown, so none of them can be called the best")
     questions: list[tuple[str, Sequence[str]]] = [("Which settings won?", intro)]
     for part, own in ranking.apart:
         own_answers = answers(part, own, noise_sentences(own), []).answers
@@ -60,16 +60,16 @@ def _apart(source: Source, ranking: Ranking, advice: Sequence[str]) -> Answers:
     return Answers([*questions, *_asked("What next?", advice)])
 
 
-def tiles(source: Source, ranking: Ranking) -> Tiles:
+def tiles(source: Source, ranking: SourceRanking) -> Tiles:
     """The sweep in a few numbers."""
     entries = ranking.entries
     items = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _counts(entries))]
     best = ranking.best
     if best is not None and ranking.is_comparable:
         base = best.summarized("base_score")
-        hint = f"base policy: {number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
-        where = f", on {counted(len(best.tested_runs), 'test seed')}" if ranking.is_tested(best) else ""
-        items.append(("Best", number(ranking.headline(best), 4), hint + where))
+        hint = f"base policy: {format_number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
+        where = f", on {format_count(len(best.tested_runs), 'test seed')}" if ranking.is_tested(best) else ""
+        items.append(("Best", format_number(ranking.headline(best), 4), hint + where))
     num_runs = len(source.runs)
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
@@ -77,7 +77,7 @@ def tiles(source: Source, ranking: Ranking) -> Tiles:
     updates = sum(run.num_updates for run in source.runs)
     items.append(("Updates", f"{updates:,}", "in all runs"))
     if source.seconds:
-        items.append(("Took", duration(source.seconds), "from start to end"))
+        items.append(("Took", format_duration(source.seconds), "from start to end"))
     return Tiles(items)
 
 
@@ -89,7 +89,7 @@ def _asked(question: str, sentences: Sequence[str]) -> list[tuple[str, Sequence[
     return [(question, sentences)] if sentences else []
 
 
-def _no_winner(source: Source, ranking: Ranking) -> list[str]:
+def _no_winner(source: Source, ranking: SourceRanking) -> list[str]:
     if not source.runs:
         return ["None: there is no run in this record", *source.problems[:3]]
     why = f"None yet: no {ranking.word} has an objective"
@@ -100,14 +100,14 @@ def _no_winner(source: Source, ranking: Ranking) -> list[str]:
     return [*lines, *([failures] if failures else [])]
 
 
-def _winner(ranking: Ranking) -> list[str]:
+def _winner(ranking: SourceRanking) -> list[str]:
     best = ranking.best
     assert best is not None
     with_settings = f" with {best.settings_text}" if best.settings else ""
     is_single = ranking.view is None or ranking.view.is_single
     won = (" won" if is_single else f" has the best {ranking.metric}") if len(ranking.ranked) > 1 else ""
-    mean = f", the mean over {counted(len(best.runs), 'seed')}" if len(best.runs) > 1 else ""
-    chosen = f"{number(best.worth, 4)}{mean}{ranking.how}"
+    mean = f", the mean over {format_count(len(best.runs), 'seed')}" if len(best.runs) > 1 else ""
+    chosen = f"{format_number(best.worth, 4)}{mean}{ranking.how}"
     values = [f"its {ranking.metric} is {chosen}"]
     if ranking.is_tested(best):
         quoted = f"{_tested_text(best)} that had no part in choosing it: that is the number to quote"
@@ -121,28 +121,28 @@ def _winner(ranking: Ranking) -> list[str]:
     lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *counted_sentences(best)]
     base = best.summarized("base_score")
     if base is not None and ranking.metric == SCORE:
-        lines.append(f"The base policy scores {number(base)} on the same held-out prompts")
+        lines.append(f"The base policy scores {format_number(base)} on the same held-out prompts")
     return [*lines, *_left_out(ranking)]
 
 
-def _left_out(ranking: Ranking) -> list[str]:
+def _left_out(ranking: SourceRanking) -> list[str]:
     """Which cannot win, since they break constraints."""
-    return constraint_sentences(ranking.held, ranking.word)
+    return write_constraint_sentences(ranking.held, ranking.word)
 
 
-def _front(ranking: Ranking) -> list[str]:
+def _front(ranking: SourceRanking) -> list[str]:
     if ranking.view is None:
         return []
     titles = {entry.numbers: entry.title for entry in ranking.ranked}
     names = [titles[setting.numbers] for setting in front(ranking.view)]
-    metrics = listed(ranking.view.metrics)
+    metrics = join_words(ranking.view.metrics)
     if len(names) == 1:
         return [f"{names[0]} is the best in {metrics} at once"]
-    on_front = f"{len(names)} are on the Pareto front, where no other beats them in all: {listed(names)}"
+    on_front = f"{len(names)} are on the Pareto front, where no other beats them in all: {join_words(names)}"
     return [f"By {metrics} there is no single best one; {on_front}"]
 
 
-def _lead(ranking: Ranking) -> list[str]:
+def _lead(ranking: SourceRanking) -> list[str]:
     best = ranking.best
     assert best is not None
     lines = []
@@ -156,18 +156,20 @@ def _lead(ranking: Ranking) -> list[str]:
     base = best.summarized("base_score")
     if base is not None and ranking.metric == SCORE:
         gain = ranking.gain(ranking.headline(best), base)
-        lines.append(f"{number(abs(gain))} {'worse' if gain < 0 else 'better'} than the base policy")
+        lines.append(f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'} than the base policy")
     return lines
 
 
-def _gap(ranking: Ranking, which: str, other: Entry) -> str:
+def _gap(ranking: SourceRanking, which: str, other: Entry) -> str:
     """`0.3 better than the second, trial 2 (1.1 on the test seeds)`."""
     assert ranking.best is not None
     gain, worth, is_tested = ranking.against_best(other)
     where = (
         " on the test seeds" if is_tested else " by the seeds that choose" if ranking.is_tested(ranking.best) else ""
     )
-    return f"{number(abs(gain))} {'worse' if gain < 0 else 'better'} than {which} ({number(worth)}{where})"
+    return (
+        f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'} than {which} ({format_number(worth)}{where})"
+    )
 
 
 def _named(entry: Entry) -> str:
@@ -178,5 +180,5 @@ def _tested_text(best: Entry) -> str:
     """`1.1 ± 0.1 (standard error) on 3 seeds`: what it is worth on the test seeds."""
     values = [run.objectives[0] for run in best.tested_runs if run.objectives]
     do_differ = len(set(values)) > 1  # seeds that are all alike do not show how much others would differ
-    error = f" ± {number(stdev(values) / math.sqrt(len(values)))} (standard error)" if do_differ else ""
-    return f"{number(fmean(values), 4)}{error} on {counted(len(values), 'seed')}"
+    error = f" ± {format_number(stdev(values) / math.sqrt(len(values)))} (standard error)" if do_differ else ""
+    return f"{format_number(fmean(values), 4)}{error} on {format_count(len(values), 'seed')}"

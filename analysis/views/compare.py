@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
-from analysis.comparison.frontier import all_frontiers
-from analysis.comparison.matched_kl import matched_kl_of
+from analysis.comparison.frontier import trace_all_frontiers
+from analysis.comparison.matched_kl import match_groups
 from analysis.output.charts import GREY, Axis, Chart, Intervals, Layer, Panel, Points, Rule, Texts
 from analysis.output.parts import Cell, Column, Part, Sentences, Table, number_cell, text_cell
 from analysis.records.runs import Source
@@ -17,7 +17,7 @@ from analysis.views.intervals import estimate_cell, interval_lines, row_axis, ro
 from analysis.views.judges import judge_parts
 from analysis.views.reward_against_kl import kl_parts
 from analysis.wording.intervals import probability_text
-from analysis.wording.statements import Statement, counted, number
+from analysis.wording.statements import Statement, format_count, format_number
 from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN, GroupPair, describe_verdict
 
 _MAX_KEYS = 6
@@ -38,7 +38,7 @@ def compare_view(results: Results, by: str | None = None, metric: str | None = N
     """
     comparison = results.comparison(by, metric)
     labels = [group.label for group in comparison.groups]
-    frontiers, matched = all_frontiers(comparison.grouping), matched_kl_of(comparison.grouping)
+    frontiers, matched = trace_all_frontiers(comparison.grouping), match_groups(comparison.grouping)
     return [
         *_parts_of_key(comparison, "compare"),
         *(judge_parts(comparison.matrix) if comparison.matrix else []),
@@ -54,7 +54,7 @@ def compare_tab(results: Results) -> list[Part]:
         source, suffix = of_objective.source, ""
         if len(results.parts) > 1:
             suffix = f"-{place}"
-            text = f"{counted(len(source.runs), 'run')}, compared with each other"
+            text = f"{format_count(len(source.runs), 'run')}, compared with each other"
             parts.append(Sentences([text], f"To {source.objective.text}"))
         parts += _parts_of_objective(source, [of_objective.comparison(key) for key in _keys(source)], suffix)
     keys = _keys(results.source)
@@ -71,7 +71,7 @@ def _kl_parts_of(results: Results, key: str) -> list[Part]:
     labels = [group.label for group in grouping.groups]
     if len(results.parts) == 1:
         labels = [group.label for group in results.comparison(key).groups]  # best first
-    return kl_parts(all_frontiers(grouping), matched_kl_of(grouping), labels, ", ".join(grouping.keys))
+    return kl_parts(trace_all_frontiers(grouping), match_groups(grouping), labels, ", ".join(grouping.keys))
 
 
 def _parts_of_objective(source: Source, comparisons: Sequence[GroupComparison], suffix: str) -> list[Part]:
@@ -127,7 +127,7 @@ def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     runs = [(place, run, value) for place, group in enumerate(groups) for run, value in sorted(group.values.items())]
     values = [value for _, _, value in runs]
     run_places = [place + _RUNS_BELOW for place, _, _ in runs]
-    hover = [f"run {run}: {number(value, 4)}" for _, run, value in runs]
+    hover = [f"run {run}: {format_number(value, 4)}" for _, run, value in runs]
     means = [estimate.value for estimate in estimates.values()]
     mean_hover = [f"{group.label}: {estimate_cell(group.estimate).text}" for group in groups]
     layers: list[Layer] = [

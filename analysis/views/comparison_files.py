@@ -7,8 +7,8 @@ from typing import Any
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.frontier import Frontier
-from analysis.comparison.matched_kl import Level, MatchedKl
-from analysis.comparison.own_matrix import Matrix
+from analysis.comparison.matched_kl import KlLevel, MatchedKl
+from analysis.comparison.own_matrix import WinRateMatrix
 from analysis.output.parts import Document, Part, Rows
 from analysis.views.comparison_sentences import statements
 from rlhf_sweeps.verdicts.pairs import GroupRanking
@@ -73,7 +73,7 @@ def _pairs(ranking: GroupRanking | None) -> list[dict[str, Any]]:
     return [asdict(pair) for pair in ranking.pairs] if ranking else []
 
 
-def _judges(matrix: Matrix) -> dict[str, Any]:
+def _judges(matrix: WinRateMatrix) -> dict[str, Any]:
     cells = [{"group": label, "judge": judge, **asdict(cell)} for (label, judge), cell in matrix.cells.items()]
     return {"text": matrix.text, "cells": cells}
 
@@ -90,7 +90,7 @@ def _frontier(line: Frontier) -> dict[str, Any]:
     }
 
 
-def _level(level: Level) -> dict[str, Any]:
+def _level(level: KlLevel) -> dict[str, Any]:
     return {
         "kl": level.kl,
         "groups": [

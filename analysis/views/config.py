@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from analysis.output.parts import Cell, Column, Command, Part, Sentences, Table, text_cell
-from analysis.records.bookkeeping import differing_keys
+from analysis.records.bookkeeping import find_differing_keys
 from analysis.records.runs import RunRecord
 from analysis.results.results import Results
-from analysis.wording.labels import exact, labels
-from analysis.wording.statements import clipped, counted, listed
+from analysis.wording.labels import label_values, write_exactly
+from analysis.wording.statements import clip_text, format_count, join_words
 from rlhf_sweeps.record import Run, natural_key, salvage_hydra, write_rerun
 
 _MAX_KEYS = 200
@@ -31,21 +31,21 @@ def config_view(results: Results) -> list[Part]:
             parts.append(Command(f"{which} again", write_rerun(hydra, run.overrides)))
     run = best or with_config[0]
     name = f"the best run, {run.name}" if best else f"run {run.name}"
-    rows = [[Cell(key), text_cell(exact(run.config[key]))] for key in sorted(run.config, key=natural_key)]
+    rows = [[Cell(key), text_cell(write_exactly(run.config[key]))] for key in sorted(run.config, key=natural_key)]
     columns = [Column("Key"), Column("Value")]
     parts.append(Table("config", f"All of the config of {name}", columns, rows, is_filterable=True))
     return [*parts, *_versions(run, name)]
 
 
 def _differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part]:
-    keys = differing_keys([run.config for run in runs])
+    keys = find_differing_keys([run.config for run in runs])
     if not keys:
         is_single = len(runs) == 1
         text = "one run has a config" if is_single else "the config is the same in all runs, but for their seeds"
         return [Sentences([text])]
     rows = []
     for key in keys[:_MAX_KEYS]:
-        values = labels([run.config.get(key) for run in runs])
+        values = label_values([run.config.get(key) for run in runs])
         counts = Counter(values)
         best_cell = [text_cell(values[runs.index(best)] if best in runs else None)] if best is not None else []
         rows.append([Cell(key), *best_cell, Cell(_counts(counts)), Cell(str(len(counts)), float(len(counts)))])
@@ -54,7 +54,7 @@ def _differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part
         Column("Values", False, "in brackets the number of runs that have it"),
         Column("Different values", True),
     ]
-    caption = f"{counted(len(keys), 'key')} that {'differs' if len(keys) == 1 else 'differ'} between the runs"
+    caption = f"{format_count(len(keys), 'key')} that {'differs' if len(keys) == 1 else 'differ'} between the runs"
     parts: list[Part] = [Table("differences", caption, columns, rows, is_filterable=len(keys) > 10)]
     if len(keys) > _MAX_KEYS:
         parts.append(Sentences([f"the table has the first {_MAX_KEYS} keys"]))
@@ -70,7 +70,7 @@ def _counts(counts: Counter[str]) -> str:
         except ValueError:
             pass
     ordered = sorted(counts.items(), key=lambda item: (-item[1], natural_key(item[0])))
-    return listed([f"{clipped(value, 60)} ({num})" for value, num in ordered], _MAX_VALUES)
+    return join_words([f"{clip_text(value, 60)} ({num})" for value, num in ordered], _MAX_VALUES)
 
 
 def _versions(run: RunRecord, name: str) -> list[Part]:

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 from analysis.output.charts import Axis, Bars, Chart, Panel
 from analysis.output.parts import Cell, Column, Document, Part, Rows, Sentences, Table, Tiles, number_cell
-from analysis.sweep.ledger import MEASURED, Cost, Ledger
-from analysis.wording.statements import counted, duration, listed, number
+from analysis.sweep.ledger import MEASURED, Ledger, RunCost
+from analysis.wording.statements import format_count, format_duration, format_number, join_words
 
 _COLORS = {"complete": 0, "pruned": 3, "failed": 1, "test": 2}
 _OTHER = 4
-_COSTS = [name for name in Cost.__dataclass_fields__ if name != "untold"]
+_COSTS = [name for name in RunCost.__dataclass_fields__ if name != "untold"]
 _WORDS = {
     "seconds": "time",
     "gpu_seconds": "time on GPUs",
@@ -49,32 +49,36 @@ def _files(costs: Ledger) -> list[Part]:
     return [Rows("ledger.csv", ["trial", "state", *_COSTS], rows), Document("ledger.json", sums)]
 
 
-def _values(cost: Cost) -> list[float]:
+def _values(cost: RunCost) -> list[float]:
     return [getattr(cost, name) for name in _COSTS]
 
 
-def _named_values(cost: Cost) -> dict[str, float]:
+def _named_values(cost: RunCost) -> dict[str, float]:
     return dict(zip(_COSTS, _values(cost), strict=True))
 
 
 def cost_tiles(costs: Ledger) -> Tiles:
     """The totals; what is not recorded is unknown."""
     total = costs.total
-    tiles = [("Worker time", _or_unknown(total.seconds, duration), _hint(total, "seconds", "of one worker"))]
+    tiles = [("Worker time", _or_unknown(total.seconds, format_duration), _hint(total, "seconds", "of one worker"))]
     if costs.wall_seconds > 0:
-        busy = f"{number(total.seconds / costs.wall_seconds, 2)} workers busy on average" if total.seconds > 0 else ""
-        tiles.append(("On the clock", duration(costs.wall_seconds), busy))
+        busy = (
+            f"{format_number(total.seconds / costs.wall_seconds, 2)} workers busy on average"
+            if total.seconds > 0
+            else ""
+        )
+        tiles.append(("On the clock", format_duration(costs.wall_seconds), busy))
     on_gpus = "of one worker each" if costs.gpu_hours else "no CUDA device"
-    tiles.append(("GPU-hours", _or_unknown(costs.gpu_hours, number), _hint(total, "gpu_seconds", on_gpus)))
+    tiles.append(("GPU-hours", _or_unknown(costs.gpu_hours, format_number), _hint(total, "gpu_seconds", on_gpus)))
     if not math.isnan(total.tokens):
         tiles.append(("Tokens", f"{total.tokens:,.0f}", _hint(total, "tokens", "in and out of all models")))
     if total.saved_updates:
         updates = f"{total.saved_updates:,} updates not run"
-        tiles.append(("Saved by pruning", _or_unknown(total.saved_seconds, duration), updates))
+        tiles.append(("Saved by pruning", _or_unknown(total.saved_seconds, format_duration), updates))
     if costs.price is not None:
-        tiles.append(("Price", number(costs.price), f"at {number(costs.cost_per_hour)} an hour"))
+        tiles.append(("Price", format_number(costs.price), f"at {format_number(costs.cost_per_hour)} an hour"))
     if not math.isnan(total.peak_memory_mb):
-        tiles.append(("Peak memory", f"{number(total.peak_memory_mb / 1024)} GB", "of one run"))
+        tiles.append(("Peak memory", f"{format_number(total.peak_memory_mb / 1024)} GB", "of one run"))
     return Tiles(tiles)
 
 
@@ -82,7 +86,7 @@ def _or_unknown(value: float, text: Callable[[float], str]) -> str:
     return "unknown" if math.isnan(value) else text(value)
 
 
-def _hint(total: Cost, name: str, otherwise: str) -> str:
+def _hint(total: RunCost, name: str, otherwise: str) -> str:
     """Of how many runs a sum is, where that is not all."""
     untold = total.untold.get(name, 0)
     if not untold:
@@ -93,8 +97,8 @@ def _hint(total: Cost, name: str, otherwise: str) -> str:
 def cost_sentences(costs: Ledger) -> list[str]:
     """Where the time went, and what nobody recorded."""
     total = costs.total
-    words = [*cost_words(total), counted(total.updates, "update")]
-    lines = [f"{counted(total.runs, 'run')} took {listed(words)}", *untold_sentences(total)]
+    words = [*cost_words(total), format_count(total.updates, "update")]
+    lines = [f"{format_count(total.runs, 'run')} took {join_words(words)}", *untold_sentences(total)]
     if saved := saved_sentence(total):
         share = 100 * total.saved_updates / max(1, total.planned_updates + _unstarted(costs))
         lines.append(f"{saved} ({share:.0f} % of all updates that were planned)")
@@ -102,24 +106,24 @@ def cost_sentences(costs: Ledger) -> list[str]:
         lines.append(f"scoring took {100 * total.scoring_seconds / total.seconds:.1f} % of the time")
     if costs.num_without_end:
         lines.append(
-            f"{counted(costs.num_without_end, 'run')} wrote no summary; counted as far as updates are recorded"
+            f"{format_count(costs.num_without_end, 'run')} wrote no summary; counted as far as updates are recorded"
         )
     return lines
 
 
-def cost_words(cost: Cost) -> list[str]:
+def cost_words(cost: RunCost) -> list[str]:
     """`35 s of one worker`, `9,320 tokens`, `720 episodes`: those that are recorded."""
     words = []
     if not math.isnan(cost.seconds):
-        words.append(f"{duration(cost.seconds)} of one worker")
+        words.append(f"{format_duration(cost.seconds)} of one worker")
     if not math.isnan(cost.tokens):
         words.append(f"{cost.tokens:,.0f} tokens")
     if not math.isnan(cost.episodes):
-        words.append(counted(round(cost.episodes), "episode"))
+        words.append(format_count(round(cost.episodes), "episode"))
     return words
 
 
-def untold_sentences(cost: Cost) -> list[str]:
+def untold_sentences(cost: RunCost) -> list[str]:
     """What is not recorded, of how many runs; empty where all is."""
     by_count: dict[int, list[str]] = {}
     for name in MEASURED:
@@ -128,18 +132,18 @@ def untold_sentences(cost: Cost) -> list[str]:
     lines = []
     for num, words in sorted(by_count.items(), reverse=True):
         verb = "is" if words[-1].startswith("time") and len(words) == 1 else "are"
-        where = "" if num == cost.runs else f" in {num} of {counted(cost.runs, 'run')}, which sums leave out"
-        lines.append(f"{listed(words)} {verb} not recorded{where}")
+        where = "" if num == cost.runs else f" in {num} of {format_count(cost.runs, 'run')}, which sums leave out"
+        lines.append(f"{join_words(words)} {verb} not recorded{where}")
     return lines
 
 
-def saved_sentence(cost: Cost) -> str | None:
+def saved_sentence(cost: RunCost) -> str | None:
     """What pruning left out; None where it left out nothing."""
     if not cost.saved_updates:
         return None
     if math.isnan(cost.saved_seconds):
         return f"pruning saved {cost.saved_updates:,} updates, which were not run; their time is unknown"
-    about = f"pruning saved about {duration(cost.saved_seconds)}: {cost.saved_updates:,} updates not run"
+    about = f"pruning saved about {format_duration(cost.saved_seconds)}: {cost.saved_updates:,} updates not run"
     return f"{about}, at the pace of the pruned trials themselves"
 
 
@@ -154,7 +158,7 @@ def _bar(costs: Ledger) -> Chart:
     for state, cost in costs.by_state.items():
         if cost.seconds > 0:
             end = start + cost.seconds / 60
-            hover = [f"{state}: {number(cost.seconds / 60)} min"]
+            hover = [f"{state}: {format_number(cost.seconds / 60)} min"]
             bars.append(Bars([0], [start], [end], state, _COLORS.get(state, _OTHER), hover=hover))
             start = end
     panel = Panel(Axis("minutes of one worker", low=0, high=start), Axis(is_hidden=True), bars)
@@ -184,7 +188,7 @@ def _count_cell(value: float) -> Cell:
     return Cell(f"{value:,.0f}", value) if value >= 1000 else number_cell(value)
 
 
-def _row(state: str, cost: Cost, total: Cost) -> list[Cell]:
+def _row(state: str, cost: RunCost, total: RunCost) -> list[Cell]:
     share = 100 * cost.seconds / total.seconds if total.seconds > 0 else math.nan
     values = (cost.gpu_seconds / 3600, cost.updates, cost.tokens, cost.episodes, cost.scoring_seconds)
     return [

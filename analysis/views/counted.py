@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from analysis.records.runs import UPDATE, RunRecord, as_number
-from analysis.records.worth import counted_rows, is_worth_the_base, kl_of
+from analysis.records.worth import find_kl, is_worth_the_base, select_counted_rows
 from analysis.results.entries import Entry
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 
 SCORE = "eval/score"
 
@@ -43,28 +43,28 @@ def counted_sentences(entry: Entry) -> list[str]:
     """Such as `that is after update 15, at a KL of 4.2 nats to the base policy`."""
     bases = [run for run in entry.runs if is_worth_the_base(run)]
     if bases:
-        budget = number(bases[0].kl_budget)
+        budget = format_number(bases[0].kl_budget)
         which = "it" if len(entry.runs) == 1 else f"in {len(bases)} of its {len(entry.runs)} runs it"
         return [f"{which} never stayed within the KL budget of {budget} nats, and is worth what the base policy is"]
     evaluations = counted_in(entry)
     if evaluations is None:
         return []
-    updates = f"{number(evaluations.first)} to {number(evaluations.last)}"
+    updates = f"{format_number(evaluations.first)} to {format_number(evaluations.last)}"
     if evaluations.first == evaluations.last:
-        text = f"that is after update {number(evaluations.first)}"
+        text = f"that is after update {format_number(evaluations.first)}"
     elif evaluations.num > 1:
         text = f"that is the mean of {evaluations.num} evaluations in updates {updates}"
     else:
         text = f"that is after updates {updates}, depending on the seed"
-    kl = "" if evaluations.kl is None else f", at a KL of {number(evaluations.kl)} nats to the base policy"
+    kl = "" if evaluations.kl is None else f", at a KL of {format_number(evaluations.kl)} nats to the base policy"
     return [text + kl]
 
 
 def _of_run(run: RunRecord, metrics: Sequence[str]) -> list[tuple[float, float | None]]:
     """(update, KL) of each; without such rows in the record, of the best evaluation in the run's summary."""
-    rows = counted_rows(run)
+    rows = select_counted_rows(run)
     if rows:
-        return [(row[UPDATE], kl_of(row)) for row in rows]
+        return [(row[UPDATE], find_kl(row)) for row in rows]
     best = run.summary.get("best") if list(metrics) == [SCORE] else None
     if not isinstance(best, dict) or [as_number(best.get("score"))] != run.objectives:
         return []

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from analysis.curves.curves import Curve
-from analysis.curves.metrics import title_of
+from analysis.curves.curves import MetricCurve
+from analysis.curves.metrics import find_title
 from analysis.curves.panels import Choice
 from analysis.curves.panels import Panel as MetricPanel
 from analysis.curves.sentences import Described
 from analysis.output.charts import Axis, Band, Chart, Color, ColorScale, Layer, Line, Panel, Points, Rule, Span
 from analysis.output.colors import COLORS, color_on
 from analysis.records.runs import CUMULATIVE_REWARD, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
-from analysis.wording.statements import counted
+from analysis.wording.statements import format_count
 
 MAX_PANELS = 24  # of one chart
 _END_SYMBOLS = {DIVERGED: "thick cross", FAILED: "cross", PRUNED: "triangle", STOPPED: "square", UNFINISHED: "hollow"}
@@ -77,7 +77,7 @@ def _looks(choice: Choice, scale: ColorScale | None) -> Looks:
     dashes = ("solid", "dashdot")
     looks: dict[str, tuple[str, Color, str]] = {}
     for place, (line, name) in enumerate(choice.names.items()):
-        group = f"{choice.by}={name} ({counted(len(choice.runs[line]), 'run')})"
+        group = f"{choice.by}={name} ({format_count(len(choice.runs[line]), 'run')})"
         color, dash = place % len(COLORS), dashes[place // len(COLORS) % 2]
         looks[line] = (name if choice.by is None else group, color, dash)
     if scale is not None:
@@ -87,7 +87,7 @@ def _looks(choice: Choice, scale: ColorScale | None) -> Looks:
 
 def _panel(metric_panel: MetricPanel, unit: str, looks: Looks, description: Described | None) -> Panel:
     metric = metric_panel.metric
-    title = title_of(metric)
+    title = find_title(metric)
     layers: list[Layer] = []
     for phase in description.phases[1:] if description else ():
         layers += [Span(*phase.begins), Rule(phase.start, dash="dot", color="#555555")]
@@ -107,7 +107,7 @@ def _has_far_values(lines: Sequence[np.ndarray]) -> bool:
     return bool(len(values)) and values.min() > 0 and values.max() > _FAR * np.median(values)
 
 
-def _curve(curve: Curve, name: str, color: Color, dash: str) -> Iterator[Layer]:
+def _curve(curve: MetricCurve, name: str, color: Color, dash: str) -> Iterator[Layer]:
     """The raw values faintly, the smoothed ones over them, dotted where not all of the group's runs are left."""
     if curve.spread:
         yield Band(curve.updates, curve.low, curve.high, color=color, opacity=0.15)
@@ -126,13 +126,13 @@ def _curve(curve: Curve, name: str, color: Color, dash: str) -> Iterator[Layer]:
     yield from _ends(curve, color)
 
 
-def _is_sparse(curve: Curve) -> bool:
+def _is_sparse(curve: MetricCurve) -> bool:
     """Whether its values are further apart than the rows of its runs, as those of evaluations are."""
     steps = [float(np.median(np.diff(run.updates))) for run in curve.runs if len(run.updates) > 1]
     return len(curve.updates) < 2 or float(np.median(np.diff(curve.updates))) > max(1.0, *steps, 1.0)
 
 
-def _ends(curve: Curve, color: Color) -> Iterator[Points]:
+def _ends(curve: MetricCurve, color: Color) -> Iterator[Points]:
     """Where runs ended that did not complete, on the line; an end beyond the line's last point stands at that."""
     if len(curve.ends) > _MAX_ENDS:
         return

@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from analysis.curves.axis import chosen_unit
-from analysis.curves.curves import Curve
-from analysis.curves.metrics import panel_metrics, title_of
-from analysis.curves.panels import Choice, against, chosen_lines, panels
+from analysis.curves.axis import choose_unit
+from analysis.curves.curves import MetricCurve
+from analysis.curves.metrics import choose_panel_metrics, find_title
+from analysis.curves.panels import Choice, choose_axis, choose_lines, make_panels
 from analysis.output.charts import GREY
 from analysis.output.colors import COLORS
 from analysis.output.parts import Block, Part, Sentences
-from analysis.output.thinning import telling
+from analysis.output.thinning import pick_extremes
 from analysis.records.runs import Floats, Source
-from analysis.results.ranking import Ranking, leaders
+from analysis.results.ranking import SourceRanking, list_leaders
 from analysis.results.results import Results
 from analysis.wording.labels import identity
-from analysis.wording.statements import counted, listed
+from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.record import natural_key
 
 _EVALUATED = "eval/score"
@@ -45,7 +45,7 @@ def curve_chooser(results: Results, detail: int = 0) -> list[Part]:
     more = _more_metrics(source, panel_titles) if detail < 2 else []
     most = _MOST_POINTS[detail]
     num_points = dict.fromkeys(panel_titles, most) | dict.fromkeys(more, most // 2)
-    unit, why = chosen_unit(runs)
+    unit, why = choose_unit(runs)
     views = _views(source, results.ranking, num_points, unit)
     for view in views if why else ():
         view["note"] += f"; {why}"
@@ -58,10 +58,12 @@ def curve_chooser(results: Results, detail: int = 0) -> list[Part]:
 
 def _panel_titles(source: Source) -> dict[str, str]:
     """Metric -> title: the published figure's panels and the held-out score, as far as they are recorded."""
-    published = panel_metrics(source.runs)
+    published = choose_panel_metrics(source.runs)
     evaluated = [_EVALUATED] if _EVALUATED in source.metric_names else []
     metrics = [*published, *evaluated] or source.metric_names
-    return {metric: "held-out score" if metric == _EVALUATED else title_of(metric) for metric in metrics[:_MAX_PANELS]}
+    return {
+        metric: "held-out score" if metric == _EVALUATED else find_title(metric) for metric in metrics[:_MAX_PANELS]
+    }
 
 
 def _more_metrics(source: Source, panel_titles: Mapping[str, str]) -> list[str]:
@@ -73,7 +75,7 @@ def _more_metrics(source: Source, panel_titles: Mapping[str, str]) -> list[str]:
     )
 
 
-def _views(source: Source, ranking: Ranking, num_points: Mapping[str, int], unit: str) -> list[dict[str, Any]]:
+def _views(source: Source, ranking: SourceRanking, num_points: Mapping[str, int], unit: str) -> list[dict[str, Any]]:
     """What can be chosen to look at: `title`, `note`, `lines` (name and style), `metrics` (points, for each line).
 
     Args:
@@ -87,21 +89,21 @@ def _views(source: Source, ranking: Ranking, num_points: Mapping[str, int], unit
     return [*grouped, singles] if has_seeds else [singles, *grouped]
 
 
-def _single_runs(source: Source, ranking: Ranking, num_points: Mapping[str, int], unit: str) -> dict[str, Any]:
+def _single_runs(source: Source, ranking: SourceRanking, num_points: Mapping[str, int], unit: str) -> dict[str, Any]:
     metrics = list(num_points)
-    choice = against(chosen_lines(source, metrics, None, leaders, _MAX_OTHERS), unit)
+    choice = choose_axis(choose_lines(source, metrics, None, list_leaders, _MAX_OTHERS), unit)
     best = ranking.best.run if ranking.best else None
     named = {
         line: name if best is None or line != best.name else f"{name}, the best" for line, name in choice.names.items()
     }
-    note = listed(choice.notes) or f"each line is a run; {counted(len(choice.runs), 'run')}"
+    note = join_words(choice.notes) or f"each line is a run; {format_count(len(choice.runs), 'run')}"
     view = _view("single runs", note, replace(choice, names=named), num_points)
     for line, style in zip(choice.runs, view["lines"], strict=True):
         style["width"] = 3.0 if best is not None and line == best.name else min(style["width"], 1.6)
     return view
 
 
-def _group_keys(source: Source, ranking: Ranking) -> list[str]:
+def _group_keys(source: Source, ranking: SourceRanking) -> list[str]:
     """Keys with a few values: reward models first, then settings, then trials where these have several seeds."""
     keys: list[str] = [key for key in ("reward_model", "model", "dataset") if key in source.axes]
     keys += [key for key in source.axes if key not in keys]
@@ -112,7 +114,7 @@ def _group_keys(source: Source, ranking: Ranking) -> list[str]:
 
 
 def _groups(source: Source, key: str, num_points: Mapping[str, int], unit: str) -> dict[str, Any]:
-    choice = against(chosen_lines(source, list(num_points), key), unit)
+    choice = choose_axis(choose_lines(source, list(num_points), key), unit)
     return _view(f"by {key}", f"mean over the runs that share a value of {key}", choice, num_points)
 
 
@@ -120,7 +122,7 @@ def _view(title: str, note: str, choice: Choice, num_points: Mapping[str, int]) 
     lines = list(choice.runs)
     metrics: dict[str, list[Any]] = {}
     spreads: dict[str, None] = {}
-    for panel in panels(choice, list(num_points), 0):
+    for panel in make_panels(choice, list(num_points), 0):
         curves = {curve.label: curve for curve in (*panel.curves, *panel.others)}
         spreads |= {curve.spread: None for curve in curves.values() if curve.spread}
         most = num_points[panel.metric]
@@ -130,7 +132,7 @@ def _view(title: str, note: str, choice: Choice, num_points: Mapping[str, int]) 
         ]
     notes = [note, *([] if choice.by is None else choice.notes)]
     if spreads:
-        notes[0] += f", as long as half of them are there; the band: {listed(spreads)}"
+        notes[0] += f", as long as half of them are there; the band: {join_words(spreads)}"
     styles = [_style(choice.names.get(line), line, place) for place, line in enumerate(lines)]
     return {"title": title, "note": "; ".join(notes), "lines": styles, "metrics": metrics}
 
@@ -144,10 +146,10 @@ def _style(name: str | None, line: str, place: int) -> dict[str, Any]:
     return {"legend": name, "name": name, "color": color, "width": 2.2, "dash": dash, "opacity": 1.0}
 
 
-def _points(curve: Curve, most: int) -> list[list[float]]:
+def _points(curve: MetricCurve, most: int) -> list[list[float]]:
     """x and y of a run, its peaks among them; of a group x, mean and band, averaged over stretches so that they fit."""
     if not curve.spread:
-        chosen = telling(curve.mean, most)
+        chosen = pick_extremes(curve.mean, most)
         return [curve.updates[chosen].tolist(), curve.mean[chosen].tolist()]
     return [column.tolist() for column in average_stretches([curve.updates, curve.mean, curve.low, curve.high], most)]
 

@@ -5,21 +5,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from analysis.curves.axis import EPISODE, along, other_unit
-from analysis.curves.curves import choosing
-from analysis.curves.metrics import chosen_metrics, title_of
-from analysis.curves.panels import Choice, against, chosen_lines, panels, without_mean
+from analysis.curves.axis import EPISODE, convert_unit, place_along
+from analysis.curves.curves import select_choosing
+from analysis.curves.metrics import choose_metrics, find_title
+from analysis.curves.panels import Choice, choose_axis, choose_lines, explain_missing_means, make_panels
 from analysis.curves.panels import Panel as MetricPanel
 from analysis.curves.sentences import Described, describe, describe_metric
 from analysis.curves.thresholds import MAX_LINES
 from analysis.output.parts import Document, Part, Rows, Sentences
-from analysis.output.thinning import spread
+from analysis.output.thinning import pick_evenly
 from analysis.records.runs import RunRecord, Source
 from analysis.results.entries import Entry
-from analysis.results.ranking import Ranking, leaders
+from analysis.results.ranking import SourceRanking, list_leaders
 from analysis.results.results import Results
 from analysis.views.curve_charts import curve_charts
-from analysis.wording.statements import Statement, counted, listed
+from analysis.wording.statements import Statement, format_count, join_words
 
 _COLUMNS = ("group", "run", "metric", "update", "episode", "value", "smoothed", "low", "high", "num_runs")
 _MAX_METRICS = 8  # of a line, in sentences; phases.json has them all
@@ -48,10 +48,10 @@ def curves_view(
         AnalysisError: if no run has a metric that is asked for.
     """
     source = results.source
-    names = chosen_metrics(source.runs, metrics)
-    choice = against(chosen_lines(source, names, by, leaders), axis)
-    metric_panels = panels(choice, names, smooth)
-    missing = without_mean(metric_panels, choice)
+    names = choose_metrics(source.runs, metrics)
+    choice = choose_axis(choose_lines(source, names, by, list_leaders), axis)
+    metric_panels = make_panels(choice, names, smooth)
+    missing = explain_missing_means(metric_panels, choice)
     metric_panels = [panel for panel in metric_panels if panel.curves or panel.others]
     if not metric_panels:
         why = "; ".join(missing) or "no run has recorded a metric yet"
@@ -73,8 +73,8 @@ def _describe_lines(choice: Choice, metrics: Sequence[str]) -> Descriptions:
     """All lines with a name, or some along the colour scale."""
     lines = list(choice.names) or list(choice.scale)
     if len(lines) > MAX_LINES:
-        lines = [lines[place] for place in spread(len(lines), MAX_LINES)]
-    runs = {line: [along(run, choice.unit) for run in choice.runs[line]] for line in lines}
+        lines = [lines[place] for place in pick_evenly(len(lines), MAX_LINES)]
+    runs = {line: [place_along(run, choice.unit) for run in choice.runs[line]] for line in lines}
     described = {line: [describe_metric(runs[line], metric, choice.unit) for metric in metrics] for line in lines}
     return {line: [each for each in several if each.statements] for line, several in described.items()}
 
@@ -85,15 +85,15 @@ def _sentences(descriptions: Descriptions, choice: Choice, metrics: Sequence[str
         title = line if choice.by is None else f"{choice.by}={line}"
         statements: list[str | Statement] = [text for each in several[:_MAX_METRICS] for text in each.statements]
         if len(several) > _MAX_METRICS:
-            statements.append(f"{counted(len(several) - _MAX_METRICS, 'more metric')}: see phases.json")
-        missing = [title_of(metric) for metric in metrics if metric not in {each.metric for each in several}]
+            statements.append(f"{format_count(len(several) - _MAX_METRICS, 'more metric')}: see phases.json")
+        missing = [find_title(metric) for metric in metrics if metric not in {each.metric for each in several}]
         if several and missing:
-            statements.append(f"no usable value is recorded of {listed(missing, _MAX_METRICS)}")
+            statements.append(f"no usable value is recorded of {join_words(missing, _MAX_METRICS)}")
         yield Sentences(statements or ["none of these metrics is recorded"], title)
     notes = list(choice.notes)
     num_left = len(choice.runs) - len(descriptions)
     if num_left > 0:
-        notes.append(f"the chart has {counted(num_left, 'more line')}, which are not described here")
+        notes.append(f"the chart has {format_count(num_left, 'more line')}, which are not described here")
     if notes:
         yield Sentences(notes, "notes")
 
@@ -108,7 +108,7 @@ def _rows(metric_panels: Sequence[MetricPanel], choice: Choice) -> Iterator[Sequ
     for panel in metric_panels:
         for curve in (*panel.curves, *panel.others):
             names = ("", curve.label) if choice.by is None else (curve.label, "")
-            places, other_places = curve.updates, other_unit(curve.updates, choice.runs[curve.label], choice.unit)
+            places, other_places = curve.updates, convert_unit(curve.updates, choice.runs[curve.label], choice.unit)
             updates, episodes = (other_places, places) if choice.unit == EPISODE else (places, other_places)
             missing = [None] * len(places)
             low, high = (curve.low.tolist(), curve.high.tolist()) if curve.spread else (missing, missing)
@@ -158,14 +158,14 @@ def course_sentences(results: Results) -> list[Part]:
     return parts
 
 
-def _best_title(best: Entry, ranking: Ranking) -> str:
+def _best_title(best: Entry, ranking: SourceRanking) -> str:
     which = ", the best," if len(ranking.ranked) > 1 else ""
     return f"What {best.title[0].lower()}{best.title[1:]}{which} did"
 
 
 def _groups(source: Source) -> list[tuple[str, list[RunRecord]]]:
     """By reward model where there are several, else every run."""
-    runs = choosing([run for run in source.runs if len(run.updates)])
+    runs = select_choosing([run for run in source.runs if len(run.updates)])
     has_several = len({str(run.value("reward_model")) for run in runs}) > 1
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:

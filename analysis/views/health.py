@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
-from analysis.health.findings import Found, grouped
+from analysis.health.findings import FindingsByRun, group_by_kind
 from analysis.health.patterns import Pattern
 from analysis.health.signals import Finding
 from analysis.output.parts import Alert, Cell, Column, Document, Part, Rows, Sentences, Table, text_cell
 from analysis.records.runs import RunRecord
-from analysis.results.ranking import Ranking
+from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
-from analysis.wording.statements import counted, listed
+from analysis.wording.statements import format_count, join_words
 
 _MAX_ROWS = 500
 _MAX_EVIDENCE = 6
@@ -33,31 +33,31 @@ def health_view(results: Results) -> list[Part]:
     is_sick = any(findings.values())
     lines = [*health_sentences(findings, results.ranking), *_unread_sentences(runs)]
     parts: list[Part] = [Sentences(lines, tone="" if is_sick else "good")]
-    parts += [_alert(kind, by_run, len(findings), patterns) for kind, by_run in grouped(findings).items()]
+    parts += [_alert(kind, by_run, len(findings), patterns) for kind, by_run in group_by_kind(findings).items()]
     return [*parts, *_table(findings), *_files(results.source.name, findings, patterns)]
 
 
-def health_sentences(findings: Found, ranking: Ranking) -> list[str]:
+def health_sentences(findings: FindingsByRun, ranking: SourceRanking) -> list[str]:
     """How many runs have findings, and the best run's."""
     if not findings:
         return ["there are no runs"]
     num_sick = sum(map(bool, findings.values()))
     if not num_sick:
-        return [f"nothing was found in {counted(len(findings), 'run')}"]
+        return [f"nothing was found in {format_count(len(findings), 'run')}"]
     kinds = dict.fromkeys(finding.kind for several in findings.values() for finding in several)
     verb = "has" if num_sick == 1 else "have"
-    lines = [f"{num_sick} of {counted(len(findings), 'run')} {verb} findings: {listed(kinds, 5)}"]
+    lines = [f"{num_sick} of {format_count(len(findings), 'run')} {verb} findings: {join_words(kinds, 5)}"]
     best = ranking.best.run if ranking.best else None
     if best is not None and len(findings) > 1:
         own = [finding.kind for finding in findings.get(best.name, ())]
-        lines.append(f"the best run, {best.name}, has {listed(own) if own else 'none of them'}")
+        lines.append(f"the best run, {best.name}, has {join_words(own) if own else 'none of them'}")
     return lines
 
 
 def _unread_sentences(runs: Sequence[RunRecord]) -> list[str]:
     """Which runs have no update, and what no run has recorded, so that nobody could look at it."""
     empty = [run.name for run in runs if not len(run.updates)]
-    lines = [f"without any update, so that little can be said of them: {listed(empty)}"] if empty else []
+    lines = [f"without any update, so that little can be said of them: {join_words(empty)}"] if empty else []
     recorded = {name for run in runs for name in run.metrics}
     missing = [subject for subject, names in _LOOKED_AT.items() if not recorded.intersection(names)]
     if not any(name.startswith("judge/") for name in recorded):
@@ -71,14 +71,14 @@ def _alert(kind: str, by_run: Mapping[str, Finding], num_runs: int, patterns: Se
     """The first run's finding in its own words."""
     name, finding = next(iter(by_run.items()))
     since = f"from update {finding.update}: " if finding.update is not None else ""
-    where = f"in {len(by_run)} of {counted(num_runs, 'run')}: {listed(by_run)}" if num_runs > 1 else ""
+    where = f"in {len(by_run)} of {format_count(num_runs, 'run')}: {join_words(by_run)}" if num_runs > 1 else ""
     lines = [f"{f'{name}, ' if num_runs > 1 else ''}{since}{finding.text}"]
     lines += [f"pattern: {pattern.text}" for pattern in patterns if pattern.kind == kind]
     evidence = dict(list(finding.evidence.items())[:_MAX_EVIDENCE])
     return Alert(kind, where, lines, evidence, finding.advice)
 
 
-def _table(findings: Found) -> list[Part]:
+def _table(findings: FindingsByRun) -> list[Part]:
     pairs = [(name, finding) for name, several in findings.items() for finding in several]
     if len(pairs) < 2:
         return []
@@ -94,11 +94,11 @@ def _table(findings: Found) -> list[Part]:
     columns = [Column("Run"), Column("Finding"), Column("Update", True, "where it begins")]
     columns.append(Column("What was seen", is_detail=True))
     left = f", the first {_MAX_ROWS} of them" if len(pairs) > _MAX_ROWS else ""
-    caption = f"{counted(len(pairs), 'finding')}{left}"
+    caption = f"{format_count(len(pairs), 'finding')}{left}"
     return [Table("findings", caption, columns, rows, is_filterable=True, most_rows=20, file="health.csv")]
 
 
-def _files(name: str, findings: Found, patterns: Sequence[Pattern]) -> Iterable[Part]:
+def _files(name: str, findings: FindingsByRun, patterns: Sequence[Pattern]) -> Iterable[Part]:
     pairs = [(run, finding) for run, several in findings.items() for finding in several]
     yield Document(
         "health.json",

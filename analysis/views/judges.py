@@ -2,8 +2,8 @@
 
 import math
 
-from analysis.comparison.own_matrix import Cell as Rate
-from analysis.comparison.own_matrix import Matrix
+from analysis.comparison.own_matrix import WinRate as Rate
+from analysis.comparison.own_matrix import WinRateMatrix
 from analysis.output.charts import Axis, Cells, Chart, Panel
 from analysis.output.parts import Cell, Column, Part, Table, text_cell
 from analysis.views.intervals import row_axis
@@ -14,12 +14,12 @@ _MAX_COLUMNS = 5  # judges in the terminal
 _LONGEST_JUDGE = 20
 
 
-def judge_parts(matrix: Matrix, name: str = "judges") -> list[Part]:
+def judge_parts(matrix: WinRateMatrix, name: str = "judges") -> list[Part]:
     """The heat map and the same numbers as a table; nothing without groups."""
     return [judges_chart(matrix, f"{name}-rates"), _table(matrix, f"{name}-table")] if matrix.labels else []
 
 
-def judges_chart(matrix: Matrix, name: str) -> Chart:
+def judges_chart(matrix: WinRateMatrix, name: str) -> Chart:
     """A row for each group, a column for each judge; own judges have a frame."""
     labels, judges = list(matrix.labels[:_MAX_GROUPS]), list(matrix.judges[:_MAX_JUDGES])
     rates = [[matrix.cells.get((label, judge)) for judge in judges] for label in labels]
@@ -40,7 +40,7 @@ def judges_chart(matrix: Matrix, name: str) -> Chart:
     return Chart(name, "Who likes whose policy?", [panel], note, 1, width, height, "comparison_judges")
 
 
-def _table(matrix: Matrix, name: str) -> Table:
+def _table(matrix: WinRateMatrix, name: str) -> Table:
     columns = [Column("Runs of")]
     columns += [Column(judge, True, is_detail=place >= _MAX_COLUMNS) for place, judge in enumerate(matrix.judges)]
     rows = [

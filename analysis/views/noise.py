@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 
 from analysis.comparison.compare import GroupComparison
 from analysis.comparison.run_values import OBJECTIVE
-from analysis.results.ranking import Ranking
+from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import SweepAnalysis
-from analysis.sweep.lead import Lead, lead
+from analysis.sweep.margin import Lead, measure_lead
 from analysis.sweep.settings import Setting
 from analysis.views.comparison_sentences import answer
 from analysis.views.sweep_sentences import noise_source
 from analysis.wording.intervals import probability_text
-from analysis.wording.statements import counted, listed, number
+from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, GroupPair
 
 _MOST_NAMES = 6  # of settings whose lead is unknown
 
 
-def noise_sentences(ranking: Ranking, analysis: SweepAnalysis | None = None) -> list[str]:
+def noise_sentences(ranking: SourceRanking, analysis: SweepAnalysis | None = None) -> list[str]:
     """An answer that begins with yes, no or unknown; nothing where there is no lead.
 
     Args:
@@ -30,7 +30,9 @@ def noise_sentences(ranking: Ranking, analysis: SweepAnalysis | None = None) -> 
     if ranking.view is None:
         return ["Unknown: there is no common scale to compare by"]
     is_same = analysis is not None and len(analysis.views) == 1
-    standing = analysis.views[0].lead if analysis is not None and is_same else lead(ranking.view, ranking.view.noise())
+    standing = (
+        analysis.views[0].lead if analysis is not None and is_same else measure_lead(ranking.view, ranking.view.noise())
+    )
     if standing is None:
         return []
     titles = {entry.numbers: entry.title for entry in ranking.ranked}
@@ -55,7 +57,7 @@ def _of_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[
     if standing.is_clear:
         return [
             f"Yes: {titles[standing.best.numbers]} {_be([standing.best])} better than every other by more than seeds "
-            f"differ, with p = {number(second.p_value, 2)} against the second; {chance_text}"
+            f"differ, with p = {format_number(second.p_value, 2)} against the second; {chance_text}"
         ]
     within_noise, beaten, unknown = (
         [setting for setting, pair in zip(standing.ranked[1:], pairs, strict=False) if pair.verdict == verdict]
@@ -73,7 +75,7 @@ def _of_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[
 
 
 def _listed(settings: Sequence[Setting], titles: Mapping[tuple[int, ...], str]) -> str:
-    return listed([titles[setting.numbers] for setting in settings])
+    return join_words([titles[setting.numbers] for setting in settings])
 
 
 def _be(settings: Sequence[Setting]) -> str:
@@ -99,13 +101,15 @@ def _of_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str
             if not noise.repetitions
             else "Unknown: the seeds of a setting are all alike"
         ]
-    freedom = f"{'about ' * noise.is_fitted}{counted(round(noise.freedom), 'degree')} of freedom"
+    freedom = f"{'about ' * noise.is_fitted}{format_count(round(noise.freedom), 'degree')} of freedom"
     basis = (
-        f"equal settings differ by {number(noise.deviation)} from seed to seed (standard deviation, "
-        f"from {noise_source(noise)}, {freedom}), so a lead of {number(standing.limit)} takes more than noise"
+        f"equal settings differ by {format_number(noise.deviation)} from seed to seed (standard deviation, "
+        f"from {noise_source(noise)}, {freedom}), so a lead of {format_number(standing.limit)} takes more than noise"
     )
     if standing.is_clear:
-        return [f"Yes, as far as {noise_source(noise)} can tell: {basis}, and it leads by {number(standing.gaps[1])}"]
+        return [
+            f"Yes, as far as {noise_source(noise)} can tell: {basis}, and it leads by {format_number(standing.gaps[1])}"
+        ]
     num = len(standing.rivals)
     second = titles[standing.rivals[0].numbers]
     return [

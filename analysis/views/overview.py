@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analysis.output.parts import Part, Sentences
 from analysis.records.runs import Source
-from analysis.results.ranking import Ranking
+from analysis.results.ranking import SourceRanking
 from analysis.views.answers import answers, tiles
 from analysis.views.problems import failure_sentence, problem_sentences
 from analysis.views.trial_charts import history_chart
@@ -14,7 +14,7 @@ _FEWEST = 3  # settings that a picture is worth
 
 def overview_parts(
     source: Source,
-    ranking: Ranking,
+    ranking: SourceRanking,
     noise: Sequence[str],
     advice: Sequence[str],
     health: Sequence[str],

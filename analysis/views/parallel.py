@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.output.charts import Axis, Chart, Layer, Line, Panel, Rule, Texts
-from analysis.output.thinning import Places, spread
+from analysis.output.thinning import Places, pick_evenly
 from analysis.records.runs import Floats
 from analysis.sweep.analysis import ViewAnalysis
-from analysis.sweep.axes import tell_choices, tell_values
+from analysis.sweep.axes import label_choices, label_positions
 from analysis.sweep.settings import View
-from analysis.wording.labels import labels
+from analysis.wording.labels import label_values
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 from rlhf_sweeps.record import Axis as SweptAxis
 
 _MOST_KEYS = 6
@@ -49,7 +49,7 @@ def parallel_chart(analysis: ViewAnalysis) -> Chart | None:
     coordinates = [_objective(view, place) for place in range(len(view.directions))]
     coordinates += [_key(view, place) for place in keys]
     worst_first = np.argsort(view.gains(), kind="stable")
-    chosen = worst_first[spread(len(worst_first), _MOST_LINES)]
+    chosen = worst_first[pick_evenly(len(worst_first), _MOST_LINES)]
     layers: list[Layer] = [Rule(place) for place in range(len(coordinates))]
     layers += _lines(view, chosen, coordinates)
     ticks = [(place, *tick) for place, coordinate in enumerate(coordinates) for tick in coordinate.ticks]
@@ -75,9 +75,9 @@ def _objective(view: View, objective: int) -> _Coordinate:
     values = np.array([float(setting.objectives[objective]) for setting in view.settings])
     low, high = float(values.min()), float(values.max())
     ends = np.linspace(low, high, _NUM_TICKS) if high > low else np.array([low])
-    ticks = zip(_heights(ends, low, high).tolist(), labels(ends.tolist(), 3), strict=True)
+    ticks = zip(_heights(ends, low, high).tolist(), label_values(ends.tolist(), 3), strict=True)
     return _Coordinate(
-        view.metrics[objective], _heights(values, low, high), [number(value) for value in values], list(ticks)
+        view.metrics[objective], _heights(values, low, high), [format_number(value) for value in values], list(ticks)
     )
 
 
@@ -87,17 +87,17 @@ def _key(view: View, place: int) -> _Coordinate:
     positions = view.positions()[:, place]
     if axis.is_interval:
         ticks = np.linspace(0, 1, _NUM_TICKS).tolist()
-        names = tell_values(axis, ticks)
+        names = label_positions(axis, ticks)
     else:
         ticks = [axis.position(text) for text in axis.choices]
-        names = shorten_apart(tell_choices(axis), 20)
+        names = shorten_apart(label_choices(axis), 20)
     low, high = np.nanmin([*ticks, *positions]), np.nanmax([*ticks, *positions])
     is_absent = np.isnan(positions)
     if is_absent.any():
         low -= _BELOW * (high - low)
         ticks, names = [low, *ticks], ["not active", *names]
     heights = _heights(np.where(is_absent, low, positions), low, high)
-    shown = [view.shown(axis.key, text) if text is not None else "not active" for text in _texts(view, axis.key)]
+    shown = [view.label_of(axis.key, text) if text is not None else "not active" for text in _texts(view, axis.key)]
     return _Coordinate(axis.key, heights, shown, list(zip(_heights(np.array(ticks), low, high), names, strict=True)))
 
 
@@ -116,7 +116,7 @@ def _lines(view: View, chosen: Places, coordinates: Sequence[_Coordinate]) -> li
     fifths = [fifth for fifth in np.array_split(chosen, min(len(_COLORS), len(chosen))) if len(fifth)]
     values = [float(setting.objectives[0]) for setting in view.settings]
     ends = [sorted((values[fifth[0]], values[fifth[-1]])) for fifth in fifths]
-    names = iter(labels([end for pair in ends for end in pair], 3))
+    names = iter(label_values([end for pair in ends for end in pair], 3))
     ranges = [low if low == high else f"{low} to {high}" for low, high in zip(names, names, strict=True)]
     layers: list[Layer] = []
     for place, (fifth, name) in enumerate(zip(fifths, ranges, strict=True)):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from analysis.output.parts import Cell, Column, Folded, Part, Sentences, Table, text_cell
 from analysis.records.runs import FAILED, UNFINISHED, RunRecord, Source
 from analysis.results.entries import Entry
-from analysis.results.ranking import Ranking
+from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
-from analysis.wording.statements import counted, listed
+from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.record import Run, open_record
 
 _MAX_LOGS = 20
@@ -29,30 +29,30 @@ def problems_view(results: Results, missing: Sequence[str]) -> list[Part]:
     return parts or [Sentences(["nothing failed, and all of the record could be read"], tone="good")]
 
 
-def problem_sentences(source: Source, ranking: Ranking) -> list[str]:
+def problem_sentences(source: Source, ranking: SourceRanking) -> list[str]:
     """For the first screen: the number of failures, and of places of the record that could not be read."""
     failures = failure_sentence(ranking)
     lines = [f"{failures}; the tab Problems has messages and logs"] if failures else []
     num = len(source.problems) + sum(len(run.problems) for run in source.runs)
     if num:
-        lines.append(f"{counted(num, 'place')} of the record could not be read; the tab Problems lists them")
+        lines.append(f"{format_count(num, 'place')} of the record could not be read; the tab Problems lists them")
     return lines
 
 
-def failure_sentence(ranking: Ranking) -> str | None:
+def failure_sentence(ranking: SourceRanking) -> str | None:
     """The number of failures by cause; None without any."""
     causes = Counter(entry.cause or "unknown" for entry in ranking.entries if _has_failed(entry))
     if not causes:
         return None
-    parts = listed(f"{num} {cause}" for cause, num in sorted(causes.items(), key=lambda item: (-item[1], item[0])))
-    return f"{counted(sum(causes.values()), ranking.word)} of {len(ranking.entries)} failed: {parts}"
+    parts = join_words(f"{num} {cause}" for cause, num in sorted(causes.items(), key=lambda item: (-item[1], item[0])))
+    return f"{format_count(sum(causes.values()), ranking.word)} of {len(ranking.entries)} failed: {parts}"
 
 
 def _has_failed(entry: Entry) -> bool:
     return entry.cause is not None or entry.state == FAILED
 
 
-def _failures(ranking: Ranking) -> list[Part]:
+def _failures(ranking: SourceRanking) -> list[Part]:
     failed = [entry for entry in ranking.entries if _has_failed(entry)]
     sentence = failure_sentence(ranking)
     if sentence is None:
@@ -106,11 +106,11 @@ def _tail(text: str) -> str:
     return "\n".join(line[:400] for line in text.rstrip().splitlines()[-_LINES:])
 
 
-def _unfinished(ranking: Ranking) -> list[Part]:
+def _unfinished(ranking: SourceRanking) -> list[Part]:
     names = [entry.name for entry in ranking.entries if entry.state == UNFINISHED]
     if not names:
         return []
-    which = f"{counted(len(names), ranking.word)} did not finish, or not yet: {listed(names, 20)}"
+    which = f"{format_count(len(names), ranking.word)} did not finish, or not yet: {join_words(names, 20)}"
     use = "its updates so far are used" if len(names) == 1 else "their updates so far are used"
     return [Sentences([which, use], "unfinished", "warn")]
 
@@ -125,7 +125,7 @@ def _unreadable(source: Source) -> list[Part]:
             names_by_problem[text].append(run.name)
     if names_by_problem:
         rows = [
-            [Cell(text), text_cell(listed(names)), Cell(str(len(names)), float(len(names)))]
+            [Cell(text), text_cell(join_words(names)), Cell(str(len(names)), float(len(names)))]
             for text, names in names_by_problem.items()
         ]
         columns = [Column("Problem"), Column("Runs"), Column("Number of runs", True)]

@@ -10,9 +10,9 @@ import numpy as np
 
 from analysis.output.parts import Part, Section, Sentences
 from analysis.records.runs import Source
-from analysis.results.ranking import Ranking
+from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
-from analysis.wording.statements import counted
+from analysis.wording.statements import format_count
 from rlhf_sweeps.record import open_atomically
 
 # Bytes. Beyond, the report is made again with fewer points and samples.
@@ -154,12 +154,12 @@ def _subtitle(source: Source) -> str:
     updates = [run.num_updates for run in source.runs]
     kind = what.get(source.kind, "Runs")
     if source.kind == "run":
-        return f"{kind} of {counted(sum(updates), 'update')}"
-    start = kind if source.kind == "wandb" else f"{kind} with {counted(len(updates), 'run')}"
-    return f"{start}, {counted(sum(updates), 'update')} in all"
+        return f"{kind} of {format_count(sum(updates), 'update')}"
+    start = kind if source.kind == "wandb" else f"{kind} with {format_count(len(updates), 'run')}"
+    return f"{start}, {format_count(sum(updates), 'update')} in all"
 
 
-def _names(source: Source, ranking: Ranking) -> frozenset[str]:
+def _names(source: Source, ranking: SourceRanking) -> frozenset[str]:
     """Words of the record that a sentence may begin with, and that are no words to capitalize."""
     values = {value for entry in ranking.entries for value in entry.settings.values()}
     models = {str(run.value("reward_model")) for run in source.runs}

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.comparison.frontier import OWN, SEVERAL_SCALES, TOO_FEW, Frontier
-from analysis.comparison.matched_kl import Level, MatchedKl
-from analysis.comparison.over_optimization import Fit
+from analysis.comparison.matched_kl import KlLevel, MatchedKl
+from analysis.comparison.over_optimization import FittedLaw
 from analysis.output.charts import Axis, Chart, Layer, Line, Panel, Points, Rule, Texts
 from analysis.output.colors import COLORS
 from analysis.output.parts import Cell, Column, Part, Sentences, Table, interval_cell, number_cell, text_cell
 from analysis.views.intervals import estimate_cell, interval_lines, row_axis, row_height, value_axis
 from analysis.wording.short_labels import list_labels, short_names, shorten_apart
-from analysis.wording.statements import counted, listed, number
+from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.verdicts.pairs import describe_verdict
 
 _MAX_LINES = len(COLORS)  # groups in a panel
@@ -65,7 +65,7 @@ def _sentences(own: Sequence[Frontier], has_fit: bool) -> list[str]:
     if few := [line.label for line in own if line.note == TOO_FEW]:
         lines.append(f"{list_labels(few)}: {TOO_FEW}")
     if negative := sum(line.num_negative for line in own):
-        lines.append(f"{counted(negative, 'KL estimate')} below 0 {'was' if negative == 1 else 'were'} taken as 0")
+        lines.append(f"{format_count(negative, 'KL estimate')} below 0 {'was' if negative == 1 else 'were'} taken as 0")
     return lines
 
 
@@ -105,7 +105,7 @@ def _frontier_layers(line: Frontier, name: str, color: int) -> list[Layer]:
         layers.append(Line(curve, line.fit.gain(curve), color=color))
         if line.fit.is_peak_within_data:
             peak = np.sqrt(np.array([line.fit.peak_kl]))
-            hover = [f"{name}: highest at KL {number(line.fit.peak_kl)}"]
+            hover = [f"{name}: highest at KL {format_number(line.fit.peak_kl)}"]
             layers.append(Points(peak, line.fit.gain(peak), "", color, "triangle", 15, hover=hover))
     return layers
 
@@ -126,7 +126,7 @@ def _fit_table(frontiers: Sequence[Frontier], by: str) -> Table:
     return Table("fits", caption, columns, rows, len(rows) > 12, most_rows=10, file="comparison.json")
 
 
-def _fit_cells(law: Fit | None) -> list[Cell]:
+def _fit_cells(law: FittedLaw | None) -> list[Cell]:
     if law is None:
         return [Cell("-"), Cell("-"), Cell("no fit"), Cell("-")]
     peak = Cell("no peak")
@@ -138,7 +138,7 @@ def _fit_cells(law: Fit | None) -> list[Cell]:
 
 
 def _points_cell(line: Frontier) -> Cell:
-    return Cell(f"{len(line.gains)} of {counted(len(line.runs), 'run')}", len(line.gains))
+    return Cell(f"{len(line.gains)} of {format_count(len(line.runs), 'run')}", len(line.gains))
 
 
 def matched_chart(matched: MatchedKl) -> Chart:
@@ -154,11 +154,11 @@ def matched_chart(matched: MatchedKl) -> Chart:
     return Chart("matched-kl-values", "At the same KL", panels, note, 3, width, height, "comparison_matched_kl")
 
 
-def _never_reached(level: Level) -> list[str]:
+def _never_reached(level: KlLevel) -> list[str]:
     return [label for label, count in level.num_reached.items() if not count]
 
 
-def _level_panel(level: Level, labels: Sequence[str], is_rate: bool) -> Panel:
+def _level_panel(level: KlLevel, labels: Sequence[str], is_rate: bool) -> Panel:
     estimates = {
         place: level.ranking.estimates[label] for place, label in enumerate(labels) if label in level.ranking.estimates
     }
@@ -174,7 +174,7 @@ def _level_panel(level: Level, labels: Sequence[str], is_rate: bool) -> Panel:
     if missing:
         layers.append(Texts(missing, ["not reached"] * len(missing)))
     axis = value_axis("", [one.value for one in estimates.values()], list(estimates.values()))
-    return Panel(axis, row_axis(shorten_apart(labels)), layers, f"at KL {number(level.kl)}")
+    return Panel(axis, row_axis(shorten_apart(labels)), layers, f"at KL {format_number(level.kl)}")
 
 
 def _matched_table(matched: MatchedKl, by: str) -> Table:
@@ -190,7 +190,7 @@ def _matched_table(matched: MatchedKl, by: str) -> Table:
     rows = [row for level in reversed(matched.levels) for row in _level_rows(level)]
     caption = f"At the same KL, where a run first reaches it: {matched.text}"
     if early := matched.kls_before_evaluation:
-        kls = listed([number(kl) for kl in early])
+        kls = join_words([format_number(kl) for kl in early])
         caption += (
             f"; most runs were first evaluated beyond KL {kls}, where values are read off a straight line from the"
         )
@@ -198,7 +198,7 @@ def _matched_table(matched: MatchedKl, by: str) -> Table:
     return Table("matched-kl", caption, columns, rows, len(rows) > 12, most_rows=15, file="comparison.json")
 
 
-def _level_rows(level: Level) -> list[list[Cell]]:
+def _level_rows(level: KlLevel) -> list[list[Cell]]:
     rows = []
     for place, label in enumerate([*level.ranking.labels, *_never_reached(level)], start=1):
         has_value = label in level.ranking.estimates

@@ -7,11 +7,11 @@ from typing import Any, TypeGuard
 
 from analysis.output.parts import Block, Part, Sentences
 from analysis.records.runs import UPDATE, RunRecord, Samples, Source
-from analysis.records.worth import counted_rows
-from analysis.results.entries import reward_model_of
-from analysis.results.ranking import Ranking
+from analysis.records.worth import select_counted_rows
+from analysis.results.entries import find_reward_model
+from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
-from analysis.wording.statements import clipped, counted, number
+from analysis.wording.statements import clip_text, format_count, format_number
 
 # Keys of a sample, as `Run.samples` has them.
 _SCORE, _BASE = "score", "base_score"
@@ -78,14 +78,14 @@ def samples_view(results: Results, most: int = _MAX_PAIRS) -> list[Part]:
     return [Block("samples", [replace(each, id=f"samples-{place}") for place, each in enumerate(sets)], "samples")]
 
 
-def _choose_runs(source: Source, ranking: Ranking) -> list[tuple[str, RunRecord]]:
+def _choose_runs(source: Source, ranking: SourceRanking) -> list[tuple[str, RunRecord]]:
     """The best run, and the best run of every other reward model; without a ranking the first with samples."""
     chosen: list[tuple[str, RunRecord]] = []
     seen: set[str] = set()
     for place, entry in enumerate(ranking.leaders):
         if entry.run is None:
             continue
-        reward_model = reward_model_of(entry)
+        reward_model = find_reward_model(entry)
         if reward_model not in seen:
             seen.add(reward_model)
             rank = "the best" if place == 0 else f"the best on reward model {reward_model}"
@@ -115,12 +115,12 @@ def _sample_set(title: str, run: RunRecord, most: int) -> SampleSet | None:
     if len(chosen) < len(pairs):
         half = most // 2
         sentences.append(f"of {len(pairs)} prompts, the {half} that improved most and the {half} that improved least")
-    return SampleSet("", f"{title}, after update {number(float(update))}", judges, chosen, sentences)
+    return SampleSet("", f"{title}, after update {format_number(float(update))}", judges, chosen, sentences)
 
 
 def _choose_update(run: RunRecord, samples: Samples) -> float | None:
     """The last evaluation that counted, else that of the best score, else the last; of those that have samples."""
-    counted_updates = [row[UPDATE] for row in counted_rows(run)[-1:]]
+    counted_updates = [row[UPDATE] for row in select_counted_rows(run)[-1:]]
     for update in (*counted_updates, run.summary.get("best_update")):
         if update is not None and any(sample["update"] == update for sample in samples):
             return float(update)
@@ -145,7 +145,7 @@ def _pair(position: int, sample: dict[str, Any]) -> SamplePair:
             scores[name] = (float(base), float(policy))
     prompt, base_text, response = (str(sample.get(k) or "") for k in ("prompt", "base_response", "response"))
     return SamplePair(
-        position, clipped(prompt, _MAX_TEXT), clipped(base_text, _MAX_TEXT), clipped(response, _MAX_TEXT), scores
+        position, clip_text(prompt, _MAX_TEXT), clip_text(base_text, _MAX_TEXT), clip_text(response, _MAX_TEXT), scores
     )
 
 
@@ -159,7 +159,7 @@ def _earlier(samples: Samples, update: float) -> dict[str, list[tuple[int, str]]
     answers: dict[str, list[tuple[int, str]]] = {}
     for sample in samples:
         if sample["update"] < update:
-            answer = (int(sample["update"]), clipped(str(sample.get("response") or ""), _MAX_TEXT // 4))
+            answer = (int(sample["update"]), clip_text(str(sample.get("response") or ""), _MAX_TEXT // 4))
             answers.setdefault(str(sample.get("prompt") or ""), []).append(answer)
     return answers
 
@@ -175,12 +175,13 @@ def _sentences(ordered: Sequence[SamplePair], judges: Sequence[str]) -> list[str
     for name in judges:
         gains = [pair.gains[name] for pair in ordered if name in pair.gains]
         up, down = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-        mean = number(math.fsum(gains) / len(gains))
+        mean = format_number(math.fsum(gains) / len(gains))
         scorer = "its own score" if name == OWN else f"judge {name}"
         lines.append(
-            f"{scorer}: higher than the base policy's for {up} of {counted(len(gains), 'prompt')}, lower for {down}, "
+            f"{scorer}: higher than the base policy's for {up} of {format_count(len(gains), 'prompt')}, "
+            f"lower for {down}, "
             f"equal for {len(gains) - up - down}; {mean} more on average"
         )
     if num_same := sum(pair.is_same for pair in ordered):
-        lines.append(f"for {counted(num_same, 'prompt')} the answer is word for word that of the base policy")
+        lines.append(f"for {format_count(num_same, 'prompt')} the answer is word for word that of the base policy")
     return lines

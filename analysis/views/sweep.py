@@ -6,11 +6,11 @@ from typing import Any
 
 from analysis.output.charts import Chart
 from analysis.output.parts import Cell, Column, Part, Rows, Sentences, Table, number_cell, setting_cell, text_cell
-from analysis.records.runs import FAILED, Source, Trial
+from analysis.records.runs import FAILED, Source, TrialRecord
 from analysis.results.results import Results
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
-from analysis.sweep.importance import Importance, Share
-from analysis.sweep.settings import settings_of
+from analysis.sweep.importance import Importance, ImportanceShare
+from analysis.sweep.settings import normalize_settings
 from analysis.sweep.slices import Slice
 from analysis.views.cost import cost_view
 from analysis.views.parallel import parallel_chart
@@ -131,7 +131,7 @@ def _importance_table(importance: Importance, identity: str) -> Table:
     return Table(identity, caption, columns, rows)
 
 
-def _share_cell(share: Share | None) -> Cell:
+def _share_cell(share: ImportanceShare | None) -> Cell:
     if share is None:
         return Cell("-")
     return Cell(f"{100 * share.value:.0f} ({100 * share.low:.0f} to {100 * share.high:.0f})", share.value)
@@ -161,7 +161,8 @@ def _front_table(each: ViewAnalysis, identity: str) -> Table:
     for setting in each.front:
         texts = {key: setting.values.get(key) for key in keys}
         settings = [
-            setting_cell(text, each.view.shown(key, text) if text is not None else None) for key, text in texts.items()
+            setting_cell(text, each.view.label_of(key, text) if text is not None else None)
+            for key, text in texts.items()
         ]
         objectives = [number_cell(float(value)) for value in setting.objectives]
         rows.append([number_cell(setting.numbers[0]), *objectives, *settings])
@@ -169,7 +170,7 @@ def _front_table(each: ViewAnalysis, identity: str) -> Table:
     return Table(identity, caption, columns, rows, most_rows=_MOST_PRINTED, file="trials.csv")
 
 
-def _failures(trials: Sequence[Trial]) -> list[Part]:
+def _failures(trials: Sequence[TrialRecord]) -> list[Part]:
     rows = [
         [number_cell(trial.number), Cell(trial.cause or "unknown"), text_cell(" ".join((trial.message or "").split()))]
         for trial in trials
@@ -192,7 +193,7 @@ def _files(source: Source, analysis: SweepAnalysis) -> list[Part]:
 
 
 def _trial_rows(source: Source) -> Iterable[Mapping[str, Any]]:
-    settings = [settings_of(trial) for trial in source.trials]
+    settings = [normalize_settings(trial) for trial in source.trials]
     keys = list(dict.fromkeys(key for values in settings for key in values))
     for trial, values in zip(source.trials, settings, strict=True):
         objectives = list(trial.objectives or []) + [None] * len(source.metrics)

@@ -6,17 +6,17 @@ from itertools import combinations
 import numpy as np
 
 from analysis.output.charts import Axis, Band, Bars, Chart, Intervals, Layer, Line, Panel, Points, Span, Surface
-from analysis.output.thinning import spread
+from analysis.output.thinning import pick_evenly
 from analysis.records.runs import Floats
 from analysis.sweep.analysis import ViewAnalysis
-from analysis.sweep.axes import tell_choices, tell_values
+from analysis.sweep.axes import label_choices, label_positions
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Profile
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.slices import Slice
 from analysis.views.parallel import rank_axes
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 from rlhf_sweeps.record import Axis as SweptAxis
 
 _MOST_BARS = 12
@@ -89,9 +89,9 @@ def _key_axis(cut: Slice) -> Axis:
     label = f"{axis.key}{' (log)' if axis.is_log else ''}"
     if axis.is_interval:
         ends = [0.0, 1.0, *cut.positions.tolist()]  # a setting may lie beyond an interval that was changed
-        quarters = list(zip(_QUARTERS, tell_values(axis, _QUARTERS), strict=True))
+        quarters = list(zip(_QUARTERS, label_positions(axis, _QUARTERS), strict=True))
         return Axis(label, ticks=quarters, low=min(ends) - 0.05, high=max(ends) + 0.05)
-    places, names = _choice_places(axis), shorten_apart(tell_choices(axis), 14)
+    places, names = _choice_places(axis), shorten_apart(label_choices(axis), 14)
     ticks: list[tuple[float, str]] = []
     for tick in zip(places, names, strict=True):
         if not ticks or not axis.is_numeric or tick[0] - ticks[-1][0] >= _LEAST_GAP:
@@ -122,8 +122,8 @@ def _profile_layers(profile: Profile) -> list[Layer]:
 
 
 def _setting_layers(cut: Slice) -> list[Layer]:
-    chosen = spread(len(cut.values), _MOST_POINTS) if len(cut.values) else []
-    hover = [f"trial {cut.numbers[place]}: {number(float(cut.values[place]))}" for place in chosen]
+    chosen = pick_evenly(len(cut.values), _MOST_POINTS) if len(cut.values) else []
+    hover = [f"trial {cut.numbers[place]}: {format_number(float(cut.values[place]))}" for place in chosen]
     points = Points(cut.positions[chosen], cut.values[chosen], "setting", 0, size=5, opacity=0.6, hover=hover)
     if len(cut.bins) < 2:
         return [points]
@@ -142,7 +142,7 @@ def _setting_layers(cut: Slice) -> list[Layer]:
 
 def _pruned_layers(view: View, axis: SweptAxis) -> list[Layer]:
     """What pruned trials would have been worth, had they gone on."""
-    pruned = [view.pruned[place] for place in spread(len(view.pruned), _MOST_POINTS)] if view.pruned else []
+    pruned = [view.pruned[place] for place in pick_evenly(len(view.pruned), _MOST_POINTS)] if view.pruned else []
     if not pruned:
         return []
     places = [axis.position(setting.values.get(axis.key)) for setting in pruned]
@@ -151,7 +151,7 @@ def _pruned_layers(view: View, axis: SweptAxis) -> list[Layer]:
 
 
 def _describe(setting: Setting) -> str:
-    return f"trial {setting.numbers[0]}: {', '.join(number(float(value)) for value in setting.objectives)}"
+    return f"trial {setting.numbers[0]}: {', '.join(format_number(float(value)) for value in setting.objectives)}"
 
 
 def contour_chart(analysis: ViewAnalysis) -> Chart | None:
@@ -170,7 +170,7 @@ def contour_chart(analysis: ViewAnalysis) -> Chart | None:
     points[:, first], points[:, second] = np.tile(grid, _NUM_CELLS), np.repeat(grid, _NUM_CELLS)
     heights = view.sign() * optimum.surface.mean(points).reshape(_NUM_CELLS, _NUM_CELLS)
     values = [_values(axes[place], grid) for place in (first, second)]
-    settings = [view.settings[place] for place in spread(len(view.settings), _MOST_SETTINGS)]
+    settings = [view.settings[place] for place in pick_evenly(len(view.settings), _MOST_SETTINGS)]
     positions = view.positions([setting.values for setting in settings])
     x, y = (_values(axes[place], positions[:, place]) for place in (first, second))
     hover = [_describe(setting) for setting in settings]
@@ -198,7 +198,7 @@ def front_chart(analysis: ViewAnalysis) -> Chart | None:
         return None
     on_front = {setting.numbers for setting in front}
     others = [setting for setting in view.settings if setting.numbers not in on_front]
-    others = [others[place] for place in spread(len(others), _MOST_SETTINGS)] if others else []
+    others = [others[place] for place in pick_evenly(len(others), _MOST_SETTINGS)] if others else []
     pairs = list(combinations(range(len(view.directions)), 2))
     is_numbered = len(pairs) == 1 or len(front) <= _MOST_NUMBERS
     panels = [_front_panel(view, front, others, pair, is_numbered) for pair in pairs]

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from analysis.records.runs import Floats
 from analysis.sweep.analysis import ViewAnalysis
-from analysis.sweep.axes import tell_choices, tell_value, tell_values
+from analysis.sweep.axes import label_choices, label_position, label_positions
 from analysis.sweep.importance import Importance, KeyImportance
-from analysis.sweep.optimum import Optimum, Profile, problem
+from analysis.sweep.optimum import Optimum, Profile, explain_too_few
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.thresholds import CHANCE
-from analysis.wording.statements import Statement, counted, listed, number
+from analysis.wording.statements import Statement, format_count, format_number, join_words
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.estimates import are_equal
 from rlhf_sweeps.verdicts.noise import Noise
@@ -41,9 +41,11 @@ def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
     setting = f"trial {best.numbers[0]}, {settings_text(best, view)}"
     evidence = {"objective": value, "settings": float(num)}
     if best.tested is None:
-        return [Statement(f"best {view.metrics[0]} {number(value, 4)}: {setting}", evidence)]
-    tested = f"{number(best.tested[0], 4)} on {counted(len(best.by_test), 'test seed')} (the number to report)"
-    text = f"best {view.metrics[0]} {tested}, chosen by {number(value, 4)}: {setting}"
+        return [Statement(f"best {view.metrics[0]} {format_number(value, 4)}: {setting}", evidence)]
+    tested = (
+        f"{format_number(best.tested[0], 4)} on {format_count(len(best.by_test), 'test seed')} (the number to report)"
+    )
+    text = f"best {view.metrics[0]} {tested}, chosen by {format_number(value, 4)}: {setting}"
     return [Statement(text, {**evidence, "on test seeds": best.tested[0]})]
 
 
@@ -53,7 +55,7 @@ def _front_statement(view: View, front: Sequence[Setting]) -> Statement:
         return Statement("no setting is known to keep all constraints", {"settings": float(num)})
     values = [[setting.objectives[place] for setting in front] for place in range(len(view.metrics))]
     ranges = [
-        f"{metric} {number(min(column))} to {number(max(column))}"
+        f"{metric} {format_number(min(column))} to {format_number(max(column))}"
         for metric, column in zip(view.metrics, values, strict=True)
     ]
     text = f"{len(front)} of {num} settings are on the Pareto front: {', '.join(ranges)}"
@@ -63,7 +65,7 @@ def _front_statement(view: View, front: Sequence[Setting]) -> Statement:
 def settings_text(setting: Setting, view: View) -> str:
     """`ppo.lr=0.0005708, ppo.kl_coef=0.0136`."""
     values = setting.values
-    texts = [f"{axis.key}={view.shown(axis.key, values[axis.key])}" for axis in view.axes if axis.key in values]
+    texts = [f"{axis.key}={view.label_of(axis.key, values[axis.key])}" for axis in view.axes if axis.key in values]
     return ", ".join(texts) or "nothing but the seed was swept"
 
 
@@ -84,7 +86,7 @@ def importance_statements(importance: Importance) -> list[Statement]:
     statements = [_key_statement(key) for key in clear]
     if unclear:
         verb = "does" if len(unclear) == 1 else "do"
-        text = f"{listed([key.key for key in unclear])} {verb} not stand out from chance"
+        text = f"{join_words([key.key for key in unclear])} {verb} not stand out from chance"
         statements.append(Statement(text, p_values))
     return statements
 
@@ -108,7 +110,7 @@ def flatness_statements(view: View, optimum: Optimum | None) -> list[Statement]:
         return _unknown_width(view)
     noise = optimum.noise
     text = (
-        f"noise of one run: {number(noise.deviation)} (standard deviation), from {noise_source(noise)}; "
+        f"noise of one run: {format_number(noise.deviation)} (standard deviation), from {noise_source(noise)}; "
         f"for each key below, the other keys are as in trial {optimum.anchor.numbers[0]}, the best setting by the fit"
     )
     evidence = {"noise": noise.deviation, "degrees of freedom": noise.freedom, "explained": optimum.explained}
@@ -118,7 +120,7 @@ def flatness_statements(view: View, optimum: Optimum | None) -> list[Statement]:
 
 def noise_source(noise: Noise) -> str:
     """What the noise was estimated from, as in `from ...`."""
-    parts = [f"{counted(noise.repetitions, 'repetition')} on other seeds"] if noise.repetitions else []
+    parts = [f"{format_count(noise.repetitions, 'repetition')} on other seeds"] if noise.repetitions else []
     return " and ".join([*parts, *(["the scatter about a smooth fit"] if noise.is_fitted else [])])
 
 
@@ -126,7 +128,7 @@ def _unknown_width(view: View) -> list[Statement]:
     num = sum(setting.is_feasible for setting in view.settings)
     if not view.axes or not num:
         return []
-    reason = problem(view, num, num + len(view.pruned))
+    reason = explain_too_few(view, num, num + len(view.pruned))
     if reason is None and are_equal(view.gains()):
         reason = "all settings are worth the same"
     reason = reason or "no key stands out from chance, so that a surface would be fitted to noise"
@@ -138,7 +140,7 @@ def _width_statement(profile: Profile) -> Statement:
     evidence = {"least probability of being within noise": float(profile.within.min())}
     start = f"{axis.key}: the objective stays within noise of the best"
     if profile.is_flat:
-        ends = " to ".join(tell_values(axis, [0, 1]))
+        ends = " to ".join(label_positions(axis, [0, 1]))
         everywhere = f"from {ends}" if axis.is_numeric else f"for all of {', '.join(axis.choices)}"
         return Statement(f"{start} {everywhere}", evidence)
     evidence["p by permutation"] = profile.p_value
@@ -147,8 +149,8 @@ def _width_statement(profile: Profile) -> Statement:
         return Statement(text, evidence)
     likely = profile.likely
     if axis.choices:
-        good = tell_values(axis, likely.tolist())
-        names = tell_choices(axis)
+        good = label_positions(axis, likely.tolist())
+        names = label_choices(axis)
         bad = [name for name, within in zip(names, profile.within, strict=True) if within < _EXCLUDED]
         worse = f"; {', '.join(bad)} {'is' if len(bad) == 1 else 'are'} worse" if bad else ""
         return Statement(f"{start} for {', '.join(good) or 'no choice with certainty'}{worse}", evidence)
@@ -160,13 +162,13 @@ def _width_statement(profile: Profile) -> Statement:
 def _range_text(axis: Axis, positions: Floats) -> str:
     if len(positions) == 0:
         return "in no range with certainty"
-    low, high = tell_values(axis, [float(positions[0]), float(positions[-1])])
+    low, high = label_positions(axis, [float(positions[0]), float(positions[-1])])
     return f"at {low}" if low == high else f"between {low} and {high}"
 
 
 def _worse_text(axis: Axis, possible: Floats) -> str:
     """The ends of an axis that the data exclude."""
     first, last = (float(possible[0]), float(possible[-1])) if len(possible) else (0.0, 1.0)
-    parts = [f"below {tell_value(axis, first)}"] if first > 0 else []
-    parts += [f"above {tell_value(axis, last)}"] if last < 1 else []
+    parts = [f"below {label_position(axis, first)}"] if first > 0 else []
+    parts += [f"above {label_position(axis, last)}"] if last < 1 else []
     return f"; {' and '.join(parts)} it is worse" if parts else "; neither end of the axis can be excluded"

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from analysis.output.charts import Axis, Bars, Chart, Layer, Line, Panel, Points
-from analysis.output.thinning import spread, telling
+from analysis.output.thinning import pick_evenly, pick_extremes
 from analysis.records.runs import COMPLETE, FAILED, PRUNED, Source
 from analysis.results.entries import Entry
-from analysis.results.ranking import Ranking
-from analysis.sweep.lengths import number_of, run_lengths
+from analysis.results.ranking import SourceRanking
+from analysis.sweep.lengths import find_number, find_run_lengths
 from analysis.sweep.settings import View
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import duration, number
+from analysis.wording.statements import format_duration, format_number
 
 _MOST_POINTS = 2000
 _MOST_NAMES = 20  # of runs below an axis
@@ -31,7 +31,7 @@ _BEST = ("best", 1, "star", 13.0)
 _Worths = dict[tuple[int, ...], float]  # by the numbers of a setting's trials
 
 
-def history_chart(ranking: Ranking, view: View | None) -> Chart | None:
+def history_chart(ranking: SourceRanking, view: View | None) -> Chart | None:
     """What each setting is worth, by its first trial's number, and the best so far; a panel for each objective.
 
     Args:
@@ -61,17 +61,17 @@ def history_chart(ranking: Ranking, view: View | None) -> Chart | None:
     return Chart("history", title, panels, note, height=340 if len(panels) == 1 else 260, file="sweep_history")
 
 
-def _worth(ranking: Ranking, entry: Entry, objective: int) -> float:
+def _worth(ranking: SourceRanking, entry: Entry, objective: int) -> float:
     assert entry.objectives is not None
     return entry.objectives[objective] if objective else ranking.headline(entry)
 
 
-def _word_for_point(ranking: Ranking, settings: Sequence[Entry]) -> str:
+def _word_for_point(ranking: SourceRanking, settings: Sequence[Entry]) -> str:
     """`setting` where several trials or runs are one, else `trial` or `run`."""
     return "setting" if any(len(entry.names) > 1 for entry in settings) else ranking.word
 
 
-def _trial_axis(ranking: Ranking) -> Axis:
+def _trial_axis(ranking: SourceRanking) -> Axis:
     """Trials have numbers; runs have names, which are shown where there is room."""
     if ranking.word == "trial":
         return Axis("trial", ticks=_number_ticks([entry.numbers[0] for entry in ranking.entries]))
@@ -87,7 +87,7 @@ def _number_ticks(numbers: Sequence[int]) -> list[tuple[float, str]]:
 
 
 def _settings_layers(
-    settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Worths, ranking: Ranking
+    settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Worths, ranking: SourceRanking
 ) -> list[Layer]:
     """All settings that are worth something, those apart that are not known to keep all constraints."""
     places = {entry.numbers for entry in ranked}
@@ -95,12 +95,14 @@ def _settings_layers(
     for is_ranked, look in ((True, _COMPLETE), (False, _BROKEN)):
         entries = [entry for entry in settings if (entry.numbers in places) == is_ranked]
         if entries:
-            chosen = [entries[place] for place in spread(len(entries), _MOST_POINTS)]
+            chosen = [entries[place] for place in pick_evenly(len(entries), _MOST_POINTS)]
             layers.append(_points(chosen, worths, ranking, look))
     return layers
 
 
-def _best_layers(settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Worths, ranking: Ranking) -> list[Layer]:
+def _best_layers(
+    settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Worths, ranking: SourceRanking
+) -> list[Layer]:
     """The best of the settings up to each, in the order of the ranking, so that the last of them is the winner."""
     places = {entry.numbers: place for place, entry in enumerate(ranked)}
     allowed = [entry for entry in settings if entry.numbers in places]
@@ -112,7 +114,7 @@ def _best_layers(settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Wo
     return [line, _points(ranked[:1], worths, ranking, _BEST)]
 
 
-def _ended_layers(ended: Sequence[Entry], worths: _Worths, ranking: Ranking) -> list[Layer]:
+def _ended_layers(ended: Sequence[Entry], worths: _Worths, ranking: SourceRanking) -> list[Layer]:
     """Trials that were pruned or failed, which have no objective, as marks at the bottom."""
     lowest, highest = min(worths.values()), max(worths.values())
     bottom = lowest - 0.06 * ((highest - lowest) or 1.0)
@@ -125,15 +127,17 @@ def _ended_layers(ended: Sequence[Entry], worths: _Worths, ranking: Ranking) -> 
     return layers
 
 
-def _points(entries: Sequence[Entry], heights: _Worths, ranking: Ranking, look: tuple[str, int, str, float]) -> Points:
+def _points(
+    entries: Sequence[Entry], heights: _Worths, ranking: SourceRanking, look: tuple[str, int, str, float]
+) -> Points:
     """Marks with a name, a colour, a symbol and a size."""
     x, y = [entry.numbers[0] for entry in entries], [heights[entry.numbers] for entry in entries]
     return Points(x, y, *look, hover=[_describe(entry, ranking) for entry in entries])
 
 
-def _describe(entry: Entry, ranking: Ranking) -> str:
+def _describe(entry: Entry, ranking: SourceRanking) -> str:
     """A line that says what an entry is worth, and a line for each of its settings."""
-    worth = number(ranking.headline(entry)) if entry.objectives else entry.state
+    worth = format_number(ranking.headline(entry)) if entry.objectives else entry.state
     settings = [f"{key}={value}" for key, value in list(entry.labels.items())[:_MOST_SETTINGS]]
     return "\n".join([f"{entry.title}: {worth}", *settings])
 
@@ -145,18 +149,18 @@ def intermediate_values_chart(source: Source, view: View) -> Chart | None:
     """
     if source.study is None or not view.is_single:
         return None
-    lengths = run_lengths(source.study, source.trials)
+    lengths = find_run_lengths(source.study, source.trials)
     is_uneven = len(set(lengths.values())) > 1
     lines: dict[int, list[tuple[float, float]]] = {}
     for trial in source.study.get_trials(deepcopy=False):
-        place = number_of(trial)
+        place = find_number(trial)
         unit = 100 / lengths[place] if is_uneven and place in lengths else None if is_uneven else 1
         reports = sorted(trial.intermediate_values.items()) if unit is not None else []
         lines[place] = [(step * (unit or 1), float(value)) for step, value in reports if np.isfinite(value)]
     drawn = [place for place, reports in lines.items() if reports]
     if not drawn:
         return None
-    chosen = [drawn[place] for place in spread(len(drawn), _MOST_LINES)]
+    chosen = [drawn[place] for place in pick_evenly(len(drawn), _MOST_LINES)]
     best = view.best.numbers[0] if view.best is not None else None
     states = {trial.number: trial.state for trial in source.trials}
     groups = {
@@ -179,10 +183,10 @@ def _reports_line(places: Sequence[int], lines: dict[int, list[tuple[float, floa
     hover: list[str] = []
     for place in places:
         steps, values = np.array(lines[place]).T
-        kept = telling(values, _MOST_REPORTS)
+        kept = pick_extremes(values, _MOST_REPORTS)
         x += [*steps[kept].tolist(), np.nan]
         y += [*values[kept].tolist(), np.nan]
-        hover += [f"trial {place}: {number(value)}" for value in values[kept].tolist()] + [""]
+        hover += [f"trial {place}: {format_number(value)}" for value in values[kept].tolist()] + [""]
     is_best = name == "best"
     color = 1 if is_best else _STATES.get(name, _OTHER_STATE)
     return Line(x, y, name, color, 2.5 if is_best else 1.2, opacity=1 if is_best else 0.6, has_dots=True, hover=hover)
@@ -203,7 +207,7 @@ def timeline_chart(source: Source) -> Chart | None:
     for trial in recent:
         state = states.get(trial.number, trial.state.name.lower())
         start, end = ((time - first).total_seconds() for time in (trial.datetime_start, _end_of(trial, last)))
-        hover = f"trial {trial.number}: {state}, {duration(end - start)}"
+        hover = f"trial {trial.number}: {state}, {format_duration(end - start)}"
         rows.setdefault(state, []).append((trial.number, start / seconds, end / seconds, hover))
     bars = []
     for state in sorted(rows, key=lambda name: _STATES.get(name, _OTHER_STATE)):

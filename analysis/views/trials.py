@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.output.parts import Cell, Column, Part, Sentences, Table, number_cell, setting_cell, text_cell
-from analysis.output.thinning import telling
+from analysis.output.thinning import pick_extremes
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Source, as_number
 from analysis.results.entries import Entry
-from analysis.results.ranking import Ranking
+from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
 from analysis.views.counted import Counted, counted_in
-from analysis.wording.statements import clipped, counted, listed, number
+from analysis.wording.statements import clip_text, format_count, format_number, join_words
 
 _MAX_SETTINGS = 12
 _MAX_ROWS = 5000
@@ -30,13 +30,13 @@ def trials_view(results: Results) -> list[Part]:
         return [Sentences([f"there is no {ranking.word} in this record"])]
     lines = []
     if left_out := ranking.keys[_MAX_SETTINGS:]:
-        lines.append(f"the table has no room for {listed(left_out, 20)}; the tab Config has them")
+        lines.append(f"the table has no room for {join_words(left_out, 20)}; the tab Config has them")
     if len(ranking.entries) > _MAX_ROWS:
         lines.append(f"the table has the first {_MAX_ROWS} of {len(ranking.entries)} {ranking.word}s")
     return [*([Sentences(lines)] if lines else []), trial_table(results.source, ranking)]
 
 
-def trial_table(source: Source, ranking: Ranking) -> Table:
+def trial_table(source: Source, ranking: SourceRanking) -> Table:
     """A row for each entry: state, objectives, settings, the evaluations that counted, a small curve, cost."""
     keys = ranking.keys[:_MAX_SETTINGS]
     metrics = list(dict.fromkeys(metric for entry in ranking.entries for metric in entry.metrics))
@@ -60,7 +60,7 @@ def trial_table(source: Source, ranking: Ranking) -> Table:
     rows = [_row(entry, keys, metrics, small, entry.name in best) for entry in entries]
     columns, rows = _leave_out_columns(columns, rows)
     star = "; ★: the best" if best and len(entries) > 1 else ""
-    caption = f"{counted(len(ranking.entries), ranking.word)}; press a column's head to sort{star}"
+    caption = f"{format_count(len(ranking.entries), ranking.word)}; press a column's head to sort{star}"
     states = sorted({entry.state for entry in ranking.entries})
     return Table("trials", caption, columns, rows, True, states)
 
@@ -81,7 +81,7 @@ def _row(entry: Entry, keys: Sequence[str], metrics: Sequence[str], small: str, 
         number_cell(len(entry.runs)),
         number_cell(entry.seconds or None),
         number_cell(sum(_tokens(entry)) or None),
-        text_cell(entry.cause and f"{entry.cause}: {clipped(entry.message or '', 80)}".removesuffix(": ")),
+        text_cell(entry.cause and f"{entry.cause}: {clip_text(entry.message or '', 80)}".removesuffix(": ")),
     ]
 
 
@@ -89,7 +89,7 @@ def _updates_cell(evaluations: Counted | None) -> Cell:
     """`15`, `10 to 15`, sorted by the last."""
     if evaluations is None or evaluations.first == evaluations.last:
         return number_cell(evaluations and evaluations.last)
-    return Cell(f"{number(evaluations.first)} to {number(evaluations.last)}", evaluations.last)
+    return Cell(f"{format_number(evaluations.first)} to {format_number(evaluations.last)}", evaluations.last)
 
 
 def _is_numeric(entries: Sequence[Entry], key: str) -> bool:
@@ -118,7 +118,7 @@ def _curve_cell(entry: Entry, metric: str) -> Cell:
     updates, values = run.curve(metric) if run is not None else (np.empty(0), np.empty(0))
     if len(values) < 2 or updates[-1] == updates[0]:
         return Cell("-")
-    chosen = telling(values, _POINTS)
+    chosen = pick_extremes(values, _POINTS)
     x, y = updates[chosen], values[chosen]
     y = np.clip(y, -_LARGEST, _LARGEST)
     low, high = float(y.min()), float(y.max())

@@ -4,19 +4,19 @@ import math
 
 from analysis.comparison.compare import GroupComparison
 from analysis.comparison.run_values import OBJECTIVE
-from analysis.results.entries import reward_model_of
-from analysis.results.ranking import Ranking
+from analysis.results.entries import find_reward_model
+from analysis.results.ranking import SourceRanking
 from analysis.sweep.settings import REWARD_MODEL
 from analysis.views.comparison_sentences import answer
 from analysis.views.intervals import estimate_cell
 from analysis.wording.intervals import probability_text
-from analysis.wording.statements import listed, number
+from analysis.wording.statements import format_number, join_words
 from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 
 _MAX_SEEDS = 30
 
 
-def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]:
+def winner_sentences(comparison: GroupComparison, ranking: SourceRanking) -> list[str]:
     """The first of the comparison, and its best setting where more than the reward model was swept."""
     groups = comparison.valued_groups
     if not groups:
@@ -28,7 +28,7 @@ def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]
         f"Reward model {first.label}: {comparison.measure.name} {estimate_cell(first.estimate).text}",
         f"That is the {comparison.measure.text}",
     ]
-    best = next((entry for entry in ranking.ranked if reward_model_of(entry) == first.label), None)
+    best = next((entry for entry in ranking.ranked if find_reward_model(entry) == first.label), None)
     others = {key: value for key, value in best.labels.items() if key != REWARD_MODEL} if best else {}
     if best is not None and others:
         lines.append(
@@ -45,13 +45,13 @@ def lead_sentences(comparison: GroupComparison) -> list[str]:
         pair = comparison.ranking.against_best(group.label) if comparison.ranking else None
         if pair is None:
             continue
-        less = f"{number(abs(pair.difference))} less"
+        less = f"{format_number(abs(pair.difference))} less"
         if pair.verdict != UNKNOWN:
             probability = probability_text(pair.probability)
             less += f"; a run of {pair.first} beats a run of {pair.second} with probability {probability}"
         lines.append(f"{group.label} has {estimate_cell(group.estimate).text}: {less}")
     if len(groups) > 5:
-        lines.append(f"Further behind: {listed([group.label for group in groups[5:]])}")
+        lines.append(f"Further behind: {join_words([group.label for group in groups[5:]])}")
     return lines
 
 

@@ -4,13 +4,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.watch.rows import Row
+from analysis.watch.rows import TrialRow
 from analysis.watch.thresholds import MIN_WARNING_UPDATES, SHARE_OF_HEALTH
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.record.trials import RUNNING
 
 
-class Warnings:
+class HealthWarnings:
     """The newest warning about the runs of one sweep."""
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class Warnings:
         self._texts: dict[tuple[Path, str], str] = {}  # the oldest first
         self._due = 0.0
 
-    def look(self, rows: Sequence[Row]) -> str | None:
+    def look(self, rows: Sequence[TrialRow]) -> str | None:
         """The newest warning about a run that runs; None where all are sound."""
         runs = {run.folder: (run.update, row) for row in rows if row.state == RUNNING for run in row.at_work}
         for folder, (update, row) in runs.items():
@@ -29,12 +29,12 @@ class Warnings:
                 self._due = time.monotonic() + (time.monotonic() - now) / SHARE_OF_HEALTH
         return next((text for (folder, _), text in reversed(self._texts.items()) if folder in runs), None)
 
-    def _check(self, folder: Path, row: Row) -> None:
-        from analysis.health.findings import findings
+    def _check(self, folder: Path, row: TrialRow) -> None:
+        from analysis.health.findings import diagnose_run
         from analysis.reading.folders import read_run
 
         try:
-            current = findings(read_run(Run(folder), row.label))
+            current = diagnose_run(read_run(Run(folder), row.label))
         except Exception:  # a warning is not worth the table
             return
         by_kind = {(folder, finding.kind): finding for finding in current}

@@ -8,7 +8,7 @@ from typing import Any
 from rlhf_sweeps.platforms import system
 
 
-def claimant(folder: Path) -> int | None:
+def find_claimant(folder: Path) -> int | None:
     """The process on this machine that has claimed a record's folder; None where none has, or it cannot be seen."""
     # Taking the lock to see whether it is free could refuse a sweeper that starts right then; Linux lists those held.
     try:
@@ -24,7 +24,7 @@ def is_swept(folder: Path, holder: Mapping[str, Any]) -> bool | None:
     Args:
         holder: what sweeper.json holds: the process and the host that sweep there, or did last.
     """
-    if claimant(folder) is not None:
+    if find_claimant(folder) is not None:
         return True
     process = holder.get("process")
     if not isinstance(process, int) or process <= 0 or holder.get("host") != socket.gethostname():

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 from analysis.records.runs import UNFINISHED
-from analysis.watch.health import Warnings
-from analysis.watch.liveness import claimant
-from analysis.watch.rows import CONTINUE, Row, Seen, settings_of
+from analysis.watch.health import HealthWarnings
+from analysis.watch.liveness import find_claimant
+from analysis.watch.rows import CONTINUE, Snapshot, TrialRow, read_run_settings
 from analysis.watch.run import FollowedRun
 from analysis.watch.sweep import FollowedSweep
 from analysis.watch.thresholds import RUN_SILENT_AFTER, RUN_SILENT_UPDATES, SHARE_OF_SEARCH
@@ -20,10 +20,10 @@ class Places:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._followed: dict[Path, FollowedRun | FollowedSweep] = {}
-        self._warnings: dict[Path, Warnings] = {}
+        self._warnings: dict[Path, HealthWarnings] = {}
         self._due = 0.0
 
-    def look(self) -> list[Seen]:
+    def look(self) -> list[Snapshot]:
         """Read what is new; the state of each run and sweep, by name."""
         self._search()
         seen = []
@@ -53,23 +53,23 @@ class Places:
         }
         self._due = time.monotonic() + (time.monotonic() - now) / SHARE_OF_SEARCH
 
-    def _seen_run(self, run: FollowedRun, name: str) -> Seen:
+    def _seen_run(self, run: FollowedRun, name: str) -> Snapshot:
         """A run of its own; whoever trains it has claimed its folder, which can be seen on the same machine alone."""
         run.look()
         run.read_updates()
         patience = max(RUN_SILENT_AFTER, RUN_SILENT_UPDATES * (run.seconds_per_update or 0.0))
-        is_open = not run.summary and (claimant(run.folder) is not None or run.silent_for < patience)
+        is_open = not run.summary and (find_claimant(run.folder) is not None or run.silent_for < patience)
         state = run.state or (RUNNING if is_open else UNFINISHED)
-        row = Row(name, settings_of([run], ()), [run], state, run.cause, objectives=run.objectives)
+        row = TrialRow(name, read_run_settings([run], ()), [run], state, run.cause, objectives=run.objectives)
         command = write_continuation(run.words, "hydra.run.dir", run.folder)
-        return Seen(
+        return Snapshot(
             name,
             run.folder,
             [row],
             is_sweep=False,
             elapsed=run.seconds,
             left=row.left if state == RUNNING else None,
-            warning=self._warnings.setdefault(run.folder, Warnings()).look([row]),
+            warning=self._warnings.setdefault(run.folder, HealthWarnings()).look([row]),
             note=f"nothing is training there: {CONTINUE}{command}" if state == UNFINISHED else None,
             has_ended=state != RUNNING,
             is_complete=not row.is_open,

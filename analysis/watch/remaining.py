@@ -6,13 +6,13 @@ from statistics import fmean
 
 from analysis.records.runs import COMPLETE, FAILED
 from analysis.sweep.failures import OF_SETTING
-from analysis.watch.rows import Row
+from analysis.watch.rows import TrialRow
 from analysis.watch.thresholds import MAX_PIECES
 from rlhf_sweeps.record.trials import RUNNING
 
 
-def seconds_left(
-    trials: Sequence[Row], tests: Sequence[Row], num_new: int, num_tests: int, workers: int
+def estimate_seconds(
+    trials: Sequence[TrialRow], tests: Sequence[TrialRow], num_new: int, num_tests: int, workers: int
 ) -> float | None:
     """Seconds until the last run ends if all go on at their present speed; None where no speed is known.
 
@@ -36,16 +36,16 @@ def seconds_left(
     full = fmean(complete or wholes or ended)
     each = fmean([*ended, *running] or wholes)
     seeds = max((row.num_seeds for row in trials), default=1)
-    searched = span(*_begun(trials, full), [each] * num_new, workers)
-    return searched + span(*_begun(tests, full / seeds), [full / seeds] * num_tests, workers)
+    searched = estimate_span(*_begun(trials, full), [each] * num_new, workers)
+    return searched + estimate_span(*_begun(tests, full / seeds), [full / seeds] * num_tests, workers)
 
 
-def _tells(row: Row) -> bool:
+def _tells(row: TrialRow) -> bool:
     """Whether an ended trial predicts the time of others: not where it failed for a reason outside of its setting."""
     return not row.is_open and row.seconds > 0 and (row.state != FAILED or row.cause in OF_SETTING)
 
 
-def span(busy: Sequence[float], begun: Sequence[float], new: Sequence[float], workers: int) -> float:
+def estimate_span(busy: Sequence[float], begun: Sequence[float], new: Sequence[float], workers: int) -> float:
     """Seconds until all is done.
 
     Args:
@@ -66,7 +66,7 @@ def span(busy: Sequence[float], begun: Sequence[float], new: Sequence[float], wo
     return last
 
 
-def _begun(rows: Sequence[Row], full: float) -> tuple[list[float], list[float]]:
+def _begun(rows: Sequence[TrialRow], full: float) -> tuple[list[float], list[float]]:
     """Seconds that running rows, and begun rows that wait, still take."""
     running: list[float] = []
     waiting: list[float] = []

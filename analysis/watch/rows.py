@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.records.runs import COMPLETE, FAILED, STOPPED, UNFINISHED
 from analysis.watch.run import FollowedRun
-from analysis.wording.labels import setting_labels
+from analysis.wording.labels import label_settings
 from rlhf_sweeps.record.trials import RUNNING, WAITING, end_of_trial, format_counts, read_settings
 from rlhf_sweeps.verdicts.settings import (
     compute_losses,
@@ -24,7 +24,7 @@ CONTINUE = "continue with "  # what stands in a note before a command
 
 
 @dataclass
-class Row:
+class TrialRow:
     """A trial, or a run of its own.
 
     Attributes:
@@ -99,7 +99,7 @@ class Row:
 
 
 @dataclass
-class Seen:
+class Snapshot:
     """A sweep or a run at one look.
 
     Attributes:
@@ -115,7 +115,7 @@ class Seen:
 
     name: str
     folder: Path
-    rows: list[Row]
+    rows: list[TrialRow]
     metrics: Sequence[str] = ("eval/score",)
     directions: Sequence[str] = ("maximize",)
     num_planned: int | None = None
@@ -127,7 +127,7 @@ class Seen:
     warning: str | None = None
     has_ended: bool = False
     is_complete: bool = False
-    trials: list[Row] = field(init=False)
+    trials: list[TrialRow] = field(init=False)
 
     def __post_init__(self) -> None:
         self.trials = [row for row in self.rows if row.is_compared and not row.is_test]
@@ -136,46 +136,46 @@ class Seen:
     def labels(self) -> Mapping[str, Mapping[str, str]]:
         """Swept key -> a setting's text -> its label; different settings have different labels."""
         keys = dict.fromkeys(key for row in self.rows for key in row.settings)
-        return {key: setting_labels(row.settings[key] for row in self.rows if key in row.settings) for key in keys}
+        return {key: label_settings(row.settings[key] for row in self.rows if key in row.settings) for key in keys}
 
-    def ranking(self) -> list[Row]:
+    def ranking(self) -> list[TrialRow]:
         """Complete trials that keep the constraints, the best first; those on a Pareto front before all others."""
         ordered = self._ordered()
         front = self._front(ordered)
         return [*front, *(row for row in ordered if not any(row is leader for leader in front))]
 
-    def best(self) -> list[Row]:
+    def best(self) -> list[TrialRow]:
         """The best trial, if there is one; of several objectives the Pareto front."""
         return self._front(self._ordered())
 
-    def same(self, row: Row) -> list[Row]:
+    def same(self, row: TrialRow) -> list[TrialRow]:
         """The complete trials of a trial's setting: several in sweeps over seeds of an earlier version."""
         if SEED not in row.settings:
             return [row]
         return [other for other in self.trials if other.state == COMPLETE and other.setting == row.setting]
 
-    def worth(self, row: Row) -> list[float]:
+    def worth(self, row: TrialRow) -> list[float]:
         """A value for each objective, the mean over the seeds of a trial's setting; empty where that is unknown."""
         return mean_over_seeds(trial.objectives for trial in self.same(row)) or []
 
-    def tests(self, row: Row) -> list[list[float]]:
+    def tests(self, row: TrialRow) -> list[list[float]]:
         """The objectives of each run of a trial's setting on a test seed."""
         return [worth for trial in self.same(row) for worth in trial.tests]
 
-    def is_feasible(self, row: Row) -> bool:
+    def is_feasible(self, row: TrialRow) -> bool:
         """Whether a trial's setting keeps the constraints, in the mean over its seeds."""
         return keeps_constraints(mean_violations(trial.violations for trial in self.same(row)))
 
-    def _ordered(self) -> list[Row]:
+    def _ordered(self) -> list[TrialRow]:
         """The trials that can be best, best first."""
         complete = [row for row in self.trials if row.state == COMPLETE and self.is_feasible(row)]
         valued = [row for row in complete if compute_losses(self.worth(row), self.directions)]
         return sorted(valued, key=self._rank_key)
 
-    def _rank_key(self, row: Row) -> tuple[bool, list[float], list[float]]:
+    def _rank_key(self, row: TrialRow) -> tuple[bool, list[float], list[float]]:
         return rank_key(self.worth(row), mean_over_seeds(self.tests(row)), self.directions)
 
-    def _front(self, ordered: Sequence[Row]) -> list[Row]:
+    def _front(self, ordered: Sequence[TrialRow]) -> list[TrialRow]:
         if len(self.directions) == 1:
             return list(ordered[:1])
         return [
@@ -188,7 +188,7 @@ class Seen:
         return format_counts((row.state, row.cause) for row in self.trials)
 
 
-def trial_row(
+def make_row(
     number: int,
     runs: Sequence[FollowedRun],
     optuna_trial: Any,
@@ -196,7 +196,7 @@ def trial_row(
     num_seeds: int,
     unended: str,
     is_test: bool = False,
-) -> Row:
+) -> TrialRow:
     """The present state of a trial.
 
     Args:
@@ -212,11 +212,11 @@ def trial_row(
     if state == FAILED:
         cause = str(notes.get("cause") or cause or "unknown")
     settings = notes.get("settings")
-    return Row(
+    return TrialRow(
         f"{number} test" if is_test else str(number),
         {str(key).lstrip("+"): str(text) for key, text in settings.items()}
         if isinstance(settings, dict)
-        else settings_of(runs, keys),
+        else read_run_settings(runs, keys),
         runs,
         state,
         cause,
@@ -227,7 +227,7 @@ def trial_row(
     )
 
 
-def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, str]:
+def read_run_settings(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, str]:
     """A trial's overrides of the swept keys; all overrides where these are unknown."""
     overrides = runs[0].overrides if runs else ()
     return read_settings(overrides, keys or [text.lstrip("+").partition("=")[0] for text in overrides])

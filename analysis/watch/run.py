@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from analysis.reading.folders import read_run
 from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, planned_updates
-from analysis.records.worth import broken
+from analysis.records.worth import measure_violations
 from analysis.watch.thresholds import NEWEST_UPDATES
 from rlhf_sweeps.record import (
     Run,
@@ -155,7 +155,7 @@ class FollowedRun:
         """Constraint -> by how much a run that has ended breaks it; 0 and below: kept, nan: unknown."""
         if self._broken is None:
             is_limited = bool(self._group("objective").get("constraints"))
-            self._broken = broken(read_run(self._run, self.folder.name)) if is_limited else {}
+            self._broken = measure_violations(read_run(self._run, self.folder.name)) if is_limited else {}
         return self._broken
 
     @property

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.records.objective import Objective, objective_of
+from analysis.records.objective import Objective, read_sweep_objective
 from analysis.records.runs import COMPLETE, UNFINISHED, as_number
-from analysis.watch.health import Warnings
+from analysis.watch.health import HealthWarnings
 from analysis.watch.liveness import is_swept
-from analysis.watch.remaining import seconds_left
-from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
+from analysis.watch.remaining import estimate_seconds
+from analysis.watch.rows import CONTINUE, Snapshot, TrialRow, make_row
 from analysis.watch.run import FollowedRun
 from analysis.watch.thresholds import GRACE, SHARE_OF_STUDY, SILENT_AFTER
 from rlhf_sweeps.record import (
@@ -39,11 +39,11 @@ class FollowedSweep:
         self._study_stamp, self._study_due = 0, 0.0
         self._optuna_trials: dict[int, Any] = {}
         self._most_running = 1
-        self._warnings = Warnings()
-        self._last: Seen | None = None
+        self._warnings = HealthWarnings()
+        self._last: Snapshot | None = None
         self._stamps: tuple[int, ...] = ()
 
-    def look(self, name: str) -> Seen:
+    def look(self, name: str) -> Snapshot:
         """Read what is new; the present state of the sweep.
 
         Args:
@@ -56,7 +56,7 @@ class FollowedSweep:
             self._stamps, self._last = stamps, self._look(name)
         return self._last
 
-    def _look(self, name: str) -> Seen:
+    def _look(self, name: str) -> Snapshot:
         self._read_plan()
         self._read_study()
         is_alive = is_swept(self.folder, salvage_object(self._sweep.holder_file, []))
@@ -65,7 +65,7 @@ class FollowedSweep:
         trials, tests = self._rows(unended)
         self._most_running = max(self._most_running, sum(row.state == RUNNING for row in [*trials, *tests]))
         is_done = self._is_done(trials, tests)
-        return Seen(
+        return Snapshot(
             name,
             self.folder,
             [*trials, *tests],
@@ -81,7 +81,7 @@ class FollowedSweep:
             is_complete=is_done,
         )
 
-    def _rows(self, unended: str) -> tuple[list[Row], list[Row]]:
+    def _rows(self, unended: str) -> tuple[list[TrialRow], list[TrialRow]]:
         """Trials by number, and the runs on test seeds."""
         places = list_runs(self._sweep)
         old = self._runs
@@ -98,8 +98,8 @@ class FollowedSweep:
             else:
                 of_trial[place.trial].append(run)
         keys, seeds = self._plan.keys, max(1, len(self._plan.seeds))
-        trials = [trial_row(n, of_trial[n], self._optuna_trials.get(n), keys, seeds, unended) for n in sorted(of_trial)]
-        tests = [trial_row(n, [run], None, keys, 1, unended, is_test=True) for n, run in of_tests]
+        trials = [make_row(n, of_trial[n], self._optuna_trials.get(n), keys, seeds, unended) for n in sorted(of_trial)]
+        tests = [make_row(n, [run], None, keys, 1, unended, is_test=True) for n, run in of_tests]
         earlier = {n for n, trial in self._optuna_trials.items() if not is_compared(self._start, trial.user_attrs)}
         for n, row in zip([*sorted(of_trial), *(n for n, _ in of_tests)], [*trials, *tests], strict=True):
             row.is_compared = n not in earlier
@@ -108,7 +108,7 @@ class FollowedSweep:
             trial.tests = [worth for worth in own if worth]
         return trials, tests
 
-    def _is_done(self, trials: Sequence[Row], tests: Sequence[Row]) -> bool:
+    def _is_done(self, trials: Sequence[TrialRow], tests: Sequence[TrialRow]) -> bool:
         """Whether all that was planned has ended."""
         planned = self._plan.num_trials
         counted = _compared(trials)
@@ -116,7 +116,7 @@ class FollowedSweep:
             return False
         return len(_compared(tests)) >= self._num_tests(counted)
 
-    def _num_tests(self, trials: Sequence[Row]) -> int:
+    def _num_tests(self, trials: Sequence[TrialRow]) -> int:
         done = [row for row in trials if row.state == COMPLETE and row.is_feasible]
         if self._has_own_scales:  # then the best setting of each reward model is tested
             return self._plan.most_tests(len({row.runs[0].reward_model for row in done if row.runs}))
@@ -124,7 +124,7 @@ class FollowedSweep:
 
     @property
     def _objective(self) -> Objective:
-        return objective_of(self._plan, self._config) or Objective()
+        return read_sweep_objective(self._plan, self._config) or Objective()
 
     @property
     def _has_own_scales(self) -> bool:
@@ -155,7 +155,7 @@ class FollowedSweep:
         seconds = as_number(self._start.get("seconds"))
         return None if seconds is None else seconds + since_heard
 
-    def _left(self, trials: Sequence[Row], tests: Sequence[Row]) -> float | None:
+    def _left(self, trials: Sequence[TrialRow], tests: Sequence[TrialRow]) -> float | None:
         """Seconds until the end, or until the budget's."""
         hours, elapsed = as_number(self._config.get("sweep.budget_hours")), self._elapsed(0.0) or 0.0
         limit = None if hours is None else max(0.0, hours * 3600 - elapsed)
@@ -166,7 +166,7 @@ class FollowedSweep:
         num_new = max(0, planned - len(counted))
         may_complete = num_new + sum(row.is_open or (row.state == COMPLETE and row.is_feasible) for row in counted)
         num_tests = max(0, self._plan.most_tests(may_complete) - len(_compared(tests)))
-        left = seconds_left(trials, tests, num_new, num_tests, self._plan.num_workers or self._most_running)
+        left = estimate_seconds(trials, tests, num_new, num_tests, self._plan.num_workers or self._most_running)
         return min(left, limit) if left is not None and limit is not None else limit if left is None else left
 
     def _read_plan(self) -> None:
@@ -200,7 +200,7 @@ class FollowedSweep:
         self._study_due = time.monotonic() + (time.monotonic() - now) / SHARE_OF_STUDY
 
 
-def _compared(rows: Sequence[Row]) -> list[Row]:
+def _compared(rows: Sequence[TrialRow]) -> list[TrialRow]:
     return [row for row in rows if row.is_compared]
 
 

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.records.runs import COMPLETE
-from analysis.watch.rows import CONTINUE, Row, Seen
+from analysis.watch.rows import CONTINUE, Snapshot, TrialRow
 from analysis.watch.thresholds import LINES_BESIDE_ROWS, MIN_BLOCK
-from analysis.wording.statements import counted, listed, number
+from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.record import fold_command
 from rlhf_sweeps.record.live_table import TrialColumn, choose_style, draw_table, format_state, make_setting_columns
 from rlhf_sweeps.record.trials import RUNNING, WAITING
@@ -39,7 +39,7 @@ class Page:
     num_trends: int = 100
 
 
-def draw(seen: Sequence[Seen], page: Page) -> RenderableType:
+def draw(seen: Sequence[Snapshot], page: Page) -> RenderableType:
     """Everything at one look; of several sweeps and runs, those that have ended take a line each."""
     if len(seen) == 1:
         return Group(*_block(seen[0], page, page.height))
@@ -57,7 +57,7 @@ def draw(seen: Sequence[Seen], page: Page) -> RenderableType:
     return Group(*parts)
 
 
-def _block(seen: Seen, page: Page, room: int | None) -> list[RenderableType]:
+def _block(seen: Snapshot, page: Page, room: int | None) -> list[RenderableType]:
     """One sweep or run in so many lines."""
     top = [_line(text) for text in wrap(_summary(seen), page.width, break_on_hyphens=False)]
     top += [_line(_best_text(seen))] if seen.is_sweep else []
@@ -82,7 +82,7 @@ def _note_lines(note: str, width: int) -> list[str]:
     return [*wrap(sentence + marker, width, break_on_hyphens=False), *fold_command(command, width)]
 
 
-def _summary(seen: Seen) -> str:
+def _summary(seen: Snapshot) -> str:
     """`outputs/s  3/20 trials done: 2 complete, 1 pruned, 2 running; 0:03:12, about 0:01:40 left`."""
     times = [] if seen.elapsed is None else [_duration(seen.elapsed)]
     times += [] if seen.left is None else [f"about {_duration(seen.left)} left"]
@@ -95,11 +95,11 @@ def _summary(seen: Seen) -> str:
     counts = f": {seen.counts()}" if seen.trials else ""
     parts = [f"{done}{total} trials done{counts}"]
     parts += [f"{sum(not row.is_open for row in tests)}/{len(tests)} test runs done"] if tests else []
-    parts += [f"{counted(num_earlier, 'trial')} of an earlier configuration"] if num_earlier else []
+    parts += [f"{format_count(num_earlier, 'trial')} of an earlier configuration"] if num_earlier else []
     return f"{seen.name}: {'; '.join([*parts, ', '.join(times)] if times else parts)}"
 
 
-def _best_text(seen: Seen) -> str:
+def _best_text(seen: Snapshot) -> str:
     if seen.is_comparison:
         return "best: to be seen when all reward models are compared"
     winners = seen.best()
@@ -112,15 +112,15 @@ def _best_text(seen: Seen) -> str:
     worth, labels = f"objective {_values(seen.worth(winner))}", [row.label for row in seen.same(winner)]
     tests = seen.tests(winner)
     if (tested := mean_over_seeds(tests)) is not None:
-        seeds = counted(len(tests), "test seed")
+        seeds = format_count(len(tests), "test seed")
         worth = f"objective {_values(tested)} on {seeds}, chosen by {worth}"
-    return f"best so far: {worth}, trial{'s' * (len(labels) > 1)} {listed(labels)}: {settings}"
+    return f"best so far: {worth}, trial{'s' * (len(labels) > 1)} {join_words(labels)}: {settings}"
 
 
-def _chosen(seen: Seen, room: int | None) -> list[Row]:
+def _chosen(seen: Snapshot, room: int | None) -> list[TrialRow]:
     """The rows that fit: those that run, those that wait, the best, then the newest of the others."""
 
-    def among(states: Sequence[str]) -> list[Row]:
+    def among(states: Sequence[str]) -> list[TrialRow]:
         return [row for row in seen.rows if row.state in states]
 
     # One reward model's scores say nothing about another's.
@@ -132,19 +132,19 @@ def _chosen(seen: Seen, room: int | None) -> list[Row]:
     return ordered if room is None else ordered[:room]
 
 
-def _table(seen: Seen, rows: Sequence[Row], page: Page) -> Table:
+def _table(seen: Snapshot, rows: Sequence[TrialRow], page: Page) -> Table:
     winners = {id(row) for row in seen.best()} if seen.is_sweep and not seen.is_comparison else set()
     styles = [choose_style(row.state, id(row) in winners) for row in rows]
     return draw_table(_columns(seen, rows, page), styles, page.width, page.is_ascii)
 
 
-def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[TrialColumn]:
+def _columns(seen: Snapshot, rows: Sequence[TrialRow], page: Page) -> list[TrialColumn]:
     runs = [row.current for row in rows]
     trends = []
     for index, run in enumerate(runs):
         if run is not None and index < page.num_trends:
             run.read_updates()
-        trends.append("" if run is None else sparkline(run.rewards, page.is_ascii))
+        trends.append("" if run is None else draw_sparkline(run.rewards, page.is_ascii))
     columns = [
         TrialColumn("trial" if seen.is_sweep else "run", [_label(row) for row in rows], is_left=not seen.is_sweep)
     ]
@@ -152,29 +152,29 @@ def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[TrialColumn]:
     columns += make_setting_columns(settings)
     columns.append(TrialColumn("update", [_progress(row) for row in rows]))
     columns.append(
-        TrialColumn("score", ["" if run is None or run.score is None else number(run.score) for run in runs])
+        TrialColumn("score", ["" if run is None or run.score is None else format_number(run.score) for run in runs])
     )
-    columns.append(TrialColumn("KL", ["" if run is None or run.kl is None else number(run.kl) for run in runs]))
+    columns.append(TrialColumn("KL", ["" if run is None or run.kl is None else format_number(run.kl) for run in runs]))
     if any(row.objectives for row in rows):
         columns.append(TrialColumn("objective", [_values(row.objectives) for row in rows]))
     columns.append(TrialColumn("trend", trends, is_left=True))
     speeds = [None if run is None else run.seconds_per_update for run in runs]
-    columns.append(TrialColumn("s/update", ["" if speed is None else number(speed, 2) for speed in speeds]))
+    columns.append(TrialColumn("s/update", ["" if speed is None else format_number(speed, 2) for speed in speeds]))
     if any(row.state == RUNNING for row in rows):
         lefts = [row.left if row.state == RUNNING else None for row in rows]
         columns.append(TrialColumn("left", ["" if left is None else _duration(left) for left in lefts]))
     return [*columns, TrialColumn("state", [format_state(row.state, row.cause) for row in rows], is_left=True)]
 
 
-def _label(row: Row) -> str:
+def _label(row: TrialRow) -> str:
     return row.label if row.is_compared else f"{row.label} earlier"
 
 
 def _values(values: Sequence[float] | None) -> str:
-    return ", ".join(number(value, 4) for value in values or [])
+    return ", ".join(format_number(value, 4) for value in values or [])
 
 
-def _progress(row: Row) -> str:
+def _progress(row: TrialRow) -> str:
     run = row.current
     if run is None:
         return ""
@@ -195,7 +195,7 @@ def _int(label: str) -> int:
     return int(digits) if digits.isdigit() else 0
 
 
-def sparkline(values: Sequence[float], is_ascii: bool, width: int = 10) -> str:
+def draw_sparkline(values: Sequence[float], is_ascii: bool, width: int = 10) -> str:
     """A curve in one line, each character the mean of a stretch; values that are not finite are left out."""
     levels = LETTERS if is_ascii else BLOCKS
     finite = [value for value in values if abs(value) < _HIGHEST]

@@ -23,7 +23,7 @@ from rich.live import Live
 from rich.text import Text
 
 from analysis.watch.places import Places
-from analysis.watch.rows import Seen
+from analysis.watch.rows import Snapshot
 from analysis.watch.table import BLOCKS, Page, draw
 from analysis.watch.thresholds import MIN_PAUSE, PLAIN_WIDTH
 from analysis.wording.errors import AnalysisError
@@ -88,7 +88,7 @@ def _show_once(places: Places, folder: Path, is_terminal: bool) -> int:
 def _follow(places: Places, folder: Path, interval: float) -> int:
     """Draw look after look; at the end the last one stays on the terminal."""
     console, is_ascii = Console(), _is_ascii()  # asked before Live puts something else in stdout's place
-    seen: list[Seen] = []
+    seen: list[Snapshot] = []
     # Redrawn here alone. The alternate screen leaves no debris when the window changes its size.
     with _quiet_termination(), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:

@@ -2,18 +2,18 @@
 
 import math
 
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 from rlhf_sweeps.verdicts.estimates import Probability
 
 
 def interval(low: float, high: float, digits: int = 3) -> str:
     """`[low, high]`, empty where there is none."""
-    return "" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
+    return "" if math.isnan(low) else f"[{format_number(low, digits)}, {format_number(high, digits)}]"
 
 
 def probability_text(probability: Probability) -> str:
     """`0.78 [0.21, 0.98]`."""
-    return f"{number(probability.value, 2)} {interval(probability.low, probability.high, 2)}".rstrip()
+    return f"{format_number(probability.value, 2)} {interval(probability.low, probability.high, 2)}".rstrip()
 
 
 def digits_of(value: float, low: float, high: float) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from analysis.wording.numbers import as_number
-from analysis.wording.statements import number, setting_text
+from analysis.wording.statements import format_number, format_setting
 from rlhf_sweeps.record import natural_key
 
 _DIGITS = 4
@@ -24,39 +24,39 @@ def identity(value: Any) -> Hashable:
     return ("text", str(value))
 
 
-def place(value: Any) -> tuple[int, float, Any]:
+def order_key(value: Any) -> tuple[int, float, Any]:
     """A key to sort values by: numbers ascending, then texts in their natural order, rm_2 before rm_10."""
     as_float = as_number(value)
     return (1, 0.0, natural_key(str(value))) if as_float is None else (0, as_float, natural_key(""))
 
 
-def shown(value: Any, digits: int = _DIGITS) -> str:
+def label_value(value: Any, digits: int = _DIGITS) -> str:
     """A config value as a label: whole numbers whole, others with so many digits."""
     if isinstance(value, bool) or value is None:
         return str(value).lower() if value is not None else "none"
     if isinstance(value, int):
         return str(value)
-    return number(value, digits) if isinstance(value, float) else str(value)
+    return format_number(value, digits) if isinstance(value, float) else str(value)
 
 
-def exact(value: Any) -> str:
+def write_exactly(value: Any) -> str:
     """A config value as a setting, with all of its digits."""
-    return shown(value) if isinstance(value, bool) or value is None else str(value)
+    return label_value(value) if isinstance(value, bool) or value is None else str(value)
 
 
-def labels(values: Sequence[Any], digits: int = _DIGITS) -> list[str]:
+def label_values(values: Sequence[Any], digits: int = _DIGITS) -> list[str]:
     """A label for each value; different values have different labels, with as many digits as that takes."""
     distinct = {identity(value): value for value in values}
-    label_of = _tell_apart(distinct, lambda key, digits: shown(distinct[key], digits), digits)
+    label_of = _tell_apart(distinct, lambda key, digits: label_value(distinct[key], digits), digits)
     # 1 and "1" look alike, and then "1" and "'1'".
     while alike := [key for key in _repeated(label_of) if label_of[key] != repr(distinct[key])]:
         label_of |= {key: repr(distinct[key]) for key in alike}
     return [label_of[identity(value)] for value in values]
 
 
-def setting_labels(texts: Iterable[str]) -> dict[str, str]:
+def label_settings(texts: Iterable[str]) -> dict[str, str]:
     """Labels of settings as a user types them: text -> label; different texts have different labels."""
-    label_of = _tell_apart(dict.fromkeys(texts), setting_text)
+    label_of = _tell_apart(dict.fromkeys(texts), format_setting)
     return label_of | {text: text for text in _repeated(label_of)}
 
 

@@ -18,7 +18,7 @@ class Statement:
     evidence: Mapping[str, float] = field(default_factory=dict)
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def format_number(value: float | None, digits: int = 3) -> str:
     """A number with 3 significant digits; whole numbers whole, `-` for none."""
     if value is None or math.isnan(value):
         return "-"
@@ -29,33 +29,33 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
-def setting_text(text: str, digits: int = 4) -> str:
+def format_setting(text: str, digits: int = 4) -> str:
     """A setting as a label: a long number with so many digits; whole numbers and any other text as they are."""
     try:
         is_short = len(text) <= 6 or text.lstrip("+-").isdigit()
-        return text if is_short else number(float(text), digits)
+        return text if is_short else format_number(float(text), digits)
     except ValueError:
         return text
 
 
-def clipped(text: str, length: int) -> str:
+def clip_text(text: str, length: int) -> str:
     """At most so many characters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`35 s`, `12 min`, `3.4 h`."""
     if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{number(seconds, 2)} s"
-    return f"{number(seconds / 60, 2)} min" if seconds < 2 * 3600 else f"{number(seconds / 3600)} h"
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{format_number(seconds, 2)} s"
+    return f"{format_number(seconds / 60, 2)} min" if seconds < 2 * 3600 else f"{format_number(seconds / 3600)} h"
 
 
-def counted(num: int, word: str, several: str = "") -> str:
+def format_count(num: int, word: str, several: str = "") -> str:
     """`1 run`, `2 runs`."""
     return f"{num:,} {word if num == 1 else several or word + 's'}"
 
 
-def listed(words: Iterable[str], limit: int = 8) -> str:
+def join_words(words: Iterable[str], limit: int = 8) -> str:
     """`a, b and c`; beyond the limit, the number of the others."""
     words = list(words)
     if len(words) > limit:

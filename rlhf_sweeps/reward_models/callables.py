@@ -43,7 +43,8 @@ def load_callable(config: CallableConfig, key: str) -> "CallableRewardModel":
         return CallableRewardModel(function(**config.arguments), config.timeout, given, _read_source(function))
     except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"{key}.arguments={redact(config.arguments)}: {config.function} cannot be made with these ({describe_error(error)})"
+            f"{key}.arguments={redact(config.arguments)}: {config.function} cannot be made with these "
+            f"({describe_error(error)})"
         ) from error
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.health.findings import Finding, findings
+from analysis.health.findings import Finding, diagnose_run
 from analysis.records.runs import RunRecord
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ def step(before: float, after: float, update: int) -> Floats:
 
 def found(record: RunRecord) -> dict[str, Finding]:
     """Its findings by their kind."""
-    return {finding.kind: finding for finding in findings(record)}
+    return {finding.kind: finding for finding in diagnose_run(record)}
 
 
 def recorded(path: Path) -> tuple[RunRecord, list[str]]:

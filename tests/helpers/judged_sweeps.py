@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.reading.study import rebuilt_study
-from analysis.records.runs import RunRecord, Source, Trial
+from analysis.reading.study import rebuild_study
+from analysis.records.runs import RunRecord, Source, TrialRecord
 from helpers.records import axes
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.verdicts.matrix import ComparedSetting, compare
@@ -87,10 +87,10 @@ def judged_source(wins: Wins, comparison: dict[str, Any] | None = None) -> Sourc
                range(len(judged[name]))]  # fmt: skip
         runs += own
         worth = [float(np.mean([run.objectives[0] for run in own if run.objectives]))]
-        trials.append(Trial(number, "complete", {"reward_model": name}, worth, seconds=60.0, runs=own))
+        trials.append(TrialRecord(number, "complete", {"reward_model": name}, worth, seconds=60.0, runs=own))
     space = {"reward_model": f"choice({','.join(wins)})"}
     source = Source("judged", "sweep", runs, trials, space=axes(space), comparison=comparison or written(wins))
-    return Source(**{**vars(source), "study": rebuilt_study(trials, source)})
+    return Source(**{**vars(source), "study": rebuild_study(trials, source)})
 
 
 def _record(number: int, name: str, seed: int, wins: Mapping[str, NDArray[np.float64]]) -> RunRecord:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from analysis.comparison.compare import compare
-from analysis.comparison.groups import grouping
+from analysis.comparison.groups import group_runs
 from analysis.comparison.own_matrix import REWARD_MODEL
 from analysis.curves.metrics import ENTROPY, KL
 from analysis.output.parts import Alert, Answers, Part, Rows, Sentences, Table
 from analysis.records.runs import REWARD, Source
-from analysis.results.ranking import Ranking
+from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
 from analysis.views.compare import compare_view
 from analysis.views.curves import curves_view
@@ -22,7 +22,7 @@ from analysis.views.health import health_view
 from analysis.views.report import _Maker, _sections
 from analysis.views.sweep import sweep_view
 from analysis.wording.errors import AnalysisError
-from analysis.wording.statements import Statement, listed
+from analysis.wording.statements import Statement, join_words
 from helpers.claims import ONE_MODEL, Said
 from rlhf_sweeps.sweep.comparison_table import write_table
 from rlhf_sweeps.sweep.results import write_last_lines
@@ -40,14 +40,14 @@ def names_of(source: Source) -> dict[str, str]:
     if not source.trials or len(source.axes) != 1:
         return {}
     found = {}
-    for group in grouping(source, None).groups:
+    for group in group_runs(source, None).groups:
         runs = [*group.chosen, *group.tests]
         if len({run.value(source.axes[0]) for run in runs}) > 1:  # a range, which is no setting
             continue
         numbers = sorted({run.trial for run in runs if run.trial is not None})
         name = f"{source.axes[0]}={group.label}"
         found |= {f"trial {number}": name for number in numbers}
-        found[f"trials {listed(map(str, numbers))}"] = name
+        found[f"trials {join_words(map(str, numbers))}"] = name
     return found
 
 
@@ -121,7 +121,7 @@ def _report(source: Source) -> Iterator[Said]:
                 yield replace(said, place=f"report: {section.title}", about=about)
 
 
-def _of_part(part: Part, ranking: Ranking, source: Source) -> Iterator[Said]:
+def _of_part(part: Part, ranking: SourceRanking, source: Source) -> Iterator[Said]:
     labels = [entry.title[0].lower() + entry.title[1:] for entry in ranking.ranked]
     key = ""
     if ranking.comparison is not None:
@@ -152,7 +152,7 @@ def _row_claims(part: Table) -> Iterator[Said]:
             yield Said("", f"row {part.rows[0][0].text} | {row[0].text} | {row[place].text}", key=key[1])
 
 
-def _run_of(title: str, ranking: Ranking) -> str:
+def _run_of(title: str, ranking: SourceRanking) -> str:
     """The only run that a title speaks of; empty where there are several."""
     if found := re.match(r"What run (\S+) did", title):
         return found[1]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.records.runs import RunRecord, Source, Trial
+from analysis.records.runs import RunRecord, Source, TrialRecord
 from helpers.judged_sweeps import drawn, judged_source
 from helpers.records import axes
 
@@ -46,7 +46,7 @@ def _sweep(random: np.random.Generator, kind: str) -> Source:
     worths = random.choice([0.0, 0.3, 3.0]) * random.standard_normal(num_settings)
     if kind == "long grid":  # smooth enough for a fit
         worths = worths[0] * np.sin(np.arange(num_settings) / 4)
-    trials: list[Trial] = []
+    trials: list[TrialRecord] = []
     for place in range(num_settings):
         settings = {"ppo.lr": repr(float(rates[place]))}
         own = []
@@ -74,12 +74,12 @@ def _config(rate: float, seed: int) -> dict[str, Any]:
     return {"ppo.lr": float(rate), "seed": seed, "objective.kl_budget": 15.0}
 
 
-def _trial(number: int, settings: Mapping[str, str], runs: Sequence[RunRecord]) -> Trial:
+def _trial(number: int, settings: Mapping[str, str], runs: Sequence[RunRecord]) -> TrialRecord:
     mean = [float(np.mean([run.objectives[0] for run in runs if run.objectives]))]
-    return Trial(number, "complete", settings, mean, seconds=9.0, runs=runs)
+    return TrialRecord(number, "complete", settings, mean, seconds=9.0, runs=runs)
 
 
-def _with_failures(random: np.random.Generator, trials: Sequence[Trial]) -> list[Trial]:
+def _with_failures(random: np.random.Generator, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """In some sweeps one trial diverged with its last seed; in some there is a constraint, which some trials break."""
     found = list(trials)
     if random.random() < 0.4:
@@ -92,7 +92,7 @@ def _with_failures(random: np.random.Generator, trials: Sequence[Trial]) -> list
     return found
 
 
-def _with_tests(random: np.random.Generator, trials: Sequence[Trial], direction: str) -> list[Trial]:
+def _with_tests(random: np.random.Generator, trials: Sequence[TrialRecord], direction: str) -> list[TrialRecord]:
     """In half of the sweeps the best trials ran on test seeds, too, by which none, some or all of the order changes."""
     if random.random() < 0.5:
         return list(trials)
@@ -105,7 +105,7 @@ def _with_tests(random: np.random.Generator, trials: Sequence[Trial], direction:
     ]
 
 
-def _tests(random: np.random.Generator, trial: Trial, num_tests: int) -> list[RunRecord]:
+def _tests(random: np.random.Generator, trial: TrialRecord, num_tests: int) -> list[RunRecord]:
     """Runs on test seeds, where a setting is worth less than on those that chose it, more, or the same."""
     rate, worth = (
         float(trial.settings["ppo.lr"]),

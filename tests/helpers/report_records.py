@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.reading.study import rebuilt_study
-from analysis.records.runs import COMPLETE, FAILED, PRUNED, UNFINISHED, RunRecord, Source, Trial
+from analysis.reading.study import rebuild_study
+from analysis.records.runs import COMPLETE, FAILED, PRUNED, UNFINISHED, RunRecord, Source, TrialRecord
 from helpers.records import axes
 
 ATTACK = (
@@ -81,12 +81,12 @@ def samples(num: int) -> list[dict[str, Any]]:
     ]
 
 
-def trial(record: RunRecord, state: str, settings: dict[str, str]) -> Trial:
+def trial(record: RunRecord, state: str, settings: dict[str, str]) -> TrialRecord:
     """The trial of one run."""
     worth = record.objectives if state == "complete" else None
     cause = record.cause if state == "failed" else None
     message = str(record.summary.get("message")) if cause else None
-    return Trial(record.trial or 0, state, settings, worth, cause, message, 20.0, {}, [record])
+    return TrialRecord(record.trial or 0, state, settings, worth, cause, message, 20.0, {}, [record])
 
 
 def sweep(num: int = 12) -> Source:
@@ -105,7 +105,7 @@ def sweep(num: int = 12) -> Source:
     space = {"ppo.lr": "tag(log,interval(1e-05,0.001))", "ppo.kl_coef": "choice(0.02,0.1)"}
     problems = (f"sweep.json: damaged {ATTACK}",)
     source = Source("a sweep", "sweep", runs, trials, space=axes(space), seconds=240.0, problems=problems)
-    return replace(source, study=rebuilt_study(trials, source))
+    return replace(source, study=rebuild_study(trials, source))
 
 
 def compared() -> Source:
@@ -121,7 +121,7 @@ def compared() -> Source:
         ]
         runs += records
         worth = [math.fsum(record.objectives[0] for record in records if record.objectives) / 3]
-        trials.append(Trial(i, "complete", {"reward_model": name}, worth, seconds=60.0, runs=records))
+        trials.append(TrialRecord(i, "complete", {"reward_model": name}, worth, seconds=60.0, runs=records))
     source = Source(
         "compared",
         "sweep",
@@ -130,7 +130,7 @@ def compared() -> Source:
         space=axes({"reward_model": "choice(own,judged,third)"}),
         comparison=comparison(),
     )
-    return replace(source, study=rebuilt_study(trials, source))
+    return replace(source, study=rebuild_study(trials, source))
 
 
 def comparison() -> dict[str, Any]:
@@ -191,4 +191,4 @@ def large(num_runs: int, num_updates: int, folder: Path | None = None) -> Source
         runs.append(record)
         trials.append(trial(record, "complete", {"ppo.lr": repr(lr)}))
     source = Source("large", "sweep", runs, trials, space=axes({"ppo.lr": "tag(log,interval(1e-06,0.001))"}))
-    return replace(source, study=rebuilt_study(trials, source))
+    return replace(source, study=rebuild_study(trials, source))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.records.runs import RunRecord, Source, Trial
+from analysis.records.runs import RunRecord, Source, TrialRecord
 from helpers.records import axes
 
 SPACE = {
@@ -50,17 +50,17 @@ def swept(points: Sequence[dict[str, object]], values: Sequence[Sequence[float]]
     return of(trials, **more)
 
 
-def of(trials: Sequence[Trial], **more: object) -> Source:
+def of(trials: Sequence[TrialRecord], **more: object) -> Source:
     """A sweep of given trials over SPACE, unless told otherwise."""
     runs = [one for trial in trials for one in (*trial.runs, *trial.tests)]
     space = axes(more.pop("space", SPACE))  # type: ignore[arg-type]
     return Source("made", "sweep", runs, trials, space=space, **more)  # type: ignore[arg-type]
 
 
-def trial(number: int, point: dict[str, object], objectives: list[float] | None, **more: object) -> Trial:
+def trial(number: int, point: dict[str, object], objectives: list[float] | None, **more: object) -> TrialRecord:
     """One trial; complete unless told otherwise."""
     settings = {key: str(value) for key, value in point.items()}
-    return Trial(number, str(more.pop("state", "complete")), settings, objectives, **more)  # type: ignore[arg-type]
+    return TrialRecord(number, str(more.pop("state", "complete")), settings, objectives, **more)  # type: ignore[arg-type]
 
 
 def run(number: int, seed: int, objective: float | None = None, **summary: object) -> RunRecord:

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from analysis.watch.places import Places
-from analysis.watch.rows import Seen
+from analysis.watch.rows import Snapshot
 from analysis.watch.table import Page, draw
 from helpers.records import lose
 from rlhf_sweeps.record import Run, Sweep
@@ -29,12 +29,12 @@ def from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def see(folder: Path) -> Seen:
+def see(folder: Path) -> Snapshot:
     (seen,) = Places(folder.relative_to(Path.cwd())).look()
     return seen
 
 
-def text(seen: Sequence[Seen], width: int = 120, height: int | None = None, is_ascii: bool = False) -> list[str]:
+def text(seen: Sequence[Snapshot], width: int = 120, height: int | None = None, is_ascii: bool = False) -> list[str]:
     """What is drawn, line by line."""
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(draw(seen, Page(width, height, is_ascii)))

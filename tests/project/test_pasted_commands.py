@@ -34,7 +34,7 @@ from analysis.command import main as analyse
 from analysis.output.parts import Command
 from analysis.reading.folders import read_folder
 from analysis.results.results import Results
-from analysis.sweep.edges import override_text
+from analysis.sweep.edges import write_axis
 from analysis.views.config import config_view
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.schema import Config, as_dict
@@ -154,7 +154,7 @@ def parts_of(folder: Path) -> list[Any]:
 
 def test_what_is_to_be_searched_next_is_a_word_for_the_shell(paste: Paste) -> None:
     axis = Axis("ppo.lr", low=1e-5, high=1e-3, is_log=True)
-    words = paste(f"python -m rlhf_sweeps -m {override_text(axis, 1e-4, 1e-2)}")
+    words = paste(f"python -m rlhf_sweeps -m {write_axis(axis, 1e-4, 1e-2)}")
     assert words[-1] == "ppo.lr=tag(log,interval(0.0001,0.01))"
     composed(words)
 

@@ -9,7 +9,7 @@ from helpers.compared_runs import UPDATES, run, seeds, source
 from helpers.records import axes, rows, summary, write_run
 
 from analysis.comparison.compare import compare
-from analysis.comparison.groups import grouping
+from analysis.comparison.groups import group_runs
 from analysis.reading.sources import read
 from analysis.records.runs import DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
 from analysis.wording.errors import AnalysisError
@@ -137,6 +137,6 @@ def test_ranges_are_named_by_their_ends() -> None:
 
 def test_other_keys_are_those_that_are_not_compared_by() -> None:
     runs = [run(f"{a}{b}{c}", 1.0, a=a, b=b, c=c) for a in (1, 2) for b in (1, 2) for c in (1, 2)]
-    assert grouping(source(runs), "a,b").others == ["c"]
-    assert grouping(source(runs), "a").others == ["b", "c"]
-    assert grouping(source(runs), "run").others == []
+    assert group_runs(source(runs), "a,b").others == ["c"]
+    assert group_runs(source(runs), "a").others == ["b", "c"]
+    assert group_runs(source(runs), "run").others == []

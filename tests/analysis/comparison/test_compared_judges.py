@@ -5,8 +5,8 @@ import pytest
 from helpers.compared_runs import judged, source
 
 from analysis.comparison.compare import compare
-from analysis.comparison.groups import grouping
-from analysis.comparison.judge_matrix import OWN, matrix
+from analysis.comparison.groups import group_runs
+from analysis.comparison.judge_matrix import OWN, make_matrix
 from analysis.comparison.run_values import OTHER_JUDGES, WIN_RATE
 
 
@@ -51,7 +51,7 @@ def test_the_sweeps_own_matrix_is_used() -> None:
     assert found.cells["a", "b"].win_rate == 0.8
     assert np.isnan(found.cells["a", "b"].high)
     for broken in ({}, {"reward_models": 3}, {"judges": ["a"], "reward_models": [{"reward_model": "a"}]}, []):
-        rebuilt = matrix(source(runs, comparison=broken), grouping(source(runs), "reward_model"))
+        rebuilt = make_matrix(source(runs, comparison=broken), group_runs(source(runs), "reward_model"))
         assert rebuilt.cells["a", "b"].win_rate == 0.5
 
 

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from analysis.comparison.compare import GroupComparison, compare
-from analysis.comparison.run_values import num_prompts
+from analysis.comparison.run_values import count_prompts
 from analysis.views.comparison_sentences import statements
 from rlhf_sweeps.verdicts import estimates
 
@@ -73,10 +73,10 @@ def test_that_each_run_counts_as_one_prompt_is_said() -> None:
 def test_prompts_are_counted_else_those_that_the_config_asks_for() -> None:
     config = {"eval__num_prompts": 128}
     counted = [rated(str(seed), 1.0, seed=seed, **config) for seed in range(2)]
-    assert num_prompts(counted) == 60
-    assert num_prompts([replace(one, read_samples=list) for one in counted]) == 128
-    assert num_prompts([*counted, rated("few", 1.0, prompts=20, dataset__path="other")]) == 20
-    assert num_prompts([run("a", 1.0)]) is None
+    assert count_prompts(counted) == 60
+    assert count_prompts([replace(one, read_samples=list) for one in counted]) == 128
+    assert count_prompts([*counted, rated("few", 1.0, prompts=20, dataset__path="other")]) == 20
+    assert count_prompts([run("a", 1.0)]) is None
 
 
 def test_equal_values_that_are_no_rates_have_no_interval() -> None:
@@ -93,7 +93,7 @@ def test_prompts_are_those_of_a_whole_evaluation() -> None:
     """Of the last evaluation only three samples were written before the run was cut."""
     written = [{"update": 5}] * 60 + [{"update": 10}] * 3
     one = replace(run("a", 1.0), read_samples=lambda: written)
-    assert num_prompts([one]) == 60
+    assert count_prompts([one]) == 60
     rate = {"objective/truncated_rate": UPDATES / 20, "eval/win_rate": at(5, 0.5), "eval/score": at(5, 1.0)}
     runs = [replace(run(name, 1.0, metrics=rate, key=name), read_samples=lambda: written) for name in "ab"]
     assert compare(source(runs), "key", "eval/win_rate").measure.num_prompts == 60

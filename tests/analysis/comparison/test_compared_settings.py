@@ -10,7 +10,7 @@ from helpers.records import axes
 
 from analysis.comparison.compare import compare
 from analysis.comparison.groups import BROKEN, UNSURE
-from analysis.records.runs import Trial
+from analysis.records.runs import TrialRecord
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, rank
 
 
@@ -71,9 +71,9 @@ def test_a_setting_without_test_seeds_that_looked_better_is_not_worse_than_the_b
     assert (pair.first, pair.verdict, round(pair.difference, 9)) == ("a", NOISE, -2.0)
 
 
-def trial(number: int, values: Sequence[float], state: str = "complete", **violations: float) -> Trial:
+def trial(number: int, values: Sequence[float], state: str = "complete", **violations: float) -> TrialRecord:
     own = [replace(one, trial=number) for one in seeds(values, f"{number}/", key=number)]
-    return Trial(number, state, {"key": str(number)}, [float(np.mean(values))], violations=violations, runs=own)
+    return TrialRecord(number, state, {"key": str(number)}, [float(np.mean(values))], violations=violations, runs=own)
 
 
 def test_settings_that_cannot_be_the_best_are_put_aside() -> None:

@@ -5,19 +5,19 @@ import pytest
 from helpers.compared_runs import UPDATES, at, run, source
 
 from analysis.comparison.compare import compare
-from analysis.comparison.run_values import best_update
+from analysis.comparison.run_values import find_best_update
 from analysis.records.runs import Floats, RunRecord
 
 
 def test_a_missing_objective_is_the_best_score_within_the_kl_budget() -> None:
     metrics = {"eval/score": np.array([1.0, 2, 9, 3, 4, 4, 4, 4, 4, 4]), "eval/kl": np.array([1.0, 2, 99] + [5] * 7)}
     one = run("a", metrics=metrics, key=1, objective__kl_budget=15.0)
-    assert best_update(one) == 5  # 9 is too far, 4 comes first there
+    assert find_best_update(one) == 5  # 9 is too far, 4 comes first there
     found = compare(source([one]), "key")
     assert found.groups[0].values == {"a": 4.0}
     assert "of 1 run without one the best eval/score within the KL budget" in found.measure.text
-    assert best_update(run("b", metrics=metrics, objective__kl_budget=None)) == 3
-    assert best_update(run("c", metrics=metrics, objective__kl_budget=0.1)) is None
+    assert find_best_update(run("b", metrics=metrics, objective__kl_budget=None)) == 3
+    assert find_best_update(run("c", metrics=metrics, objective__kl_budget=0.1)) is None
 
 
 def test_a_metric_at_the_best_evaluation_and_at_the_end() -> None:

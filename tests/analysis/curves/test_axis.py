@@ -10,8 +10,8 @@ import pytest
 from helpers.curve_runs import SCORES, noise, write_curves
 
 from analysis.command import main
-from analysis.curves.axis import along, chosen_unit, episodes_of, pace_of
-from analysis.curves.metrics import curve_of
+from analysis.curves.axis import choose_unit, count_episodes, measure_pace, place_along
+from analysis.curves.metrics import read_curve
 from analysis.curves.sentences import describe, describe_metric
 from analysis.output.parts import Block
 from analysis.reading.sources import read
@@ -38,17 +38,17 @@ def rows_of(path: Path, metric: str) -> list[dict[str, str]]:
 
 def test_episodes_are_the_records_own_else_updates_times_the_batch() -> None:
     run = batches(32, 96)
-    assert episodes_of(run) == pytest.approx([32, 64, 96])
+    assert count_episodes(run) == pytest.approx([32, 64, 96])
     own = batches(32, 96, episode=[64, 128, 192])
-    assert episodes_of(own) == pytest.approx([64, 128, 192])
-    assert pace_of(own) == 64
-    assert episodes_of(batches(None, 96, episodes=[8, 16, 24])) == pytest.approx([8, 16, 24])
+    assert count_episodes(own) == pytest.approx([64, 128, 192])
+    assert measure_pace(own) == 64
+    assert count_episodes(batches(None, 96, episodes=[8, 16, 24])) == pytest.approx([8, 16, 24])
     # What is missing is filled by the config's batch, else by the record's own pace; what falls is no count.
-    assert episodes_of(batches(32, 96, episode=[32, np.nan, 96])) == pytest.approx([32, 64, 96])
-    assert episodes_of(batches(None, 96, episode=[np.nan, 20, 30])) == pytest.approx([10, 20, 30])
-    assert episodes_of(batches(32, 96, episode=[5, 4, 3])) == pytest.approx([32, 64, 96])
-    assert episodes_of(batches(None)) is None
-    assert pace_of(batches(None)) is None
+    assert count_episodes(batches(32, 96, episode=[32, np.nan, 96])) == pytest.approx([32, 64, 96])
+    assert count_episodes(batches(None, 96, episode=[np.nan, 20, 30])) == pytest.approx([10, 20, 30])
+    assert count_episodes(batches(32, 96, episode=[5, 4, 3])) == pytest.approx([32, 64, 96])
+    assert count_episodes(batches(None)) is None
+    assert measure_pace(batches(None)) is None
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_episodes_are_the_records_own_else_updates_times_the_batch() -> None:
 def test_episodes_are_the_axis_where_batches_differ(
     sizes: tuple[int | None, ...], wanted: str | None, unit: str, why: str
 ) -> None:
-    found = chosen_unit([batches(size) for size in sizes], wanted)
+    found = choose_unit([batches(size) for size in sizes], wanted)
     assert found[0] == unit
     assert why in found[1]
     assert bool(found[1]) == bool(why)
@@ -75,11 +75,11 @@ def test_episodes_are_the_axis_where_batches_differ(
 
 def test_a_smaller_last_batch_makes_no_other_axis() -> None:
     short = batches(None, 960, episode=[*(32.0 * np.arange(1, 30)), 950.0])
-    assert pace_of(short) == pytest.approx(918 / 29)  # 31.66, 1.08 % less than 32
+    assert measure_pace(short) == pytest.approx(918 / 29)  # 31.66, 1.08 % less than 32
     shorter = batches(None, 960, episode=[*(32.0 * np.arange(1, 30)), 954.0])
-    assert pace_of(shorter) == pytest.approx(922 / 29)  # 31.79, 0.65 % less
-    assert chosen_unit([batches(32), shorter]) == ("update", "")
-    assert chosen_unit([batches(32), short])[0] == "episode"
+    assert measure_pace(shorter) == pytest.approx(922 / 29)  # 31.79, 0.65 % less
+    assert choose_unit([batches(32), shorter]) == ("update", "")
+    assert choose_unit([batches(32), short])[0] == "episode"
 
 
 @pytest.mark.parametrize("name", ["batch_size", "Batch Size", "ppo/batch_size", "ppo_batch_size"])
@@ -97,16 +97,16 @@ def test_batches_of_unknown_size_that_differ_are_told() -> None:
     name = "per_device_train_batch_size"
     runs = [replace(batches(None), config={name: size, "ppo.microbatch_size": size}) for size in (4, 8)]
     why = f"against updates, although runs differ in {name}: how many episodes an update takes is unknown"
-    assert chosen_unit(runs) == ("update", why)
-    assert chosen_unit(runs, "update") == chosen_unit(runs[:1]) == ("update", "")
+    assert choose_unit(runs) == ("update", why)
+    assert choose_unit(runs, "update") == choose_unit(runs[:1]) == ("update", "")
     known = [replace(batches(32), config={**batches(32).config, **one.config}) for one in runs]
-    assert chosen_unit(known) == ("update", "")
+    assert choose_unit(known) == ("update", "")
 
 
 def test_rows_that_are_counted_by_something_else_take_no_batch() -> None:
     for axis, expected in (("episode", [64, 128, 192]), ("_step", None)):
         rows = [{"_step": n, axis: 64 * (n + 1), SCORES: 1.0} for n in range(3)]
-        found = episodes_of(make_run({"batch_size": 64}, rows, {}, "finished"))
+        found = count_episodes(make_run({"batch_size": 64}, rows, {}, "finished"))
         assert (None if found is None else found.tolist()) == expected
 
 
@@ -136,20 +136,20 @@ def test_single_runs_have_both_columns(tmp_path: Path) -> None:
 
 def test_sums_stay_over_updates_and_sentences_say_episodes() -> None:
     run = batches(32)
-    sums = curve_of(run, CUMULATIVE_REWARD)[1]
-    on_episodes = along(run, "episode")
-    assert curve_of(on_episodes, CUMULATIVE_REWARD)[1] == pytest.approx(sums)
-    assert curve_of(on_episodes, CUMULATIVE_REWARD)[0][-1] == 960
+    sums = read_curve(run, CUMULATIVE_REWARD)[1]
+    on_episodes = place_along(run, "episode")
+    assert read_curve(on_episodes, CUMULATIVE_REWARD)[1] == pytest.approx(sums)
+    assert read_curve(on_episodes, CUMULATIVE_REWARD)[0][-1] == 960
     level = np.where(np.arange(60) < 30, 1.0, 4.0) + 0.1 * noise(60, 2)
     jump = RunRecord("j", {"update": np.arange(1.0, 61), SCORES: level, KL: 10 * level}, {"ppo.batch_size": 32})
     for metric in (SCORES, KL, CUMULATIVE_REWARD):
         by_update = describe_metric([jump], metric)
-        by_episode = describe_metric([along(jump, "episode")], metric, "episode")
+        by_episode = describe_metric([place_along(jump, "episode")], metric, "episode")
         assert [phase.kind for phase in by_update.phases] == [phase.kind for phase in by_episode.phases]
         assert [32 * phase.end for phase in by_update.phases] == pytest.approx([one.end for one in by_episode.phases])
         told = [text for one in by_episode.statements for text in (one.text, *one.evidence)]
         assert not any("update" in text for text in told)
-    (text, *_) = describe_metric([along(jump, "episode")], SCORES, "episode").statements
+    (text, *_) = describe_metric([place_along(jump, "episode")], SCORES, "episode").statements
     assert "at episode 976" in text.text or "at episode 992" in text.text  # between updates 30 and 31
 
 

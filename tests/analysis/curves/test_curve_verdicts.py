@@ -6,8 +6,8 @@ import numpy as np
 
 from analysis.curves.phases import find_phases
 from analysis.curves.sentences import describe
-from analysis.curves.verdicts import entropy_verdict, kl_verdict
-from analysis.health.findings import findings
+from analysis.curves.verdicts import describe_entropy, describe_kl
+from analysis.health.findings import diagnose_run
 from analysis.records.runs import Floats, RunRecord
 
 
@@ -22,7 +22,7 @@ def test_kl_verdicts() -> None:
 
     def verdict(values: Floats, budget: float | None = 10.0, **config: float) -> str:
         run = record(config=config or {"objective.kl_budget": budget}, objective__kl=values)
-        return kl_verdict(updates, values, find_phases(updates, values), [run]).text
+        return describe_kl(updates, values, find_phases(updates, values), [run]).text
 
     level = np.full(30, 3.0)
     assert verdict(level) == "under control: at most 3, below the budget of 10 nats"
@@ -55,18 +55,18 @@ def test_runs_that_the_verdicts_part_are_counted() -> None:
     kls = [np.full(30, 3.0), np.full(30, 3.0), np.linspace(0, 60, 30)]
     runs = [record(str(seed), config, objective__kl=kl) for seed, kl in enumerate(kls)]
     mean = np.mean(kls, axis=0)
-    told = kl_verdict(updates, mean, find_phases(updates, mean), runs)
+    told = describe_kl(updates, mean, find_phases(updates, mean), runs)
     assert told.text == "blow-up in 1 of 3 runs (2), under control in 2"
-    assert kl_verdict(updates, kls[2], (), [replace(runs[2], name="3"), runs[2]]).text == "blow-up in all 2 runs"
+    assert describe_kl(updates, kls[2], (), [replace(runs[2], name="3"), runs[2]]).text == "blow-up in all 2 runs"
 
 
 def test_evaluations_over_the_budget_are_not_under_control() -> None:
     updates = np.arange(1.0, 31)
     evaluated = np.where(updates % 5 == 0, np.where(updates > 10, 12.0, 8.0), np.nan)
     run = record(config={"objective.kl_budget": 10.0}, objective__kl=np.full(30, 3.0), eval__kl=evaluated)
-    told = kl_verdict(updates, np.full(30, 3.0), (), [run]).text
+    told = describe_kl(updates, np.full(30, 3.0), (), [run]).text
     assert told == "over the budget of 10 nats in every evaluation from update 15 on"
-    assert [one.kind for one in findings(run)] == ["over the KL budget"]
+    assert [one.kind for one in diagnose_run(run)] == ["over the KL budget"]
 
 
 def test_curves_and_health_say_the_same_of_a_kl_and_an_entropy() -> None:
@@ -78,7 +78,7 @@ def test_curves_and_health_say_the_same_of_a_kl_and_an_entropy() -> None:
     run = record(config={"objective.kl_budget": 15.0}, policy__entropy_avg=fallen, objective__entropy=10 * fallen)
     (told,) = describe([run], ["objective/entropy"])
     assert told.text.endswith("collapse from update 20 on: 20 % of its start is left at the end")
-    assert [one.kind for one in findings(run)] == ["entropy collapse"]
+    assert [one.kind for one in diagnose_run(run)] == ["entropy collapse"]
     for kl, kind, word in (
         (blown, "KL blow-up", "blow-up from update 16"),
         (below, "negative KL", "negative, which a"),
@@ -87,14 +87,14 @@ def test_curves_and_health_say_the_same_of_a_kl_and_an_entropy() -> None:
         (told,) = describe([run])
         assert f"; {word}" in told.text
         assert not any(word in told.text for word in ("under control", "over the budget"))
-        assert [one.kind for one in findings(run)] == [kind]
+        assert [one.kind for one in diagnose_run(run)] == [kind]
 
 
 def test_entropy_verdicts() -> None:
     updates = np.arange(1.0, 31)
 
     def verdict(values: Floats, **more: Floats) -> str | None:
-        found = entropy_verdict(updates, values, [record(objective__entropy=values, **more)])
+        found = describe_entropy(updates, values, [record(objective__entropy=values, **more)])
         return None if found is None else found.text
 
     # Of sums of unknown length an eighth is the limit: 50 to 1 passes 6.25, the median of the first three is 48.3.
@@ -111,6 +111,6 @@ def test_entropy_verdicts() -> None:
 
 def test_hardly_anything_left_is_not_nothing() -> None:
     updates, values = np.arange(30.0), np.where(np.arange(30) < 5, 50.0, 0.01)
-    found = entropy_verdict(updates, values, [RunRecord("0", {"update": updates, "objective/entropy": values})])
+    found = describe_entropy(updates, values, [RunRecord("0", {"update": updates, "objective/entropy": values})])
     assert found is not None
     assert found.text == "collapse from update 5 on: less than 0.1 % of its start is left at the end"

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from helpers.curve_runs import SCORES, run, wiggly, write_curves
 
-from analysis.curves.curves import grouped, lasting
-from analysis.curves.metrics import chosen_metrics, curve_of
-from analysis.curves.panels import chosen_lines, panels
+from analysis.curves.curves import make_curves, select_lasting
+from analysis.curves.metrics import choose_metrics, read_curve
+from analysis.curves.panels import choose_lines, make_panels
 from analysis.curves.thresholds import MAX_LINES
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, RunRecord, Source
-from analysis.results.ranking import leaders
+from analysis.results.ranking import list_leaders
 from analysis.wording.errors import AnalysisError
 
 
@@ -24,7 +24,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_line_a_run() -> None:
-    (first, second) = grouped(
+    (first, second) = make_curves(
         [run("a", [1, 2]), run("b", [3.0]), RunRecord("c", {"update": np.empty(0)})], SCORES, None
     )
     assert (first.label, second.label) == ("a", "b")
@@ -35,7 +35,7 @@ def test_a_line_a_run() -> None:
 
 def test_mean_and_spread_of_groups_by_hand() -> None:
     runs = [run("a", [1, 2], ppo__lr=0.1), run("b", [3, 6], ppo__lr=0.1), run("c", [5, 5], ppo__lr=0.01)]
-    small, large = grouped(runs, SCORES, "ppo.lr")
+    small, large = make_curves(runs, SCORES, "ppo.lr")
     assert (small.label, large.label) == ("0.01", "0.1")
     assert large.mean.tolist() == [2, 4]
     assert (large.low.tolist(), large.high.tolist()) == ([1, 2], [3, 6])
@@ -44,7 +44,7 @@ def test_mean_and_spread_of_groups_by_hand() -> None:
 
 def test_quartiles_are_numpys_where_every_group_has_five_runs() -> None:
     values = np.random.default_rng(0).normal(size=(6, 4))
-    (curve,) = grouped([run(str(i), list(row), lr=1) for i, row in enumerate(values)], SCORES, "lr")
+    (curve,) = make_curves([run(str(i), list(row), lr=1) for i, row in enumerate(values)], SCORES, "lr")
     np.testing.assert_allclose(curve.low, np.quantile(values, 0.25, axis=0))
     np.testing.assert_allclose(curve.high, np.quantile(values, 0.75, axis=0))
     assert curve.spread == "middle half of the runs"
@@ -52,17 +52,17 @@ def test_quartiles_are_numpys_where_every_group_has_five_runs() -> None:
 
 def test_a_mean_ends_where_fewer_than_half_of_the_runs_are_left() -> None:
     runs = [run("a", [1, 1, 1, 1]), run("b", [3, 3], state="pruned"), run("c", [5.0], state="failed")]
-    (curve,) = grouped(runs, SCORES, "no key")
+    (curve,) = make_curves(runs, SCORES, "no key")
     assert curve.updates.tolist() == [1, 2]
     assert curve.mean.tolist() == [3, 2]
     assert curve.num_runs.tolist() == [3, 2]
     assert curve.ends == [(1, "failed"), (2, "pruned")]
-    assert [one.name for one in lasting(runs, SCORES)] == ["a", "b"]
+    assert [one.name for one in select_lasting(runs, SCORES)] == ["a", "b"]
 
 
 def test_runs_that_are_never_there_together_have_no_mean_and_that_is_said(tmp_path: Path) -> None:
     apart = [run(name, [1.0, 2, 3, 4, 5], start=start, lr=1) for name, start in (("a", 1), ("b", 11), ("c", 21))]
-    (curve,) = grouped(apart, SCORES, "lr")
+    (curve,) = make_curves(apart, SCORES, "lr")
     assert (len(curve.updates), curve.is_smoothed, len(curve.runs)) == (0, False, 3)
     text, paths = write_curves(Source("s", "sweep", apart), tmp_path, by="lr", formats=("svg",))
     assert not paths
@@ -105,7 +105,7 @@ def test_means_are_over_the_seeds_that_choose(tmp_path: Path) -> None:
 def test_runs_evaluated_at_other_updates_do_not_make_a_zigzag() -> None:
     """Both runs lie on a line of their own, so their mean does, too, wherever each was evaluated."""
     runs = [run("a", [0, 4, 8, 12], start=1, step=4), run("b", [10, 14, 18, 22], start=3, step=4)]
-    (curve,) = grouped(runs, SCORES, "no key")
+    (curve,) = make_curves(runs, SCORES, "no key")
     both = curve.num_runs == 2
     updates = curve.updates[both]
     np.testing.assert_allclose(curve.mean[both], ((updates - 1) + (updates + 7)) / 2)
@@ -114,22 +114,22 @@ def test_runs_evaluated_at_other_updates_do_not_make_a_zigzag() -> None:
 
 def test_gaps_and_repeated_updates() -> None:
     gap = RunRecord("a", {"update": np.arange(4.0), SCORES: np.array([1, np.nan, np.inf, 4])})
-    assert curve_of(gap, SCORES)[0].tolist() == [0, 3]
+    assert read_curve(gap, SCORES)[0].tolist() == [0, 3]
     twice = RunRecord("b", {"update": np.array([1.0, 1.0, 2.0]), SCORES: np.array([1.0, 3.0, 5.0])})
-    assert [column.tolist() for column in curve_of(twice, SCORES)] == [[1, 2], [2, 5]]
-    assert curve_of(twice, CUMULATIVE_REWARD)[1].tolist() == [2, 7]
+    assert [column.tolist() for column in read_curve(twice, SCORES)] == [[1, 2], [2, 5]]
+    assert read_curve(twice, CUMULATIVE_REWARD)[1].tolist() == [2, 7]
 
 
 def test_metrics_are_the_panels_patterns_or_all() -> None:
     runs = [wiggly("a")]
     five = [REWARD, CUMULATIVE_REWARD, "loss/policy_avg", "objective/entropy", "objective/kl"]
-    assert chosen_metrics(runs, None) == five
-    assert chosen_metrics(runs, ["eval/*", "objective/kl"]) == ["eval/score", "objective/kl"]
-    assert chosen_metrics(runs, ["eval/*,objective/kl"]) == ["eval/score", "objective/kl"]
-    assert chosen_metrics(runs, ["all"]) == [*five, "eval/score"]
-    assert chosen_metrics([run("a", [1.0])], None) == [SCORES, CUMULATIVE_REWARD]
+    assert choose_metrics(runs, None) == five
+    assert choose_metrics(runs, ["eval/*", "objective/kl"]) == ["eval/score", "objective/kl"]
+    assert choose_metrics(runs, ["eval/*,objective/kl"]) == ["eval/score", "objective/kl"]
+    assert choose_metrics(runs, ["all"]) == [*five, "eval/score"]
+    assert choose_metrics([run("a", [1.0])], None) == [SCORES, CUMULATIVE_REWARD]
     with pytest.raises(AnalysisError, match=r"metrics: eval/scores: no run has such a metric \(near it: eval/score"):
-        chosen_metrics(runs, ["eval/scores"])
+        choose_metrics(runs, ["eval/scores"])
 
 
 def test_the_table_holds_what_is_drawn(tmp_path: Path) -> None:
@@ -157,28 +157,28 @@ def test_phases_json_has_sentences_with_their_numbers(tmp_path: Path) -> None:
 
 def test_many_runs_name_the_best_and_few_of_the_rest() -> None:
     runs = [wiggly(str(i), objective=float(i % 17), lr=0.1 * i) for i in range(40)]
-    choice = chosen_lines(Source("s", "sweep", runs, directions=["maximize"]), [REWARD], None, leaders)
+    choice = choose_lines(Source("s", "sweep", runs, directions=["maximize"]), [REWARD], None, list_leaders)
     assert list(choice.names) == ["16", "33", "15", "32", "14"]
     assert len(choice.others) == 35
-    worst = chosen_lines(Source("s", "sweep", runs, directions=["minimize"]), [REWARD], None, leaders)
+    worst = choose_lines(Source("s", "sweep", runs, directions=["minimize"]), [REWARD], None, list_leaders)
     assert list(worst.names) == ["0", "17", "34", "1", "18"]
-    (panel,) = panels(choice, [REWARD], None)
+    (panel,) = make_panels(choice, [REWARD], None)
     assert len(panel.curves) == 5
 
 
 def test_many_values_of_a_number_get_a_scale_and_many_names_a_limit() -> None:
     runs = [wiggly(str(i), lr=0.1 * i, model=f"m{i}") for i in range(30)]
     source = Source("s", "sweep", runs)
-    assert len(chosen_lines(source, [REWARD], "lr").scale) == 30
-    by_name = chosen_lines(source, [REWARD], "model")
+    assert len(choose_lines(source, [REWARD], "lr").scale) == 30
+    by_name = choose_lines(source, [REWARD], "model")
     assert len(by_name.names) < MAX_LINES
     assert len(by_name.names) + len(by_name.others) == 30
 
 
 def test_drawn_points_are_limited() -> None:
     runs = [RunRecord(str(i), {"update": np.arange(3000.0), SCORES: np.zeros(3000)}) for i in range(300)]
-    choice = chosen_lines(Source("s", "sweep", runs), [SCORES], None)
-    (panel,) = panels(choice, [SCORES], None)
+    choice = choose_lines(Source("s", "sweep", runs), [SCORES], None)
+    (panel,) = make_panels(choice, [SCORES], None)
     lines = [*panel.curves, *panel.others]
     assert sum(len(line.updates) for line in lines) <= 200_000
     assert all(line.updates[-1] == 2999 for line in lines)

@@ -9,7 +9,7 @@ from scipy.stats import kendalltau, t
 from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
 from analysis.curves.phases import _classifier_of_lines, _classifier_of_sums, _kind_by_ranks, _meeting, find_phases
 from analysis.curves.segmentation import Segmentation
-from analysis.curves.spikes import without_spikes
+from analysis.curves.spikes import remove_spikes
 
 NUM = 40
 
@@ -110,6 +110,6 @@ def test_what_is_constant_is_level_at_that_value() -> None:
 def test_an_end_is_a_spike_by_the_five_steps_beside_it(sixth: float, first: float) -> None:
     """A step of 20 to steps of one is one; the step after these five does not matter, one among them does."""
     values = np.array([20.0, 0, 1, 0, 1, 0, 1, *[41.0] * 33])
-    assert without_spikes(values)[0] == 0.0
+    assert remove_spikes(values)[0] == 0.0
     values[5] = sixth
-    assert without_spikes(values)[0] == first
+    assert remove_spikes(values)[0] == first

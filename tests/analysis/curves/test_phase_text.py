@@ -5,15 +5,15 @@ import pytest
 from helpers.curve_runs import noise
 
 from analysis.curves.phase import DROPS, LEVEL, RISES
-from analysis.curves.phase_text import tell
+from analysis.curves.phase_text import describe_curve
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.sentences import describe
-from analysis.curves.spikes import told_spikes, without_spikes
+from analysis.curves.spikes import remove_spikes, select_large_spikes
 from analysis.records.runs import REWARD, Floats, RunRecord
 
 
 def text_of(values: Floats, is_sum: bool = False) -> str:
-    return tell("it", np.arange(1.0, len(values) + 1), values, is_sum)[0].text
+    return describe_curve("it", np.arange(1.0, len(values) + 1), values, is_sum)[0].text
 
 
 @pytest.mark.parametrize("count", [60, 90, 400])
@@ -32,7 +32,7 @@ def test_a_burst_is_told_and_is_no_phase(count: int, seed: int) -> None:
 def test_a_single_value_anywhere_hides_no_rise_and_is_no_noise(place: int, seed: int) -> None:
     values = np.linspace(1, 2, 30) + 0.05 * noise(30, seed)
     values[place] = 9.0
-    told, phases = tell("it", np.arange(1.0, 31), values)
+    told, phases = describe_curve("it", np.arange(1.0, 31), values)
     assert [phase.kind for phase in phases] == [RISES]
     assert phases[0].first == pytest.approx(1, abs=0.2)
     assert phases[0].last == pytest.approx(2, abs=0.2)
@@ -45,21 +45,21 @@ def test_a_single_value_anywhere_hides_no_rise_and_is_no_noise(place: int, seed:
 def test_steep_ends_of_a_steady_course_are_no_spikes(tail: bool) -> None:
     values = np.exp(-np.arange(40.0) / 1.5)
     values = values[::-1] if tail else values
-    np.testing.assert_array_equal(without_spikes(values), values)
+    np.testing.assert_array_equal(remove_spikes(values), values)
 
 
 def test_a_peak_of_many_values_or_in_a_short_curve_is_none() -> None:
     wide = np.zeros(60)
     wide[30:34] = [2, 3, 3, 2]
-    np.testing.assert_array_equal(without_spikes(wide), wide)
+    np.testing.assert_array_equal(remove_spikes(wide), wide)
     short = np.array([0, 0.1, 0, 2, 3, 2, 0, 0.1, 0, 0.1])
-    np.testing.assert_array_equal(without_spikes(short), short)
+    np.testing.assert_array_equal(remove_spikes(short), short)
 
 
 def test_ordinary_outliers_are_not_told() -> None:
     for seed in range(30):
         values = np.random.default_rng(seed).normal(size=90)
-        assert not len(told_spikes(values, without_spikes(values), 1.0))
+        assert not len(select_large_spikes(values, remove_spikes(values), 1.0))
 
 
 def test_a_level_is_where_most_of_its_values_are() -> None:
@@ -104,7 +104,7 @@ def test_when_most_of_a_change_comes_is_said() -> None:
     expected = float(np.flatnonzero(shape >= ends[0] + 0.2 * (ends[1] - ends[0]))[-1])
     found = []
     for seed in range(12):
-        told, phases = tell("it", np.arange(90.0), shape + 0.7 * noise(90, seed))
+        told, phases = describe_curve("it", np.arange(90.0), shape + 0.7 * noise(90, seed))
         if len(phases) == 1:
             found.append(told.evidence["most of it after update"])
             assert f", 80 % of it after update {found[-1]:g}" in told.text

@@ -7,12 +7,12 @@ import pytest
 from helpers.curve_runs import noise
 
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES
-from analysis.curves.phase_text import place
+from analysis.curves.phase_text import describe_place
 from analysis.curves.phases import find_phases, find_sum_phases
-from analysis.curves.segmentation import averaged_down, cut, gap_gain
+from analysis.curves.segmentation import average_down, cut, measure_gap_gain
 from analysis.curves.sentences import describe
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Floats, RunRecord
-from analysis.wording.statements import number
+from analysis.wording.statements import format_number
 
 
 def kinds(values: Floats, is_sum: bool = False) -> list[str]:
@@ -134,12 +134,12 @@ def test_long_curves_are_cut_as_well() -> None:
 
 def test_means_of_as_many_points_as_are_too_many() -> None:
     """A thousand points are 250 means of four; 375 are of one and two in turn."""
-    x, y = averaged_down(np.arange(1000.0), np.tile([0.0, 2.0, 4.0, 6.0], 250))
+    x, y = average_down(np.arange(1000.0), np.tile([0.0, 2.0, 4.0, 6.0], 250))
     np.testing.assert_allclose(x, np.arange(250) * 4 + 1.5)
     np.testing.assert_allclose(y, np.full(250, 3.0))
-    x, _ = averaged_down(np.arange(375.0), np.arange(375.0))
+    x, _ = average_down(np.arange(375.0), np.arange(375.0))
     np.testing.assert_allclose(x[:4], [0.0, 1.5, 3.0, 4.5])
-    assert [len(averaged_down(np.arange(n * 1.0), np.zeros(n))[0]) for n in (249, 250, 251)] == [249, 250, 250]
+    assert [len(average_down(np.arange(n * 1.0), np.zeros(n))[0]) for n in (249, 250, 251)] == [249, 250, 250]
 
 
 def test_a_running_sum_of_noise_has_no_phases() -> None:
@@ -188,7 +188,7 @@ def test_sentences_of_a_run_like_the_published_one() -> None:
     sums = np.cumsum(steps)
     assert total.evidence["peak value"] == pytest.approx(sums.max())
     assert total.evidence["peak update"] == np.argmax(sums) + 1
-    assert number(float(sums.max())) in total.text
+    assert format_number(float(sums.max())) in total.text
     assert texts["entropy"].text.startswith("entropy falls from 1.")
     assert "then rises to 1." in texts["entropy"].text
     assert abs(texts["entropy"].evidence["phase 2 start"] - 56) < 5
@@ -201,7 +201,7 @@ def test_sentences_of_a_run_like_the_published_one() -> None:
     [((60, 61), "update 60"), ((55, 64), "about update 60"), ((48, 71), "somewhere between updates 48 and 71")],
 )
 def test_a_turn_is_named_as_exactly_as_it_is_known(begins: tuple[float, float], text: str) -> None:
-    assert place(60.2, begins, np.arange(91.0)) == text
+    assert describe_place(60.2, begins, np.arange(91.0)) == text
 
 
 def test_what_is_missing_or_short_is_said() -> None:
@@ -258,4 +258,6 @@ def test_a_gap_counts_by_the_variance_that_noise_with_a_memory_has(memory: float
     y = np.where(x < 20, 0.0, 5.0) + np.random.default_rng(7).standard_normal(40)
     white = replace(cut(x, y), noise=1.0, autocorrelation=0.0)
     assert len(white.cuts) == 3
-    assert gap_gain(replace(white, autocorrelation=memory), 1) == pytest.approx(gap_gain(white, 1) / times)
+    assert measure_gap_gain(replace(white, autocorrelation=memory), 1) == pytest.approx(
+        measure_gap_gain(white, 1) / times
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.health_runs import UPDATES, Floats, found, run
 
-from analysis.health.hacking import _evaluations, judges, mean_win_rate, own_is_up, win_error
+from analysis.health.hacking import _evaluations, average_judges, bound_win_error, list_judges, own_is_up
 from rlhf_sweeps.verdicts.series import Series
 
 
@@ -21,7 +21,7 @@ def falling(before: float, after: float) -> Floats:
     [({}, 1, 0.05), ({}, 4, 0.025), ({"eval.num_prompts": 400}, 4, 0.0125), ({"eval.num_prompts": 0}, 1, 0.05)],
 )
 def test_a_win_rate_is_a_mean_of_wins_and_losses(config: dict[str, object], num: int, error: float) -> None:
-    assert win_error(run(config), num) == pytest.approx(error)
+    assert bound_win_error(run(config), num) == pytest.approx(error)
 
 
 @pytest.mark.parametrize(("num", "width"), [(1, 1), (2, 1), (3, 2), (14, 2), (15, 3), (100, 20)])
@@ -35,9 +35,9 @@ def test_judges_together_are_the_mean_of_their_last_two_evaluations() -> None:
         "judge__b__win_rate": 0.2,
     }
     record = run(**rates, judge__c__score=9.0, judge__d__other=1.0)
-    assert judges(record) == ["a", "b", "c"]
-    assert mean_win_rate(record, ["a", "b", "c"]) == pytest.approx((0.6 + 0.2) / 2)
-    assert mean_win_rate(record, ["c"]) == 0.5
+    assert list_judges(record) == ["a", "b", "c"]
+    assert average_judges(record, ["a", "b", "c"]) == pytest.approx((0.6 + 0.2) / 2)
+    assert average_judges(record, ["c"]) == 0.5
 
 
 def test_the_own_score_is_up_by_three_and_a_half_standard_errors() -> None:

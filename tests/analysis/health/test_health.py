@@ -5,7 +5,7 @@ import pytest
 from helpers.health_runs import UPDATES, found, run, sound, step
 from helpers.health_sicknesses import SICKNESSES
 
-from analysis.health.findings import findings
+from analysis.health.findings import diagnose_run
 from analysis.records.runs import DIVERGED, FAILED, RunRecord
 
 NUM_RUNS = 12
@@ -35,10 +35,10 @@ def test_sick_runs_are_found_where_it_begins(kind: str, strength: float) -> None
 def test_kl_limit_is_twice_the_budget_or_a_nat_a_token() -> None:
     budget = {"objective.kl_budget": 15.0}
     assert found(run(budget, objective__kl=step(5, 31, 41)))["KL blow-up"].update == 41
-    assert not findings(run(budget, objective__kl=step(5, 29, 41)))
+    assert not diagnose_run(run(budget, objective__kl=step(5, 29, 41)))
     assert found(run(objective__kl=step(5, 13, 41), objective__length=12.0))["KL blow-up"].update == 41
-    assert not findings(run(objective__kl=step(5, 11, 41), objective__length=12.0))
-    assert not findings(run(objective__kl=step(5, 45, 41), objective__length=300.0))
+    assert not diagnose_run(run(objective__kl=step(5, 11, 41), objective__length=12.0))
+    assert not diagnose_run(run(objective__kl=step(5, 45, 41), objective__length=300.0))
 
 
 def test_kl_of_unknown_unit_blows_up_relative_to_what_it_was() -> None:
@@ -51,7 +51,7 @@ def test_kl_of_unknown_unit_blows_up_relative_to_what_it_was() -> None:
 def test_a_kl_that_comes_back_at_once_is_no_finding() -> None:
     kl = np.full(100, 5.0)
     kl[40:45] = 60.0
-    assert not findings(run(objective__kl=kl, objective__length=25.0))
+    assert not diagnose_run(run(objective__kl=kl, objective__length=25.0))
 
 
 def test_budget_counts_for_evaluations() -> None:
@@ -62,14 +62,14 @@ def test_budget_counts_for_evaluations() -> None:
     never = found(run(config, eval__kl=np.where(every, 20.0, np.nan)))
     assert never["never within the KL budget"].evidence["lowest KL"] == 20.0
     late = run(config, eval__kl=np.where(every, step(10, 16, 81), np.nan))
-    assert not findings(late)
-    assert not findings(run({"objective.kl_budget": None}, eval__kl=np.where(every, 20.0, np.nan)))
+    assert not diagnose_run(late)
+    assert not diagnose_run(run({"objective.kl_budget": None}, eval__kl=np.where(every, 20.0, np.nan)))
 
 
 def test_the_controllers_target_is_missed() -> None:
     config = {"ppo.kl_target": 6.0}
     assert found(run(config, objective__kl=step(5, 13, 31)))["KL target missed"].update == 31
-    assert not findings(run(config, objective__kl=step(5, 8, 31)))
+    assert not diagnose_run(run(config, objective__kl=step(5, 8, 31)))
 
 
 def test_trls_faults_are_no_findings() -> None:
@@ -81,9 +81,9 @@ def test_trls_faults_are_no_findings() -> None:
         objective__entropy=np.linspace(30, -60, 100),
         val__num_eos_tokens=step(40, 400, 30),
     )
-    assert not findings(record)
+    assert not diagnose_run(record)
     positive = run(objective__entropy=np.linspace(60, 10, 100))  # answers get shorter
-    assert not findings(positive)
+    assert not diagnose_run(positive)
 
 
 def test_no_answer_ends_by_trls_count() -> None:
@@ -93,8 +93,8 @@ def test_no_answer_ends_by_trls_count() -> None:
 
 def test_single_steps_clip_nothing_and_need_not() -> None:
     still = {"policy__clipfrac_avg": 0.0, "objective__kl": 1.0, "objective__scores": np.linspace(0, 1, 100)}
-    assert not findings(run({"ppo.num_ppo_epochs": 1, "ppo.num_minibatches": 1}, **still))
-    assert not findings(run(**still, policy__approxkl_avg=0.0))
+    assert not diagnose_run(run({"ppo.num_ppo_epochs": 1, "ppo.num_minibatches": 1}, **still))
+    assert not diagnose_run(run(**still, policy__approxkl_avg=0.0))
     assert "clip range never binds" in found(run(**still, policy__approxkl_avg=0.02))
 
 
@@ -113,7 +113,7 @@ def test_causes_are_told_and_their_consequences_are_not() -> None:
 
 def test_scores_that_come_to_be_alike() -> None:
     assert found(run(objective__scores_std=step(1, 0.005, 41)))["constant scores"].update == 41
-    assert not findings(run(objective__scores_std=step(1, 0.05, 41)))
+    assert not diagnose_run(run(objective__scores_std=step(1, 0.05, 41)))
 
 
 def test_a_small_but_certain_gain_is_a_gain() -> None:
@@ -125,20 +125,20 @@ def test_a_small_but_certain_gain_is_a_gain() -> None:
 
 def test_a_negative_kl_has_to_last() -> None:
     assert found(run(objective__kl=step(0.1, -0.5, 31)))["negative KL"].update == 31
-    assert not findings(run(objective__kl=np.where(UPDATES < 40, -0.5, -0.05)))
+    assert not diagnose_run(run(objective__kl=np.where(UPDATES < 40, -0.5, -0.05)))
 
 
 def test_one_judge_of_three_may_want_something_else() -> None:
     up, down = 0.7, np.linspace(0.6, 0.3, 100)
     wins = {"eval__win_rate": 0.9, "judge__a__win_rate": up, "judge__b__win_rate": up, "judge__c__win_rate": down}
-    assert not findings(run(**wins))
+    assert not diagnose_run(run(**wins))
     hacked = found(run(**{**wins, "judge__b__win_rate": down}))["reward hacking"]
     assert "2 of 3 judges" in hacked.text
 
 
 def test_the_own_reward_model_is_no_judge() -> None:
     wins = {"eval__win_rate": 0.9, "judge__a__win_rate": 0.9, "judge__b__win_rate": np.linspace(0.6, 0.3, 100)}
-    assert not findings(run(**wins))
+    assert not diagnose_run(run(**wins))
     assert "reward hacking" in found(run({"reward_model.name": "a"}, **wins))
 
 
@@ -148,7 +148,7 @@ def test_hacking_begins_where_judges_turn_and_needs_an_own_gain() -> None:
     wobble = 0.01 * np.sin(UPDATES / 3)
     judge = np.where(UPDATES <= 60, 0.7 - UPDATES * 1e-4, 0.7 - (UPDATES - 60) * 0.01) + wobble
     assert found(run(eval__win_rate=0.9, judge__a__win_rate=judge))["reward hacking"].update == 62
-    assert not findings(run(eval__win_rate=0.5, judge__a__win_rate=judge))
+    assert not diagnose_run(run(eval__win_rate=0.5, judge__a__win_rate=judge))
     few = {"eval.num_prompts": 4}
     assert "reward hacking" not in found(run(few, eval__win_rate=1.0, judge__a__win_rate=0.7 - 0.0015 * UPDATES))
 
@@ -179,7 +179,7 @@ def test_judges_whose_win_rates_are_unknown() -> None:
     assert finding.update == pytest.approx(40, abs=2)
     # Below its best, but far above where it began.
     risen = np.where(UPDATES <= 50, UPDATES * 0.1, 5.0 - (UPDATES - 50) * 0.04) + noise
-    assert not findings(run(eval__win_rate=0.9, judge__a__score=risen))
+    assert not diagnose_run(run(eval__win_rate=0.9, judge__a__score=risen))
 
 
 def test_the_prompts_are_learned_by_heart() -> None:
@@ -193,28 +193,28 @@ def test_the_prompts_are_learned_by_heart() -> None:
 def test_longer_answers_need_a_rising_score() -> None:
     longer = np.linspace(30, 90, 100)
     assert "length runs away" in found(run(objective__length=longer, objective__scores=np.linspace(0, 1, 100)))
-    assert not findings(run(objective__length=longer, objective__scores=np.tile([0.0, 1.0], 50)))
+    assert not diagnose_run(run(objective__length=longer, objective__scores=np.tile([0.0, 1.0], 50)))
     shorter = run(objective__length=np.linspace(90, 30, 100), objective__scores=np.linspace(0, 1, 100))
     assert "shrink" in found(shorter)["length runs away"].text
-    assert not findings(run(objective__length=np.linspace(60, 30, 100), objective__scores=np.linspace(0, 1, 100)))
+    assert not diagnose_run(run(objective__length=np.linspace(60, 30, 100), objective__scores=np.linspace(0, 1, 100)))
 
 
 def test_markers_that_judges_do_not_reward() -> None:
     marked = {"eval__win_rate": 0.9, "eval__question_rate": np.linspace(0.2, 0.85, 100)}
-    assert not findings(run(**marked))
-    assert not findings(run(**marked, judge__a__win_rate=0.7))
+    assert not diagnose_run(run(**marked))
+    assert not diagnose_run(run(**marked, judge__a__win_rate=0.7))
     assert list(found(run(**marked, judge__a__win_rate=0.5))) == ["surface marker runs away"]
 
 
 def test_failures_come_first_with_their_cause() -> None:
     summary = {"cause": "out_of_memory", "message": "RuntimeError: no memory\nleft", "update": 3}
     failed = RunRecord("0", {"update": np.arange(1.0, 3.0)}, {}, FAILED, summary)
-    (finding,) = findings(failed)
+    (finding,) = diagnose_run(failed)
     assert (finding.kind, finding.update) == ("failed: out of memory", 3)
     assert "no memory left" in finding.text
     assert "ppo.microbatch_size" in finding.advice
     diverged = RunRecord("0", run(objective__kl=200.0).metrics, {}, DIVERGED, {"update": 7})
-    assert [one.kind for one in findings(diverged)] == ["diverged", "KL blow-up"]
+    assert [one.kind for one in diagnose_run(diverged)] == ["diverged", "KL blow-up"]
 
 
 def test_halved_batches_are_told() -> None:

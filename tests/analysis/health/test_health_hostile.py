@@ -9,7 +9,7 @@ from helpers.health_runs import sound
 from helpers.health_sicknesses import SICKNESSES
 from omegaconf import DictConfig, OmegaConf
 
-from analysis.health.findings import findings
+from analysis.health.findings import diagnose_run
 from analysis.records.runs import FAILED, RunRecord
 
 
@@ -17,7 +17,7 @@ from analysis.records.runs import FAILED, RunRecord
 def test_short_records(num: int) -> None:
     made = sound(1, 10)
     metrics = {name: values[:num] for name, values in made.metrics.items()}
-    assert findings(RunRecord("0", metrics, made.config)) == []
+    assert diagnose_run(RunRecord("0", metrics, made.config)) == []
 
 
 def test_nonsense_among_the_numbers() -> None:
@@ -29,7 +29,7 @@ def test_nonsense_among_the_numbers() -> None:
         for name, values in made.metrics.items():
             if name != "update":
                 metrics[name] = np.where(rng.random(40) < rng.random(), rng.choice(nonsense, 40), values)
-        made_of_it += findings(RunRecord("0", metrics, made.config))
+        made_of_it += diagnose_run(RunRecord("0", metrics, made.config))
     # Zeros and ones below zero are no nonsense: what many of them make has something to say.
     assert len({finding.kind for finding in made_of_it}) >= 8
     for finding in made_of_it:
@@ -54,7 +54,7 @@ def test_hostile_values(value: float, kinds: list[str]) -> None:
     config = {"objective.kl_budget": "much", "ppo.lr": None, "ppo.clip_range": [0.2], "eval.num_prompts": True}
     metrics = {name: values if name == "update" else np.full(60, value) for name, values in made.metrics.items()}
     summary = {"update": "x", "cause": 3, "message": ["y"]}
-    failed, *others = findings(RunRecord("0", metrics, config, FAILED, summary))
+    failed, *others = diagnose_run(RunRecord("0", metrics, config, FAILED, summary))
     assert (failed.kind, failed.update, failed.text) == ("failed: 3", 60, "the run ended in update 60: ['y']")
     assert [finding.kind for finding in others] == kinds
     for finding in others:
@@ -66,7 +66,7 @@ def test_holes_in_a_record_change_nothing_much() -> None:
     SICKNESSES["KL blow-up"][0](made, 0.5, 0.5)
     rng = np.random.default_rng(0)
     metrics = {n: v if n == "update" else np.where(rng.random(200) < 0.3, np.nan, v) for n, v in made.metrics.items()}
-    finding = next(one for one in findings(RunRecord("0", metrics, made.config)) if one.kind == "KL blow-up")
+    finding = next(one for one in diagnose_run(RunRecord("0", metrics, made.config)) if one.kind == "KL blow-up")
     assert finding.update == pytest.approx(103, abs=3)  # without holes: 103
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.health_runs import UPDATES, found, run, step
 
-from analysis.health.findings import findings
+from analysis.health.findings import diagnose_run
 from analysis.records.runs import RunRecord
 
 
@@ -21,9 +21,9 @@ def test_evidence_is_of_the_last_evaluation_and_advice_names_the_learning_rate()
 
 def test_a_sum_of_entropy_collapses_by_an_eighth_since_answers_may_be_half_as_long() -> None:
     assert found(run(objective__entropy=step(40, 4.9, 51)))["entropy collapse"].update == 51
-    assert not findings(run(objective__entropy=step(40, 5.1, 51)))
+    assert not diagnose_run(run(objective__entropy=step(40, 5.1, 51)))
     # A nat for every padding token was taken off where it is ever negative.
-    assert not findings(run(objective__entropy=step(40, -4.9, 51)))
+    assert not diagnose_run(run(objective__entropy=step(40, -4.9, 51)))
 
 
 @pytest.mark.parametrize("num", [19, 20])
@@ -39,7 +39,7 @@ def test_what_a_kl_of_unknown_unit_was_takes_twenty_updates_to_tell(num: int) ->
 def test_without_approxkl_a_kl_of_a_tenth_of_a_nat_tells_that_updates_move() -> None:
     learns = {"policy__clipfrac_avg": 0.0, "objective__scores": np.linspace(0, 1, 100)}
     assert "clip range never binds" in found(run(**learns, objective__kl=0.15))
-    assert not findings(run(**learns, objective__kl=0.05))
+    assert not diagnose_run(run(**learns, objective__kl=0.05))
 
 
 @pytest.mark.parametrize(("late", "update"), [(0.11, 65), (0.13, None)])
@@ -62,7 +62,7 @@ def test_what_values_foresaw_is_lost_where_two_fifths_of_it_are_left(late: float
 )
 def test_how_little_is_clipped_is_told_by_how_far_updates_move(moved: float, share: float, text: str | None) -> None:
     still = {"objective__kl": 1.0, "objective__scores": np.linspace(0, 1, 100)}
-    texts = [one.text for one in findings(run(**still, policy__approxkl_avg=moved, policy__clipfrac_avg=share))]
+    texts = [one.text for one in diagnose_run(run(**still, policy__approxkl_avg=moved, policy__clipfrac_avg=share))]
     assert len(texts) == (text is not None)
     assert all(one.startswith(text or "") for one in texts)
 
@@ -81,7 +81,7 @@ def test_a_clip_range_that_always_binds(share: float, clip_range: float, advice:
 @pytest.mark.parametrize(("late", "update"), [(10.5, 41), (9.5, None)])
 @pytest.mark.parametrize("metric", ["policy__grad_norm", "value__grad_norm", "loss__value_avg"])
 def test_ten_times_as_large_as_before_is_growth(metric: str, late: float, update: int | None) -> None:
-    told = findings(run(**{metric: step(1, late, 41)}))
+    told = diagnose_run(run(**{metric: step(1, late, 41)}))
     assert [one.update for one in told] == ([] if update is None else [update])
     if told and metric != "loss__value_avg":
         assert told[0].evidence == {"norm before": 1.0, "norm at the end": 10.5}
@@ -92,7 +92,7 @@ def test_ten_times_as_large_as_before_is_growth(metric: str, late: float, update
     ("explained", "end"), [(-0.05, "no more than a constant would"), (-0.15, "are worse than a constant")]
 )
 def test_values_that_foresee_nothing(explained: float, end: str) -> None:
-    (told,) = findings(run(val__explained_variance=explained))
+    (told,) = diagnose_run(run(val__explained_variance=explained))
     assert told.update == 3  # the first two do not count
     assert (
         told.text
@@ -108,7 +108,7 @@ def test_values_that_foresee_nothing(explained: float, end: str) -> None:
 def test_a_policys_loss_grows_beyond_the_largest_of_its_first_third(late: float, update: int | None) -> None:
     """It is near 0 while the policy stands still: 0.01 and once 1."""
     loss = np.where(UPDATES == 20, -1.0, step(0.01, late, 41))
-    assert [one.update for one in findings(run(loss__policy_avg=loss))] == ([] if update is None else [update])
+    assert [one.update for one in diagnose_run(run(loss__policy_avg=loss))] == ([] if update is None else [update])
 
 
 @pytest.mark.parametrize(("kl", "kinds"), [(-0.15, ["negative KL"]), (-0.09, [])])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from analysis.health.signals import series, together
+from analysis.health.signals import read_series, read_together
 from analysis.records.runs import RunRecord
 from rlhf_sweeps.verdicts.series import Change, Series, measure_gain, rolling_mean
 
@@ -102,10 +102,10 @@ def test_a_metric_is_the_first_that_has_a_number_and_pairs_are_where_both_have_o
     metrics = {"none": [nan] * 4, "a": [1.0, nan, 3.0, 1e300], "b": [nan, 2.0, 4.0, 5.0], "c": [9.0] * 4}
     columns = {name: np.array(values) for name, values in metrics.items()}
     run = RunRecord("0", {"update": np.array([2.0, 4.0, 6.0, 8.0]), **columns})
-    found = series(run, "missing", "none", "a", "c")
+    found = read_series(run, "missing", "none", "a", "c")
     assert (found.updates.tolist(), found.values.tolist()) == ([2.0, 6.0], [1.0, 3.0])
-    assert len(series(run, "missing", "none")) == 0
-    updates, (first, second) = together(run, "a", "b")
+    assert len(read_series(run, "missing", "none")) == 0
+    updates, (first, second) = read_together(run, "a", "b")
     assert (updates.tolist(), first.tolist(), second.tolist()) == ([6.0], [3.0], [4.0])
-    updates, (first, second) = together(run, "a", "missing")
+    updates, (first, second) = read_together(run, "a", "missing")
     assert (len(updates), len(first), len(second)) == (0, 0, 0)

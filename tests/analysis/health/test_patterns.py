@@ -9,8 +9,8 @@ import pytest
 from helpers.records import axes
 from scipy import stats
 
-from analysis.health.findings import findings
-from analysis.health.patterns import patterns
+from analysis.health.findings import diagnose_run
+from analysis.health.patterns import find_patterns
 from analysis.records.runs import RunRecord, Source
 
 
@@ -30,7 +30,7 @@ def sweep(num: int, num_sick: int) -> Source:
 
 
 def all_patterns(given: Source) -> list[tuple[str, str, float]]:
-    found = patterns(given, {one.name: findings(one) for one in given.runs})
+    found = find_patterns(given, {one.name: diagnose_run(one) for one in given.runs})
     return [(pattern.kind, pattern.text, pattern.p_value) for pattern in found]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.records import lose, rows, summary, write_run, write_sweep
 
-from analysis.comparison.groups import grouping
+from analysis.comparison.groups import group_runs
 from analysis.reading.sources import read, read_all
 from analysis.records.runs import RunRecord, Source
 from analysis.wording.errors import AnalysisError
@@ -250,7 +250,7 @@ def test_a_key_may_be_given_by_its_end() -> None:
 def test_groups_are_in_the_order_in_which_people_count() -> None:
     names = ["model_1", "model_2", "model_10"]
     source = _source(*({"seed": n, "reward_model.name": name} for n, name in enumerate(reversed(names))))
-    assert [group.label for group in grouping(source, "reward_model").groups] == names
+    assert [group.label for group in group_runs(source, "reward_model").groups] == names
 
 
 def test_a_folder_of_another_trainers_metrics_is_that_table(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from analysis.reading.sources import read
-from analysis.reading.study import rebuilt_study
-from analysis.records.runs import RunRecord, Source, Trial
-from analysis.results.ranking import rank
-from analysis.sweep.settings import views
+from analysis.reading.study import rebuild_study
+from analysis.records.runs import RunRecord, Source, TrialRecord
+from analysis.results.ranking import rank_source
+from analysis.sweep.settings import make_views
 from rlhf_sweeps.sweep.study.storage import make_file_url, open_storage
 
 POINTS = [{"ppo.lr": lr} for lr in (1e-5, 1e-4, 1e-3)]
@@ -77,11 +77,11 @@ def test_the_study_says_what_became_of_a_trial(tmp_path: Path) -> None:
     assert source.trials[4].settings == {"ppo.lr": "1.0"}
 
 
-def _trial(number: int, value: float | None, state: str = "complete", **config: object) -> Trial:
+def _trial(number: int, value: float | None, state: str = "complete", **config: object) -> TrialRecord:
     run = RunRecord(
         str(number), {}, {key.replace("__", "."): x for key, x in config.items()}, state=state, trial=number
     )
-    return Trial(number, state, {}, None if value is None else [value], runs=[run])
+    return TrialRecord(number, state, {}, None if value is None else [value], runs=[run])
 
 
 def test_what_a_rebuilt_study_makes_of_the_values() -> None:
@@ -90,10 +90,10 @@ def test_what_a_rebuilt_study_makes_of_the_values() -> None:
         _trial(1, 2.0, ppo__lr=1e-3, ppo__clip_range=0.3, model__name="b", ppo__whiten=False),
         _trial(2, None, "pruned", ppo__lr=1e-4, ppo__clip_range=0.2, model__name="b", ppo__whiten=False),
         _trial(3, None, "failed", ppo__lr=1e-4, ppo__clip_range=0.2, model__name="b", ppo__whiten=False),
-        Trial(4, "unfinished", {}),
+        TrialRecord(4, "unfinished", {}),
     ]
     source = Source("made", "sweep", [run for trial in trials for run in trial.runs], trials)
-    study = rebuilt_study(trials, source)
+    study = rebuild_study(trials, source)
     distributions = study.trials[0].distributions
     assert distributions["ppo.lr"] == optuna.distributions.FloatDistribution(1e-5, 1e-3, log=True)
     assert distributions["ppo.clip_range"] == optuna.distributions.FloatDistribution(0.1, 0.3)
@@ -107,7 +107,7 @@ def test_what_a_rebuilt_study_makes_of_the_values() -> None:
 def test_a_rebuilt_study_keeps_the_direction(direction: str) -> None:
     trials = [_trial(0, 1.0, ppo__lr=1.0), _trial(1, 2.0, ppo__lr=2.0)]
     source = Source("made", "sweep", [trial.runs[0] for trial in trials], trials, directions=[direction])
-    assert rebuilt_study(trials, source).best_trial.number == (1 if direction == "maximize" else 0)
+    assert rebuild_study(trials, source).best_trial.number == (1 if direction == "maximize" else 0)
 
 
 def test_a_copy_of_a_trial_is_no_further_seed(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_copy_of_a_trial_is_no_further_seed(tmp_path: Path) -> None:
         study.add_trial(known)
     source = read(sweep.folder)
     assert [trial.has_run for trial in source.trials] == [True, True, True, False, False]
-    (view,) = views(source)
+    (view,) = make_views(source)
     assert [(setting.numbers, len(setting.by_run)) for setting in view.settings] == [((0,), 1), ((1,), 1), ((2,), 1)]
     assert (view.noise().repetitions, view.noise().is_known) == (0, False)
-    assert [entry.title for entry in rank(source).ranked] == ["Trial 0", "Trial 1", "Trial 2"]
+    assert [entry.title for entry in rank_source(source).ranked] == ["Trial 0", "Trial 1", "Trial 2"]

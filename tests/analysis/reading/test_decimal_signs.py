@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.written_cells import source_of
 
-from analysis.reading.cells import reading
+from analysis.reading.cells import parse_cell
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_seeds_and_episodes_are_whole_too(tmp_path: Path) -> None:
     ],
 )
 def test_a_cell_where_points_and_where_commas_are_decimal(text: str, point: float | None, comma: float | None) -> None:
-    found = reading(text)
+    found = parse_cell(text)
     assert found is not None
     assert (found.point, found.comma) == (point, comma)
     assert found.is_plain is not ("%" in text or "$" in text)

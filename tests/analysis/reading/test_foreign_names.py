@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.reading.metric_names import is_metric, renamed
+from analysis.reading.metric_names import is_metric, rename_metrics
 from analysis.reading.sources import read
 from analysis.reading.wandb_runs import make_run
 
@@ -98,8 +98,11 @@ def test_a_table_is_trls_where_it_has_a_name_that_nobody_else_gives(tmp_path: Pa
 
 def test_a_new_name_hides_no_metric() -> None:
     one, two = np.array([1.0]), np.array([2.0])
-    assert set(renamed({"train/kl": one, "objective/kl_per_token": two}, True)) == {"kl", "objective/kl_per_token"}
-    assert set(renamed({"reward": one, "mean_reward": two}, False)) == {"objective/rlhf_reward", "mean_reward"}
+    assert set(rename_metrics({"train/kl": one, "objective/kl_per_token": two}, True)) == {
+        "kl",
+        "objective/kl_per_token",
+    }
+    assert set(rename_metrics({"reward": one, "mean_reward": two}, False)) == {"objective/rlhf_reward", "mean_reward"}
 
 
 def test_what_is_recorded_and_what_is_set() -> None:

@@ -10,7 +10,7 @@ from conftest import ROOT
 from helpers.sweeping import sweep, trials, updates
 
 from analysis.reading.folders import read_folder
-from analysis.sweep.settings import View, views
+from analysis.sweep.settings import View, make_views
 from analysis.watch.places import Places
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Sweep, SweepPlan, convert_start, describe_axes, read_plan
@@ -50,7 +50,7 @@ def test_what_is_said_of_a_sweep_of_version_1_is_what_was_said_then(name: str, t
     assert found == facts["trials"]
     assert (list(source.metrics), list(source.directions)) == (facts["metrics"], facts["directions"])
     assert (source.axes, list(source.problems)) == (facts["swept"], facts["problems"])
-    assert [facts_of(view) for view in views(source)] == facts["views"]
+    assert [facts_of(view) for view in make_views(source)] == facts["views"]
     plan, hours = read_plan(start), start["config"]["sweep.budget_hours"]
     assert facts["plan"] == {
         "keys": plan.keys,

@@ -13,10 +13,10 @@ from scipy.stats import f_oneway, linregress, rankdata
 
 from analysis.records.runs import Source
 from analysis.sweep.analysis import analyse
-from analysis.sweep.chance import chances
-from analysis.sweep.edges import edges
-from analysis.sweep.settings import views
-from analysis.sweep.surface import fit
+from analysis.sweep.chance import compute_p_values
+from analysis.sweep.edges import find_edges
+from analysis.sweep.settings import make_views
+from analysis.sweep.surface import fit_surface
 from rlhf_sweeps.record import Axis, read_axes
 from rlhf_sweeps.record.axes import as_data
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
@@ -88,7 +88,7 @@ def tied(descending: bool) -> Source:
 
 @pytest.mark.parametrize("descending", [False, True])
 def test_a_key_that_is_tied_is_no_axis_of_its_own(descending: bool) -> None:
-    (view,) = views(tied(descending))
+    (view,) = make_views(tied(descending))
     assert [(axis.key, axis.choices, axis.is_numeric) for axis in view.axes] == [
         ("lr", ("0.0001", "0.001", "0.01"), True)
     ]
@@ -118,7 +118,7 @@ def test_a_choice_in_the_middle_is_not_taken_for_inactive(child: Axis) -> None:
     positions, gains = conditional(1.0, 24)
     idle = Axis("z", tuple("abcdefghij"))  # so many values that not all keys can be fitted at once
     positions = np.column_stack([positions, np.arange(24) * 7 % 10])
-    found = chances([PARENT, child, idle], positions, gains)
+    found = compute_p_values([PARENT, child, idle], positions, gains)
     assert found[:2].max() <= 0.05  # where inactive settings stood in the middle it was 0.335
 
 
@@ -126,7 +126,7 @@ def test_a_choice_in_the_middle_is_not_taken_for_inactive(child: Axis) -> None:
 @pytest.mark.parametrize("num", [12, 24])  # 12 are too few to fit both keys at once
 def test_a_child_is_not_credited_with_its_parent(child: Axis, num: int) -> None:
     """The child does nothing: it seems to matter in 5 % of sweeps at most, in 7 or fewer of 60 with 97 %."""
-    found = [chances([PARENT, child], *conditional(0.0, num, seed))[1] for seed in range(60)]
+    found = [compute_p_values([PARENT, child], *conditional(0.0, num, seed))[1] for seed in range(60)]
     assert sum(p <= 0.05 for p in found) <= 7
 
 
@@ -136,7 +136,7 @@ def test_of_one_conditional_key_the_test_is_that_among_its_active_settings() -> 
     active = positions[:, 1] == positions[:, 1]
     ranks = rankdata(gains[active])
     groups = [ranks[positions[active, 1] == place] for place in (0.0, 0.5, 1.0)]
-    (found,) = chances([CHILDREN[0]], positions[:, 1:], gains)
+    (found,) = compute_p_values([CHILDREN[0]], positions[:, 1:], gains)
     expected = f_oneway(*groups).pvalue
     assert 0.01 < expected < 0.5
     assert found == pytest.approx(expected, abs=0.03)
@@ -147,7 +147,7 @@ def test_the_surface_puts_inactive_settings_beside_the_axis() -> None:
     axis = CHILDREN[1]
     places = np.array([0.0, 0.25, 0.5, 0.75, 1.0] * 4 + [np.nan] * 12)[:, None]
     gains = np.where(np.isnan(places[:, 0]), -1.0, 1 - (2 * np.nan_to_num(places[:, 0]) - 1) ** 2)
-    surface = fit([axis], places, gains + 0.02 * np.random.default_rng(0).standard_normal(32), np.ones(32))
+    surface = fit_surface([axis], places, gains + 0.02 * np.random.default_rng(0).standard_normal(32), np.ones(32))
     mean, _ = surface.predict(np.array([[0.5], [np.nan], [0.0]]))
     assert mean == pytest.approx([1.0, -1.0, 0.0], abs=0.1)
 
@@ -156,7 +156,7 @@ def test_tied_intervals_follow_by_position() -> None:
     random = np.random.default_rng(1)
     places = random.uniform(size=14)
     trials = [trial(n, {"a": 10**-p, "b": 1 + 2 * p}, [float(p)]) for n, p in enumerate(places)]
-    (view,) = views(of(trials, space={"a": "tag(log,interval(0.1,1)) with b=interval(1,3)"}))
+    (view,) = make_views(of(trials, space={"a": "tag(log,interval(0.1,1)) with b=interval(1,3)"}))
     assert view.tied == {"b": "a"}
     assert linregress(places, view.positions()[:, 0]).slope == pytest.approx(-1)
 
@@ -165,7 +165,7 @@ def test_a_tie_that_the_trials_do_not_keep_is_none() -> None:
     """As after a change of the space: all nine pairs were tried, and k alone matters."""
     pairs = [(lr, k) for lr in "123" for k in "123"]
     trials = [trial(n, {"lr": lr, "k": k}, [float(k)]) for n, (lr, k) in enumerate(pairs)]
-    (view,) = views(of(trials, space={"lr": "choice(1,2,3) with k=choice(1,2,3)"}))
+    (view,) = make_views(of(trials, space={"lr": "choice(1,2,3) with k=choice(1,2,3)"}))
     assert [axis.key for axis in view.axes] == ["lr", "k"]
     assert not view.tied
 
@@ -175,8 +175,8 @@ def test_an_edge_is_found_with_a_key_that_moves_along(tie: str) -> None:
     """Each decade brings 1 more, seeds differ by 0.1: the best list's end is an edge, whatever moves along."""
     points = [{"lr": lr, **({"k": k} if tie else {})} for lr, k in (("0.001", "1"), ("0.01", "2"), ("0.1", "3"))]
     values = [[n + 0.1 * seed for seed in range(4)] for n in range(3)]
-    (view,) = views(swept(points, values, space={"lr": f"choice(0.001,0.01,0.1){tie}"}))
-    (edge,) = edges(view, None)
+    (view,) = make_views(swept(points, values, space={"lr": f"choice(0.001,0.01,0.1){tie}"}))
+    (edge,) = find_edges(view, None)
     assert (edge.axis.key, edge.is_high, edge.override) == ("lr", True, "lr=0.1,0.316,1")
 
 
@@ -187,4 +187,4 @@ def test_many_other_keys_do_not_blind_the_test_of_a_conditional_one() -> None:
     others = np.stack([random.integers(0, 4, 48) for _ in range(3)], axis=1)
     gains = np.where(np.isnan(child), 0.0, 10 * child) + 0.05 * random.standard_normal(48)
     axes = [CHILDREN[1], *(Axis(name, tuple("abcd")) for name in "xyz")]
-    assert chances(axes, np.column_stack([child, others]), gains)[0] <= 0.01
+    assert compute_p_values(axes, np.column_stack([child, others]), gains)[0] <= 0.01

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.wandb_files import BLOCK, write_log
 
-from analysis.reading.wandb_logs import read_log, read_logs, runs_from_logs
+from analysis.reading.wandb_logs import read_log, read_logs, read_runs_from_logs
 from analysis.records.runs import COMPLETE, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
 from analysis.wording.errors import AnalysisError
 
@@ -21,7 +21,7 @@ def test_a_file_without_anything_is_a_run_without_updates(tmp_path: Path, conten
     path.parent.mkdir()
     path.write_bytes(content)
 
-    (run,) = runs_from_logs([tmp_path])
+    (run,) = read_runs_from_logs([tmp_path])
 
     assert (run.name, run.state, len(run.updates)) == ("abc", UNFINISHED, 0)
     assert problem in run.problems[0]
@@ -29,7 +29,7 @@ def test_a_file_without_anything_is_a_run_without_updates(tmp_path: Path, conten
 
 def test_what_is_not_there_is_an_error() -> None:
     with pytest.raises(AnalysisError, match=r"^gone: there is no such file or folder$"):
-        runs_from_logs([Path("gone")])
+        read_runs_from_logs([Path("gone")])
     with pytest.raises(AnalysisError, match=r"^gone\.wandb: there is no such file$"):
         read_log(Path("gone.wandb"))
 
@@ -42,7 +42,7 @@ def test_a_file_that_may_not_be_read_is_a_run_without_updates(tmp_path: Path, mo
 
     monkeypatch.setattr("analysis.reading.wandb_logs.read_bytes", refuse)
 
-    (run,) = runs_from_logs([path])
+    (run,) = read_runs_from_logs([path])
     assert (len(run.updates), run.problems) == (0, ("run-a.wandb: Permission denied",))
 
 
@@ -56,7 +56,7 @@ def test_a_start_whose_beginning_is_damaged_is_still_of_its_run(tmp_path: Path) 
     content[20] ^= 1
     path.write_bytes(content)
 
-    (run,) = runs_from_logs([tmp_path])
+    (run,) = read_runs_from_logs([tmp_path])
 
     # The first block is lost: the run's own record, and 43 or so rows.
     start = int(run.updates[np.argmax(run.metrics["x"] == 2)])
@@ -69,11 +69,11 @@ def test_the_same_id_in_two_projects_is_two_runs(tmp_path: Path) -> None:
     for project in ("ppo", "dpo"):
         write_log(tmp_path / project / "run-a.wandb", [{"update": 1}], id="a", project=project, display_name=project)
 
-    assert sorted(run.name for run in runs_from_logs([tmp_path])) == ["dpo", "ppo"]
+    assert sorted(run.name for run in read_runs_from_logs([tmp_path])) == ["dpo", "ppo"]
 
 
 def test_a_folder_without_logs_has_no_runs(tmp_path: Path) -> None:
-    assert runs_from_logs([tmp_path]) == []
+    assert read_runs_from_logs([tmp_path]) == []
     with pytest.raises(AnalysisError, match="holds no run of W&B"):
         read_logs(tmp_path)
 
@@ -147,7 +147,7 @@ def test_a_file_in_two_places_is_read_once(tmp_path: Path) -> None:
     (tmp_path / "wandb" / "latest-run").symlink_to("offline-run-1-a")
     (tmp_path / "again").symlink_to("wandb")
 
-    (run,) = runs_from_logs([tmp_path / "wandb", tmp_path / "again", tmp_path / "wandb" / "latest-run"])
+    (run,) = read_runs_from_logs([tmp_path / "wandb", tmp_path / "again", tmp_path / "wandb" / "latest-run"])
 
     assert len(run.updates) == 1
 
@@ -156,7 +156,7 @@ def test_nested_keys_nan_and_bad_values(tmp_path: Path) -> None:
     rows = [{"update": 1, "a|b": 2, "x": "NaN", "y": "{broken", "z": "-Infinity"}, {"update": 2, "x": 1.5, "z": 3}]
     path = write_log(tmp_path / "run-a.wandb", rows, config={"ppo|lr": 0.1, "ppo|deep|er": [1], "_wandb|x": 1})
 
-    (run,) = runs_from_logs([path])
+    (run,) = read_runs_from_logs([path])
 
     assert run.config == {"ppo.lr": 0.1, "ppo.deep.er": [1]}
     assert set(run.metrics) == {"update", "a.b", "x", "z"}
@@ -180,7 +180,7 @@ def test_nested_keys_nan_and_bad_values(tmp_path: Path) -> None:
 def test_state(tmp_path: Path, exit_code: int | None, summary: dict[str, str], state: str) -> None:
     path = write_log(tmp_path / "run-a.wandb", [{"update": 1}], exit_code=exit_code, summary=summary)
 
-    assert runs_from_logs([path])[0].state == state
+    assert read_runs_from_logs([path])[0].state == state
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_a_rewind_leaves_no_dead_tail(tmp_path: Path, steps: range, axis: str | 
     again = [row(4, 104), row(5, 105)]
     write_log(tmp_path / "2" / "run-a.wandb", again, id="a", start=2, branch=("a", 3), steps=steps)
 
-    (run,) = runs_from_logs([tmp_path])
+    (run,) = read_runs_from_logs([tmp_path])
 
     assert run.updates.tolist() == [0, 1, 2, 3, 4, 5]
     assert run.metrics["x"].tolist() == [0, 1, 2, 3, 104, 105]
@@ -252,11 +252,11 @@ def test_a_rewind_leaves_no_dead_tail(tmp_path: Path, steps: range, axis: str | 
 def test_a_rewind_counts_before_anything_is_logged_and_beyond_the_step_where_logging_goes_on(tmp_path: Path) -> None:
     write_log(tmp_path / "1" / "run-a.wandb", [{"update": n, "x": n} for n in range(10)], id="a", start=1)
     path = write_log(tmp_path / "2" / "run-a.wandb", [], id="a", start=2, branch=("a", 3), exit_code=None)
-    (run,) = runs_from_logs([tmp_path])
+    (run,) = read_runs_from_logs([tmp_path])
     assert run.updates.tolist() == [0, 1, 2, 3]
 
     write_log(path, [{"update": 8, "x": 108}], id="a", start=2, branch=("a", 3), steps=[4])
-    (run,) = runs_from_logs([tmp_path])
+    (run,) = read_runs_from_logs([tmp_path])
     assert run.updates.tolist() == [0, 1, 2, 3, 8]
 
 
@@ -265,7 +265,7 @@ def test_a_fork_says_that_it_has_a_past_elsewhere(tmp_path: Path) -> None:
     write_log(tmp_path / "run-a.wandb", rows, id="a", start=1, display_name="a")
     write_log(tmp_path / "run-b.wandb", rows[3:], id="b", start=2, branch=("a", 2), steps=[3, 4], display_name="b")
 
-    first, second = runs_from_logs([tmp_path])
+    first, second = read_runs_from_logs([tmp_path])
 
     assert (first.updates.tolist(), second.updates.tolist()) == ([0, 1, 2, 3, 4], [3, 4])
     assert second.problems == (

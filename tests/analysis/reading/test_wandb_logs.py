@@ -15,7 +15,7 @@ from helpers.records import axes
 from helpers.wandb_stub import Tracking
 from wandb.proto import wandb_internal_pb2
 
-from analysis.reading.wandb_logs import read_log, read_logs, runs_from_logs
+from analysis.reading.wandb_logs import read_log, read_logs, read_runs_from_logs
 from analysis.records.runs import COMPLETE, UNFINISHED
 from rlhf_sweeps.record.axes import as_data
 from rlhf_sweeps.sweep.study.trials import COMPLETE as TRIAL_COMPLETE
@@ -151,7 +151,7 @@ def test_a_file_is_read_as_wandbs_own_command_reads_it(sweep: Path) -> None:
 
 
 def test_a_continued_run_has_the_later_values_from_where_it_went_on(sweep: Path) -> None:
-    run = runs_from_logs([sweep])[0]
+    run = read_runs_from_logs([sweep])[0]
 
     np.testing.assert_array_equal(run.updates, np.arange(1, 31))
     np.testing.assert_array_equal(run.metrics["objective/kl"][:20], 0.5 * np.arange(1, 21))
@@ -162,7 +162,7 @@ def test_a_continued_run_has_the_later_values_from_where_it_went_on(sweep: Path)
 
 
 def test_a_run_is_the_record_that_its_folder_held(sweep: Path) -> None:
-    first, second = runs_from_logs([sweep])
+    first, second = read_runs_from_logs([sweep])
 
     assert (first.name, first.trial, first.is_test, first.seed) == ("0", 0, False, 0)
     assert (second.name, second.trial, second.is_test, second.seed) == ("test/1_seed_7", 1, True, 7)
@@ -183,15 +183,15 @@ def test_a_run_is_the_record_that_its_folder_held(sweep: Path) -> None:
 
 
 def test_samples_come_from_the_tables_each_once(sweep: Path) -> None:
-    run = runs_from_logs([sweep])[0]
+    run = read_runs_from_logs([sweep])[0]
 
     assert run.read_samples() == [row for update in (5, 10, 15, 20, 25, 30) for row in samples(update)]
 
 
 @pytest.mark.parametrize("place", ["0", "0/wandb", "0/again/wandb"])
 def test_a_place_may_be_a_run_a_wandb_folder_or_a_file(sweep: Path, place: str) -> None:
-    (run,) = runs_from_logs([sweep / place])
-    (same,) = runs_from_logs([file_of(sweep / place.removesuffix("/wandb")), sweep / place])
+    (run,) = read_runs_from_logs([sweep / place])
+    (same,) = read_runs_from_logs([file_of(sweep / place.removesuffix("/wandb")), sweep / place])
 
     assert len(run.updates) == len(same.updates) == {"0": 30, "0/wandb": 25, "0/again/wandb": 10}[place]
 
@@ -226,7 +226,7 @@ def test_a_file_that_was_cut_gives_the_rows_before_the_cut_and_no_complaint(swee
         counts.append(len(log.rows))
     assert counts == sorted(counts)
     assert 0 < counts[0] < counts[-1]
-    assert runs_from_logs([path])[0].state == UNFINISHED
+    assert read_runs_from_logs([path])[0].state == UNFINISHED
 
 
 def test_no_damage_raises(sweep: Path, tmp_path: Path) -> None:
@@ -238,4 +238,4 @@ def test_no_damage_raises(sweep: Path, tmp_path: Path) -> None:
         for _ in range(generator.choice([1, 3, 30])):
             damaged[generator.randrange(len(damaged))] = generator.randrange(256)
         path.write_bytes(damaged[: generator.randrange(len(damaged))])
-        runs_from_logs([path])
+        read_runs_from_logs([path])

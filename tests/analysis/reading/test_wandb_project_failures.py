@@ -9,7 +9,7 @@ from helpers.stored_projects import machine as machine
 from helpers.stored_projects import serve as serve
 from helpers.wandb_read_stub import KEY, StoredRun
 
-from analysis.reading.wandb_projects import connected, read_project
+from analysis.reading.wandb_projects import connect, read_project
 from analysis.wording.errors import AnalysisError
 
 
@@ -100,5 +100,5 @@ def test_errors_of_the_client_come_out_as_ours(serve: Serve) -> None:
     stub = serve()
 
     line = rf"^here: no usable answer from {stub.url}: .* \(one two\)$"
-    with pytest.raises(AnalysisError, match=line), connected("here", "entity"):
+    with pytest.raises(AnalysisError, match=line), connect("here", "entity"):
         raise ValueError("one\ntwo")

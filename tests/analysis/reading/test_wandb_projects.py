@@ -16,7 +16,7 @@ from helpers.stored_projects import serve as serve
 from helpers.wandb_read_stub import StoredRun
 
 from analysis.reading.sources import read
-from analysis.reading.wandb_projects import Place, parse, read_project
+from analysis.reading.wandb_projects import ProjectPlace, parse_project, read_project
 from analysis.records.runs import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.record import Axis
@@ -150,28 +150,28 @@ def test_a_run_that_says_how_it_ended_is_believed(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("entity/ppo", Place("entity", "ppo")),
-        ("entity/ppo/abc", Place("entity", "ppo", run="abc")),
-        ("entity/ppo/group:s1", Place("entity", "ppo", group="s1")),
-        ("https://wandb.ai/entity/ppo", Place("entity", "ppo")),
-        ("https://wandb.ai/entity/ppo/workspace?nw=x", Place("entity", "ppo")),
-        ("https://wandb.ai/entity/ppo/runs/abc/overview", Place("entity", "ppo", run="abc")),
-        ("http://localhost:8080/entity/ppo/groups/s1/workspace", Place("entity", "ppo", group="s1")),
+        ("entity/ppo", ProjectPlace("entity", "ppo")),
+        ("entity/ppo/abc", ProjectPlace("entity", "ppo", run="abc")),
+        ("entity/ppo/group:s1", ProjectPlace("entity", "ppo", group="s1")),
+        ("https://wandb.ai/entity/ppo", ProjectPlace("entity", "ppo")),
+        ("https://wandb.ai/entity/ppo/workspace?nw=x", ProjectPlace("entity", "ppo")),
+        ("https://wandb.ai/entity/ppo/runs/abc/overview", ProjectPlace("entity", "ppo", run="abc")),
+        ("http://localhost:8080/entity/ppo/groups/s1/workspace", ProjectPlace("entity", "ppo", group="s1")),
     ],
 )
-def test_places(text: str, place: Place) -> None:
-    assert parse(text) == place
+def test_places(text: str, place: ProjectPlace) -> None:
+    assert parse_project(text) == place
 
 
 @pytest.mark.parametrize("text", ["", "ppo", "/ppo", "entity/", "a/b/c/d", "https://wandb.ai/entity"])
 def test_other_places_are_refused(text: str) -> None:
     with pytest.raises(AnalysisError, match=r"names no project \(allowed: entity/project, "):
-        parse(text)
+        parse_project(text)
 
 
 def test_a_group_without_a_name_is_refused() -> None:
     with pytest.raises(AnalysisError, match="names no group"):
-        parse("entity/ppo/group:")
+        parse_project("entity/ppo/group:")
 
 
 def test_the_environment_is_left_as_it_was(serve: Serve) -> None:

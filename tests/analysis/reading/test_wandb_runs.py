@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.reading.wandb_logs import WandbLog, merge
-from analysis.reading.wandb_rows import axis_of
-from analysis.reading.wandb_runs import make_run, samples_of
+from analysis.reading.wandb_logs import WandbLog, merge_logs
+from analysis.reading.wandb_rows import find_row_axis
+from analysis.reading.wandb_runs import make_run, select_samples
 from analysis.records.runs import COMPLETE, UNFINISHED
 
 
@@ -66,9 +66,9 @@ def test_a_new_name_hides_no_metric() -> None:
 
 
 def test_the_axis_is_one_that_half_of_the_rows_have() -> None:
-    assert axis_of([{"_step": 0, "update": 1}, {"_step": 1}]) == "update"
-    assert axis_of([{"_step": 0, "episode": 1}, {"_step": 1}, {"_step": 2}]) == "_step"
-    assert axis_of([]) == "_step"
+    assert find_row_axis([{"_step": 0, "update": 1}, {"_step": 1}]) == "update"
+    assert find_row_axis([{"_step": 0, "episode": 1}, {"_step": 1}, {"_step": 2}]) == "_step"
+    assert find_row_axis([]) == "_step"
 
 
 def test_bad_axis_values_and_odd_types_are_left_out() -> None:
@@ -92,8 +92,8 @@ def test_bad_axis_values_and_odd_types_are_left_out() -> None:
 def test_tables_of_trl_are_samples_tables_of_numbers_are_not() -> None:
     table = [{"step": 3, "query": "Hi", "model response": "Hello", "score": 1.0}]
 
-    assert samples_of(table) == [{"update": 3, "prompt": "Hi", "response": "Hello", "score": 1.0}]
-    assert samples_of([{"parameter": "lr", "importance": 1.0}]) == []
+    assert select_samples(table) == [{"update": 3, "prompt": "Hi", "response": "Hello", "score": 1.0}]
+    assert select_samples([{"parameter": "lr", "importance": 1.0}]) == []
 
 
 def log(start: float, rows: list[dict[str, Any]], **changes: Any) -> WandbLog:
@@ -104,7 +104,7 @@ def test_a_later_start_replaces_what_came_after_its_checkpoint() -> None:
     first = log(1, [{"update": update, "x": 1} for update in (1, 2, 3, 4)], exit_code=0, summary={"status": "stopped"})
     second = log(2, [{"update": 3, "x": 2}])
 
-    merged = merge([second, first])
+    merged = merge_logs([second, first])
 
     assert [(row["update"], row["x"]) for row in merged.rows] == [(1, 1), (2, 1), (3, 2)]
     assert (merged.exit_code, merged.summary, merged.start_time) == (None, {}, 1)
@@ -113,7 +113,7 @@ def test_a_later_start_replaces_what_came_after_its_checkpoint() -> None:
 def test_a_start_that_logged_nothing_replaces_nothing() -> None:
     first = log(1, [{"update": 1}], config={"seed": 1})
 
-    merged = merge([first, log(2, [])])
+    merged = merge_logs([first, log(2, [])])
 
     assert (merged.rows, merged.config) == ([{"update": 1}], {"seed": 1})
 
@@ -121,8 +121,8 @@ def test_a_start_that_logged_nothing_replaces_nothing() -> None:
 def test_steps_count_on_where_there_is_no_other_axis() -> None:
     rows = [{"_step": 0, "x": 1}, {"_step": 1, "x": 2}]
 
-    appended = merge([log(1, rows), log(2, rows, is_resumed=True)])
-    replaced = merge([log(1, rows), log(2, rows)])
+    appended = merge_logs([log(1, rows), log(2, rows, is_resumed=True)])
+    replaced = merge_logs([log(1, rows), log(2, rows)])
 
     assert [row["_step"] for row in appended.rows] == [0, 1, 2, 3]
     assert [row["_step"] for row in replaced.rows] == [0, 1]
@@ -157,7 +157,7 @@ def test_an_evaluation_that_is_logged_late_takes_nothing_back() -> None:
 
 
 def test_a_resumed_start_whose_steps_go_on_is_not_moved() -> None:
-    merged = merge([log(1, [{"_step": 0}, {"_step": 1}]), log(2, [{"_step": 2}], is_resumed=True)])
+    merged = merge_logs([log(1, [{"_step": 0}, {"_step": 1}]), log(2, [{"_step": 2}], is_resumed=True)])
 
     assert [row["_step"] for row in merged.rows] == [0, 1, 2]
 
@@ -167,7 +167,7 @@ def test_what_came_before_a_restart_stays_although_wandb_counts_its_steps_from_0
     """Two offline starts of one id, updates 1 to 10, then 8 to 12: W&B's steps are 0 to 9, then 0 to 4."""
     first = [{"_step": step, "update": step + 1, "x": step + 1} for step in range(10)]
     second = [{"_step": step, "update": step + 8, "x": step + 108} for step in range(5)]
-    merged = merge([log(1, first), log(2, second, is_resumed=is_resumed)])
+    merged = merge_logs([log(1, first), log(2, second, is_resumed=is_resumed)])
     run = make_run({}, merged.rows, {}, "finished")
 
     assert run.updates.tolist() == list(range(1, 13))

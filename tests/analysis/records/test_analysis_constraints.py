@@ -12,8 +12,8 @@ from helpers.records import lose, rows, summary, write_run, write_sweep
 from analysis.output.charts import Points
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord
-from analysis.records.worth import broken, counted_rows
-from analysis.results.ranking import rank
+from analysis.records.worth import measure_violations, select_counted_rows
+from analysis.results.ranking import rank_source
 from analysis.views.trial_charts import history_chart
 from rlhf_sweeps.config.schema import ObjectiveConfig
 from rlhf_sweeps.verdicts.objective import compute_violations
@@ -33,7 +33,7 @@ def limited(folder: Path, limit: str = "eval/length<=30", **more: Any) -> None:
 
 def test_constraints_hold_in_a_folder_of_runs(tmp_path: Path) -> None:
     limited(tmp_path)
-    ranking = rank(read(tmp_path))
+    ranking = rank_source(read(tmp_path))
     assert [entry.name for entry in ranking.ranked] == ["short"]
     held = {entry.name: entry.violations["eval/length<=30"] for entry in ranking.entries}
     assert (held["long"], held["short"]) == (10.0, -5.0)
@@ -65,9 +65,9 @@ def test_constraints_hold_without_the_study_and_in_a_folder_of_sweeps(tmp_path: 
     constrained_sweep(tmp_path / "one")
     alone = read(tmp_path / "one")
     assert [trial.violations for trial in alone.trials] == [{"eval/length<=30": 10.0}, {"eval/length<=30": -5.0}]
-    assert [entry.name for entry in rank(alone).ranked] == ["1"]
+    assert [entry.name for entry in rank_source(alone).ranked] == ["1"]
     constrained_sweep(tmp_path / "two")
-    assert [list(entry.names) for entry in rank(read(tmp_path)).ranked] == [["one/1", "two/1"]]
+    assert [list(entry.names) for entry in rank_source(read(tmp_path)).ranked] == [["one/1", "two/1"]]
 
 
 @pytest.mark.parametrize("reduction", ["best", "last", "mean"])
@@ -80,8 +80,8 @@ def test_constraints_are_those_of_the_engine(reduction: str) -> None:
     columns = {name: np.array([row.get(name, np.nan) for row in metrics]) for name in metrics[-1] | metrics[0]}
     run = RunRecord("a", columns, flat)
     engine = ObjectiveConfig(["eval/score"], ["maximize"], reduction, 2, 7.8, given)
-    assert broken(run) == pytest.approx(compute_violations(metrics, engine))
-    updates = [row["update"] for row in counted_rows(run)]
+    assert measure_violations(run) == pytest.approx(compute_violations(metrics, engine))
+    updates = [row["update"] for row in select_counted_rows(run)]
     # eval/kl is 8 (1 - exp(-update / 5)): 5.06, 6.92, 7.60 and 7.85 at 5, 10, 15 and 20, of which the last is too much.
     assert updates == {"best": [15], "last": [15], "mean": [10, 15]}[reduction]
 
@@ -99,8 +99,8 @@ def test_a_limit_holds_in_the_mean_over_seeds(tmp_path: Path) -> None:
         metrics = evaluated({15: (1.0, 3.0)}, **{"eval/length": 20.0})
         settings = {"objective__constraints": ["eval/length<=30"], "ppo__lr": 1e-4}
         write_run(tmp_path / sweep / "1" / "seed_0", metrics, settings=settings, overrides=["ppo.lr=0.0001"])
-    assert [entry.name for entry in rank(read(tmp_path / "one")).ranked] == ["0", "1"]
-    ranked = rank(read(tmp_path)).ranked
+    assert [entry.name for entry in rank_source(read(tmp_path / "one")).ranked] == ["0", "1"]
+    ranked = rank_source(read(tmp_path)).ranked
     assert [len(entry.names) for entry in ranked] == [4, 2]
     assert ranked[0].name == "one/0/seed_0"
 
@@ -117,9 +117,9 @@ def test_a_study_that_knows_no_limits_is_asked_for_none(tmp_path: Path) -> None:
         settings = {"objective__constraints": ["eval/length<=30"], "ppo__lr": points[number]["ppo.lr"]}
         told = [f"ppo.lr={points[number]['ppo.lr']}"]
         write_run(sweep.trial(number), metrics, settings=settings, overrides=told)
-    assert [entry.name for entry in rank(read(tmp_path / "s")).ranked] == ["1"]
+    assert [entry.name for entry in rank_source(read(tmp_path / "s")).ranked] == ["1"]
     (tmp_path / "s" / "study.db").unlink()
-    ranking = rank(read(tmp_path / "s"))
+    ranking = rank_source(read(tmp_path / "s"))
     chart = history_chart(ranking, ranking.view)
     assert chart is not None
     broken_by = layers_of(chart.panels[0])["constraints not kept"]
@@ -131,4 +131,4 @@ def test_the_base_policy_is_held_to_no_limit(tmp_path: Path) -> None:
     metrics = evaluated({15: (2.0, 20.0)}, **{"eval/length": 40.0})
     end = summary(metrics, objective=-0.1, objectives=[-0.1], best=None, best_update=None)
     write_run(tmp_path / "run", metrics, settings={"objective__constraints": ["eval/length<=30"]}, end=end)
-    assert broken(read(tmp_path / "run").runs[0]) == {}
+    assert measure_violations(read(tmp_path / "run").runs[0]) == {}

@@ -12,17 +12,17 @@ from analysis.comparison.compare import compare
 from analysis.reading.sources import read
 from analysis.reading.wandb_runs import WandbRun, make_run
 from analysis.reading.wandb_sweeps import make_source
-from analysis.records.objective import Objective, listed_in, objective_in
+from analysis.records.objective import Objective, parse_list, read_objective
 from analysis.records.runs import RunRecord
-from analysis.records.worth import broken
-from analysis.results.ranking import rank
+from analysis.records.worth import measure_violations
+from analysis.results.ranking import rank_source
 from analysis.views.report import report
 from analysis.wording.errors import AnalysisError
 
 
 def test_each_objective_is_ranked_apart(mixed: Path) -> None:
     source = read(mixed)
-    ranking = rank(source)
+    ranking = rank_source(source)
     assert ranking.best is None
     assert not ranking.ranked
     assert [part.runs[0].looked_for for part, _ in ranking.apart] == [
@@ -72,7 +72,7 @@ def test_where_all_look_for_one_thing_a_folder_keeps_it(tmp_path: Path) -> None:
         kl_run(tmp_path / f"run_{number}", kl, ppo__lr=1e-5 * (number + 1))
     source = read(tmp_path)
     assert (list(source.metrics), list(source.directions)) == (["eval/kl"], ["minimize"])
-    assert [entry.name for entry in rank(source).ranked] == ["run_1", "run_0"]
+    assert [entry.name for entry in rank_source(source).ranked] == ["run_1", "run_0"]
 
 
 def test_a_run_whose_config_is_lost_takes_what_all_others_look_for_and_says_so(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_run_whose_config_is_lost_takes_what_all_others_look_for_and_says_so(t
         kl_run(tmp_path / f"run_{number}", kl, ppo__lr=1e-5 * (number + 1))
     lose(tmp_path / "run_0" / "run.json")
     source = read(tmp_path)
-    assert [entry.name for entry in rank(source).ranked] == ["run_1", "run_2", "run_0"]
+    assert [entry.name for entry in rank_source(source).ranked] == ["run_1", "run_2", "run_0"]
     expected = "run_0: no config tells what it looked for: taken to be what the others do (minimize eval/kl)"
     assert expected in source.problems
 
@@ -88,7 +88,7 @@ def test_a_run_whose_config_is_lost_takes_what_all_others_look_for_and_says_so(t
 def test_where_others_look_for_different_things_it_is_not_ranked(mixed: Path) -> None:
     lose(mixed / "b_kl" / "run_0" / "run.json")
     source = read(mixed)
-    ranking = rank(source)
+    ranking = rank_source(source)
     assert [[entry.name for entry in one.ranked] for _, one in ranking.apart][1] == ["b_kl/run_1", "b_kl/run_2"]
     assert {entry.name for entry in ranking.entries} == {run.name for run in source.runs}
     assert dict(said(source))["Which settings won?"][1] == (
@@ -99,14 +99,14 @@ def test_where_others_look_for_different_things_it_is_not_ranked(mixed: Path) ->
 
 def test_a_table_writes_its_lists_as_texts() -> None:
     said = {"objective.metrics": "['eval/kl']", "objective.directions": '["minimize"]'}
-    assert objective_in(said) == Objective(("eval/kl",), ("minimize",))
-    assert listed_in("eval/length<=30") == ["eval/length<=30"]
-    assert listed_in("[a, b]") == ["a", "b"]
-    assert listed_in("[a, b") == ["[a, b"]
-    assert listed_in(None) == listed_in("") == listed_in(3) == []
+    assert read_objective(said) == Objective(("eval/kl",), ("minimize",))
+    assert parse_list("eval/length<=30") == ["eval/length<=30"]
+    assert parse_list("[a, b]") == ["a", "b"]
+    assert parse_list("[a, b") == ["[a, b"]
+    assert parse_list(None) == parse_list("") == parse_list(3) == []
     columns = {"update": np.array([5.0]), "eval/kl": np.array([2.0]), "eval/length": np.array([40.0])}
     run = RunRecord("a", columns, {**said, "objective.constraints": "['eval/length<=30']"})
-    assert broken(run) == {"eval/length<=30": 10.0}
+    assert measure_violations(run) == {"eval/length<=30": 10.0}
 
 
 def test_test_seeds_of_a_folder_of_sweeps_are_quoted(tmp_path: Path) -> None:
@@ -145,5 +145,5 @@ def test_runs_of_wandb_are_ranked_by_what_each_looks_for(groups: list[str]) -> N
     ]
     source = make_source("w", runs, [])
     assert not source.trials
-    apart = sorted((one for _, one in rank(source).apart), key=lambda one: len(one.ranked))
+    apart = sorted((one for _, one in rank_source(source).apart), key=lambda one: len(one.ranked))
     assert [[entry.name.split("/")[-1] for entry in one.ranked] for one in apart] == [["a"], ["ccc", "bb"]]

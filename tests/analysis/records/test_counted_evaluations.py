@@ -8,7 +8,7 @@ from helpers.objective_runs import evaluated, said
 from helpers.records import config, rows, samples, summary, write_run
 
 from analysis.reading.sources import read
-from analysis.results.ranking import rank
+from analysis.results.ranking import rank_source
 from analysis.results.results import Results
 from analysis.views.answers import tiles
 from analysis.views.report import report
@@ -58,7 +58,7 @@ def test_a_run_without_a_summary_is_worth_what_the_engine_would_say(
     settings = {"objective": {**config()["objective"], "reduction": reduction, "mean_over": 2}}
     for name in ("a", "b"):
         write_run(tmp_path / name, metrics, settings={**settings, "ppo__lr": ord(name) / 1e5}, end=None)
-    assert [entry.worth for entry in rank(read(tmp_path)).ranked] == [pytest.approx(worth)] * 2
+    assert [entry.worth for entry in rank_source(read(tmp_path)).ranked] == [pytest.approx(worth)] * 2
 
 
 def test_rows_that_are_lost_make_nothing_up(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_rows_that_are_lost_make_nothing_up(tmp_path: Path) -> None:
     best = {"update": 5, "score": 0.9, "kl": 4.0}
     end = summary(metrics, objective=0.9, objectives=[0.9], best=best, best_update=5)
     write_run(tmp_path / "run", metrics, settings={"objective__constraints": ["eval/length<=30"]}, end=end)
-    ranking = rank(read(tmp_path / "run"))
+    ranking = rank_source(read(tmp_path / "run"))
     assert ranking.best is None
     assert np.isnan(ranking.entries[0].violations["eval/length<=30"])
     write_run(tmp_path / "free", metrics, end=end)
@@ -134,5 +134,5 @@ def test_updates_are_counted_and_not_rows(tmp_path: Path) -> None:
     write_run(tmp_path / "run", sparse, end=None)
     source = read(tmp_path / "run")
     assert source.runs[0].num_updates == 100
-    assert ("Updates", "100", "in all runs") in tiles(source, rank(source)).tiles
+    assert ("Updates", "100", "in all runs") in tiles(source, rank_source(source)).tiles
     assert "A run of 100 updates" in report(source)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from helpers.curve_runs import noise
 
-from analysis.curves.axis import along
-from analysis.curves.metrics import curve_of
+from analysis.curves.axis import place_along
+from analysis.curves.metrics import read_curve
 from analysis.curves.phases import find_sum_phases
 from analysis.reading.sources import read
 from analysis.reading.wandb_runs import make_run
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, RunRecord, Source
-from analysis.records.spans import spans
-from analysis.sweep.ledger import ledger
+from analysis.records.spans import count_spans
+from analysis.sweep.ledger import make_ledger
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from analysis.sweep.ledger import ledger
     ],
 )
 def test_a_row_stands_for_the_updates_since_the_row_before(updates: list[float], expected: list[float]) -> None:
-    assert spans(np.array(updates, dtype=np.float64)).tolist() == expected
+    assert count_spans(np.array(updates, dtype=np.float64)).tolist() == expected
 
 
 AXES = [
@@ -55,10 +55,10 @@ def test_ten_rewards_of_1_are_10_whatever_counts_the_rows(axis: str, logged: lis
     )
     assert run.axis == axis
     assert run.curve(CUMULATIVE_REWARD)[1].tolist() == [*range(1, 11)]
-    assert curve_of(run, CUMULATIVE_REWARD)[1][-1] == 10
+    assert read_curve(run, CUMULATIVE_REWARD)[1][-1] == 10
     assert run.seconds == 30
-    episodes = along(run, "episode")  # there are none, or they are the rows' places already
-    assert curve_of(episodes, CUMULATIVE_REWARD)[1][-1] == 10
+    episodes = place_along(run, "episode")  # there are none, or they are the rows' places already
+    assert read_curve(episodes, CUMULATIVE_REWARD)[1][-1] == 10
 
 
 def test_steps_of_a_trainer_or_a_table_are_updates(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_cumulative_reward_does_not_depend_on_how_often_rows_were_logged() -> No
     for step in (1, 2, 5, 10):
         for updates, sums in (
             every(step, rewards).curve(CUMULATIVE_REWARD),
-            curve_of(every(step, rewards), CUMULATIVE_REWARD),
+            read_curve(every(step, rewards), CUMULATIVE_REWARD),
         ):
             assert (updates[-1], sums[-1]) == (100, 450)
     missing = every(1, rewards)
@@ -96,7 +96,7 @@ def test_time_and_updates_do_not_either() -> None:
     for step in (1, 10):
         run = every(step, np.ones(100))
         assert run.seconds == 200
-        cost = ledger(Source("s", "table", [run])).total
+        cost = make_ledger(Source("s", "table", [run])).total
         assert (cost.seconds, cost.updates) == (200, 100)
 
 
@@ -122,11 +122,11 @@ def test_gaps_are_no_turns_of_a_running_sum(logged: list[int]) -> None:
     for seed in range(30):
         rewards = 0.3 * noise(len(updates), seed)
         rising = RunRecord("a", {"update": updates, REWARD: 1 + rewards})
-        (phase,) = find_sum_phases(*curve_of(rising, CUMULATIVE_REWARD))
+        (phase,) = find_sum_phases(*read_curve(rising, CUMULATIVE_REWARD))
         assert phase.kind == "rises"
         assert phase.slope == pytest.approx(1, rel=0.3)
         level = RunRecord("b", {"update": updates, REWARD: rewards})
-        wrong += [phase.kind for phase in find_sum_phases(*curve_of(level, CUMULATIVE_REWARD))] != ["level"]
+        wrong += [phase.kind for phase in find_sum_phases(*read_curve(level, CUMULATIVE_REWARD))] != ["level"]
     assert wrong <= 3
 
 
@@ -152,4 +152,4 @@ def test_rows_of_a_table_stand_for_updates_where_these_count_them(tmp_path: Path
 def test_the_first_row_stands_for_no_more_than_lies_between_it_and_the_next(
     updates: list[float], expected: list[float]
 ) -> None:
-    assert spans(np.array(updates, dtype=np.float64)).tolist() == expected
+    assert count_spans(np.array(updates, dtype=np.float64)).tolist() == expected

@@ -5,9 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from analysis.records.constraints import Held, constraint_sentences
+from analysis.records.constraints import ConstrainedSetting, write_constraint_sentences
 from analysis.records.runs import RunRecord
-from analysis.records.worth import broken, computed, counted_rows, is_worth_the_base, kl_of
+from analysis.records.worth import (
+    find_kl,
+    is_worth_the_base,
+    measure_violations,
+    recompute_objectives,
+    select_counted_rows,
+)
 
 NAN = math.nan
 SCORES = [0.1, 0.2, 0.3, 0.4]
@@ -42,21 +48,25 @@ def run(config: dict[str, object] | None = None, **metrics: list[float]) -> RunR
 def test_updates_count_that_are_known_to_be_within_the_budget(
     config: dict[str, object], kls: dict[str, list[float]], updates: list[int]
 ) -> None:
-    assert [row["update"] for row in counted_rows(run(config, **kls))] == updates
+    assert [row["update"] for row in select_counted_rows(run(config, **kls))] == updates
 
 
 def test_an_update_is_held_to_the_budget_by_its_held_out_kl() -> None:
-    assert kl_of({"objective/kl": 2.0, "eval/kl": 1.0}) == 1.0
-    assert kl_of({"objective/kl": 2.0}) == 2.0
-    assert kl_of({"update": 2.0}) is None
+    assert find_kl({"objective/kl": 2.0, "eval/kl": 1.0}) == 1.0
+    assert find_kl({"objective/kl": 2.0}) == 2.0
+    assert find_kl({"update": 2.0}) is None
 
 
 def test_a_run_that_never_stayed_within_the_budget_is_worth_the_base_policy_and_breaks_nothing() -> None:
     over = run(eval__kl=[11.0] * 4, eval__length=[99.0] * 4)
-    assert (computed(over), is_worth_the_base(over), broken(over)) == ([0.05], True, {})
+    assert (recompute_objectives(over), is_worth_the_base(over), measure_violations(over)) == ([0.05], True, {})
     within = run(eval__kl=[1.0] * 4, eval__length=[99.0, 99.0, 99.0, 33.0])
-    assert (computed(within), is_worth_the_base(within), broken(within)) == ([0.4], False, {"eval/length<=30": 3.0})
-    assert math.isnan(broken(run(eval__kl=[1.0] * 4))["eval/length<=30"])
+    assert (recompute_objectives(within), is_worth_the_base(within), measure_violations(within)) == (
+        [0.4],
+        False,
+        {"eval/length<=30": 3.0},
+    )
+    assert math.isnan(measure_violations(run(eval__kl=[1.0] * 4))["eval/length<=30"])
 
 
 ONE, TWO = (["trial 1"], {"a<=1": 0.5, "b<=1": -1.0}), (["trial 2"], {"a<=1": 0.0, "b<=1": 2.0})
@@ -88,5 +98,5 @@ UNKNOWN = (["trial 7"], {"a<=1": NAN, "b<=1": -1.0})
         ),
     ],
 )
-def test_what_does_not_keep_its_limits_is_told(held: list[Held], lines: list[str]) -> None:
-    assert constraint_sentences(held, "trial") == lines
+def test_what_does_not_keep_its_limits_is_told(held: list[ConstrainedSetting], lines: list[str]) -> None:
+    assert write_constraint_sentences(held, "trial") == lines

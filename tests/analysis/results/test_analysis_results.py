@@ -20,21 +20,27 @@ from helpers.report_records import compared, run, sweep
 from analysis.comparison import compare, frontier, groups, judge_matrix, matched_kl, run_values
 from analysis.curves import sentences
 from analysis.health import findings, patterns
-from analysis.records.runs import RunRecord, Source, Trial
+from analysis.records.runs import RunRecord, Source, TrialRecord
 from analysis.results import ranking, unswept
 from analysis.results.results import Results
-from analysis.sweep import analysis, importance, lead, ledger, optimum, settings, slices
+from analysis.sweep import analysis, importance, ledger, margin, optimum, settings, slices
 from analysis.views import curve_chooser, sweep_charts
 from analysis.views.report import report, write_report
 from rlhf_sweeps.verdicts import estimates, pairs
 
-COMPARING = [compare.compare, pairs.rank, estimates.estimate, judge_matrix.matrix]
+COMPARING = [compare.compare, pairs.rank, estimates.estimate, judge_matrix.make_matrix]
 COMPUTING: list[Callable[..., Any]] = [
     *COMPARING[:1],
-    *(groups.grouping, run_values.values_of, frontier.frontiers_of, matched_kl.matched_kl_of),
-    *(ranking.rank, unswept.as_sweep, settings.views, lead.lead, sentences.describe),
-    *(analysis.analyse, importance.importance, optimum.optimum, slices.slices, sweep_charts.contour_chart),
-    *(ledger.ledger, findings.findings, patterns.patterns),
+    *(groups.group_runs, run_values.measure_values, frontier.trace_frontiers, matched_kl.match_groups),
+    *(ranking.rank_source, unswept.as_sweep, settings.make_views, margin.measure_lead, sentences.describe),
+    *(
+        analysis.analyse,
+        importance.measure_importance,
+        optimum.find_optimum,
+        slices.cut_slices,
+        sweep_charts.contour_chart,
+    ),
+    *(ledger.make_ledger, findings.diagnose_run, patterns.find_patterns),
 ]
 
 
@@ -147,7 +153,9 @@ def judged() -> Source:
             metrics = {**record.metrics, **{f"judge/{judge}/win_rate": wins for judge in LIKED if judge != name}}
             several.append(replace(record, name=f"{number}/seed_{seed}", metrics=metrics))
         runs += several
-        trials.append(Trial(number, "complete", {"reward_model": name}, [10 - 10 * rates[1] + 1 / 3], runs=several))
+        trials.append(
+            TrialRecord(number, "complete", {"reward_model": name}, [10 - 10 * rates[1] + 1 / 3], runs=several)
+        )
     return Source("judged", "sweep", runs, trials, space=axes({"reward_model": f"choice({','.join(LIKED)})"}))
 
 
@@ -160,7 +168,7 @@ def test_the_curves_of_a_comparison_name_its_best_without_making_it(tmp_path: Pa
         nonlocal text
         text, _ = write_curves(source, tmp_path, formats=())
 
-    found = calls([*COMPARING, analysis.analyse, ledger.ledger, findings.findings], ask)
+    found = calls([*COMPARING, analysis.analyse, ledger.make_ledger, findings.diagnose_run], ask)
     assert found == {}
     assert "named: the best by other judges; grey: the 10 other runs" in text
     named = list(dict.fromkeys(row.split(",")[1] for row in (tmp_path / "curves.csv").read_text().splitlines()[1:]))

@@ -6,16 +6,16 @@ import pytest
 from helpers.sweep_sources import SPACE, hill, of, search, swept, trial
 from scipy.stats import f_oneway
 
-from analysis.sweep.chance import chances
-from analysis.sweep.importance import importance
-from analysis.sweep.pruned import foretold
-from analysis.sweep.settings import views
+from analysis.sweep.chance import compute_p_values
+from analysis.sweep.importance import measure_importance
+from analysis.sweep.pruned import estimate_pruned
+from analysis.sweep.settings import make_views
 from analysis.sweep.thresholds import CHANCE, MIN_IMPORTANCE_SETTINGS
 from rlhf_sweeps.record import Axis
 
 
 def test_the_key_that_matters_is_first_and_clear_and_the_others_are_not() -> None:
-    found = importance(views(search(hill(-3.3), 24, 0.1, seed=0))[0])
+    found = measure_importance(make_views(search(hill(-3.3), 24, 0.1, seed=0))[0])
     first, *others = found.keys
     assert (first.key, first.is_clear) == ("ppo.lr", True)
     assert first.fanova is not None
@@ -27,7 +27,9 @@ def test_the_key_that_matters_is_first_and_clear_and_the_others_are_not() -> Non
 
 
 def test_from_the_fewest_settings_on_the_most_important_key_is_found() -> None:
-    sweeps = [importance(views(search(hill(-3.3), MIN_IMPORTANCE_SETTINGS, 0.3, seed))[0]) for seed in range(8)]
+    sweeps = [
+        measure_importance(make_views(search(hill(-3.3), MIN_IMPORTANCE_SETTINGS, 0.3, seed))[0]) for seed in range(8)
+    ]
     assert sum(found.keys[0].key == "ppo.lr" for found in sweeps) >= 7
 
 
@@ -40,7 +42,7 @@ def test_fanova_is_the_share_of_the_variance_over_positions() -> None:
     def objective(point: dict[str, float]) -> float:
         return float(min(np.log10(point["ppo.lr"]), -3.0) + 0.55 * np.log10(point["ppo.kl_coef"]))
 
-    first = importance(views(search(objective, 140, 0.0, 3))[0]).keys[0]
+    first = measure_importance(make_views(search(objective, 140, 0.0, 3))[0]).keys[0]
     assert first.fanova is not None
     assert (first.key, first.fanova.value) == ("ppo.lr", pytest.approx(0.444 / 0.589, abs=0.07))
 
@@ -51,7 +53,7 @@ def test_ped_anova_is_about_the_best_settings() -> None:
     def objective(point: dict[str, float]) -> float:
         return 1.0 + 1e-3 * point["ppo.lr"] if point["ppo.lr"] > 1e-3 else -float(np.log10(point["ppo.kl_coef"]) + 5)
 
-    found = {one.key: one.ped_anova for one in importance(views(search(objective, 60, 0.0, 1))[0]).keys}
+    found = {one.key: one.ped_anova for one in measure_importance(make_views(search(objective, 60, 0.0, 1))[0]).keys}
     first, second = found["ppo.lr"], found["ppo.kl_coef"]
     assert first is not None
     assert second is not None
@@ -59,7 +61,9 @@ def test_ped_anova_is_about_the_best_settings() -> None:
 
 
 def test_equal_input_equal_numbers() -> None:
-    assert importance(views(search(hill(-3.3), 15, 0.1, 4))[0]) == importance(views(search(hill(-3.3), 15, 0.1, 4))[0])
+    assert measure_importance(make_views(search(hill(-3.3), 15, 0.1, 4))[0]) == measure_importance(
+        make_views(search(hill(-3.3), 15, 0.1, 4))[0]
+    )
 
 
 def test_chance_alone_seldom_makes_a_key_matter() -> None:
@@ -68,7 +72,7 @@ def test_chance_alone_seldom_makes_a_key_matter() -> None:
     found = []
     for _ in range(100):
         positions = np.column_stack([random.random(18), random.random(18), random.integers(0, 3, 18)])
-        found.append(chances(axes, positions, random.standard_normal(18)).min())
+        found.append(compute_p_values(axes, positions, random.standard_normal(18)).min())
     # Of 100 draws at 5 %, 11 or more come up once in a hundred.
     assert 0 < sum(value <= CHANCE for value in found) <= 11
 
@@ -79,7 +83,7 @@ def test_a_key_that_is_narrowed_while_another_gets_better_is_not_taken_for_a_cau
     first = progress + 0.1 * random.standard_normal(40)
     second = progress + 0.3 * random.standard_normal(40)
     positions = np.column_stack([first, second])
-    found = chances([Axis("a"), Axis("b")], positions, first + 0.05 * random.standard_normal(40))
+    found = compute_p_values([Axis("a"), Axis("b")], positions, first + 0.05 * random.standard_normal(40))
     assert found[0] <= CHANCE < found[1]
 
 
@@ -90,7 +94,7 @@ def test_the_test_of_a_list_is_that_of_the_analysis_of_variance() -> None:
     values = 0.3 * groups + random.standard_normal(60)
     ranks = values.argsort().argsort()
     expected = f_oneway(*(ranks[groups == one] for one in range(3))).pvalue
-    (found,) = chances([Axis("a", ("x", "y", "z"))], groups[:, None].astype(float), values)
+    (found,) = compute_p_values([Axis("a", ("x", "y", "z"))], groups[:, None].astype(float), values)
     assert found == pytest.approx(expected, abs=0.03)
 
 
@@ -104,7 +108,7 @@ def test_the_test_of_a_list_is_that_of_the_analysis_of_variance() -> None:
     ],
 )
 def test_what_cannot_be_said_is_not(sweep: object, told: str) -> None:
-    found = importance(views(sweep)[0])  # type: ignore[arg-type]
+    found = measure_importance(make_views(sweep)[0])  # type: ignore[arg-type]
     assert not found.keys
     assert told in str(found.problem)
 
@@ -114,7 +118,7 @@ def test_a_key_that_is_not_always_active_has_no_fanova() -> None:
     points = [{"ppo.lr": 10 ** random.uniform(-5, -2), "ppo.clip_range": 0.1 + 0.1 * (n % 2)} for n in range(30)]
     for point in points[::2]:
         point["ppo.kl_coef"] = 10 ** random.uniform(-2.5, -0.5)
-    found = importance(views(swept(points, [[hill(-3.3)(point)] for point in points]))[0])
+    found = measure_importance(make_views(swept(points, [[hill(-3.3)(point)] for point in points]))[0])
     by_key = {one.key: one for one in found.keys}
     assert by_key["ppo.kl_coef"].fanova is None
     assert by_key["ppo.kl_coef"].ped_anova is not None
@@ -123,7 +127,7 @@ def test_a_key_that_is_not_always_active_has_no_fanova() -> None:
 def test_a_list_of_very_many_names_takes_no_time() -> None:
     random = np.random.default_rng(3)
     points = [{"name_of": f"n{n}", "ppo.lr": 10 ** random.uniform(-5, -2)} for n in range(60)]
-    found = importance(views(swept(points, [[hill(-3.3)(point)] for point in points]))[0])
+    found = measure_importance(make_views(swept(points, [[hill(-3.3)(point)] for point in points]))[0])
     assert {one.key for one in found.keys} == {"name_of", "ppo.lr"}
 
 
@@ -138,11 +142,11 @@ def test_each_reward_model_is_looked_at_alone_and_none_is_left_out() -> None:
         for one in sweep.trials
         if one.objectives
     ]
-    both = views(of(trials, space={**SPACE, "reward_model": "choice(a,b)"}, comparison={"judges": []}))
+    both = make_views(of(trials, space={**SPACE, "reward_model": "choice(a,b)"}, comparison={"judges": []}))
     assert [view.label for view in both] == ["a", "b"]
     for view in both:
         assert [axis.key for axis in view.axes] == list(SPACE)
-        assert importance(view).keys[0].key == "ppo.lr"
+        assert measure_importance(view).keys[0].key == "ppo.lr"
 
 
 def test_pruned_trials_take_part_with_what_they_would_have_been_worth() -> None:
@@ -163,7 +167,7 @@ def test_pruned_trials_take_part_with_what_they_would_have_been_worth() -> None:
         )
     points = [{"ppo.lr": 10.0 ** -(number + 2)} for number in range(4)]
     trials = [trial(number, points[number], [2.0 + number]) for number in range(3)]
-    (view,) = views(of([*trials, trial(3, points[3], None, state="pruned")], study=study))
+    (view,) = make_views(of([*trials, trial(3, points[3], None, state="pruned")], study=study))
     (guess,) = view.pruned
     assert (guess.numbers, guess.objectives[0], guess.deviation) == ((3,), 1.5, 0.5)
 
@@ -186,11 +190,11 @@ def test_what_a_pruned_trial_would_have_gained_is_as_unsure_as_others_differ_in_
         trial(number, {"ppo.lr": 10.0 ** -(number + 2)}, None if end is None else [end], state=state)
         for number, (end, state) in enumerate(zip(ends, states, strict=True))
     ]
-    (guess,) = foretold(study, trials, 1)
+    (guess,) = estimate_pruned(study, trials, 1)
     assert (guess.number, guess.value) == (4, 2.5)
     assert guess.deviation == pytest.approx((1.4826**2 + 1) ** 0.5)
-    assert foretold(study, trials, 2) == []
-    assert foretold(study, [*trials[1:3], trials[4]], 1) == []  # two complete trials are too few
+    assert estimate_pruned(study, trials, 2) == []
+    assert estimate_pruned(study, [*trials[1:3], trials[4]], 1) == []  # two complete trials are too few
 
 
 def test_settings_of_pruned_trials_count() -> None:
@@ -209,6 +213,6 @@ def test_settings_of_pruned_trials_count() -> None:
         )
         state = "pruned" if is_pruned else "complete"
         trials.append(trial(number, dict(one.settings), None if is_pruned else list(one.objectives), state=state))
-    found = importance(views(of(trials, study=study))[0])
+    found = measure_importance(make_views(of(trials, study=study))[0])
     assert found.num_settings == 16
     assert (found.keys[0].key, found.keys[0].is_clear) == ("ppo.lr", True)

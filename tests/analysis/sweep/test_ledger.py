@@ -18,7 +18,7 @@ from analysis.output.parts import Document
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
 from analysis.results.results import Results
-from analysis.sweep.ledger import MEASURED, Cost, ledger
+from analysis.sweep.ledger import MEASURED, RunCost, make_ledger
 from analysis.views.cost import cost_sentences, cost_tiles, cost_view
 from analysis.views.sweep import sweep_view
 
@@ -62,7 +62,7 @@ def source() -> Source:
 
 
 def test_what_each_state_took(source: Source) -> None:
-    costs = ledger(source)
+    costs = make_ledger(source)
     seconds = {state: cost.seconds for state, cost in costs.by_state.items()}
     # By the summary 3 s an update; without one 2 s as recorded.
     assert seconds == {"complete": 90.0, "test": 90.0, "pruned": 30.0, "failed": 8.0, "unfinished": 10.0}
@@ -76,13 +76,13 @@ def test_what_each_state_took(source: Source) -> None:
 
 
 def test_hours_of_a_gpu_are_those_on_cuda(source: Source) -> None:
-    costs = ledger(source)
+    costs = make_ledger(source)
     assert costs.gpu_hours == 90 / 3600
     assert costs.worker_hours == 228 / 3600
 
 
 def test_pruning_saved_the_updates_that_were_planned_at_the_trials_own_pace(source: Source) -> None:
-    total = ledger(source).total
+    total = make_ledger(source).total
     assert (total.saved_updates, total.saved_seconds) == (20, 20 * 3.0)
     # Runs that failed or were killed saved nothing.
     assert total.planned_updates == 150
@@ -91,7 +91,7 @@ def test_pruning_saved_the_updates_that_were_planned_at_the_trials_own_pace(sour
 def test_seeds_that_a_pruned_trial_never_began_are_saved() -> None:
     first = run("0/seed_0", 30, {"sweep.seeds": 3}, summary=summary(30))
     second = run("0/seed_1", 10, {"sweep.seeds": 3}, summary=summary(10), state="pruned")
-    costs = ledger(of([trial(0, {"ppo.lr": 1e-4}, None, state="pruned", runs=[first, second])]))
+    costs = make_ledger(of([trial(0, {"ppo.lr": 1e-4}, None, state="pruned", runs=[first, second])]))
     assert costs.total.saved_updates == 20 + 30
     assert costs.total.saved_seconds == 50 * 3.0
     assert costs.num_shrunk_seeds == 1
@@ -99,19 +99,21 @@ def test_seeds_that_a_pruned_trial_never_began_are_saved() -> None:
 
 def test_a_price_is_known_where_the_config_has_it() -> None:
     priced = run("0", 30, {"sweep.cost_per_hour": 2.5}, summary=summary(30))
-    costs = ledger(of([trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[priced])]))
+    costs = make_ledger(of([trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[priced])]))
     assert costs.price == pytest.approx(2.5 * 90 / 3600)
-    assert ledger(of([trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[run("0", 3)])])).price is None
+    assert make_ledger(of([trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[run("0", 3)])])).price is None
 
 
 def test_a_trial_without_its_folder_took_what_the_study_says() -> None:
-    costs = ledger(of([trial(0, {"ppo.lr": 1e-4}, [1.0], seconds=12.0)]))
+    costs = make_ledger(of([trial(0, {"ppo.lr": 1e-4}, [1.0], seconds=12.0)]))
     assert (costs.total.seconds, costs.total.runs) == (12.0, 0)
     assert math.isnan(costs.total.peak_memory_mb)
 
 
 def test_runs_outside_of_a_sweep_are_counted_by_their_state() -> None:
-    costs = ledger(Source("folder", "folder", [run("a", 30, summary=summary(30)), run("b", 3, state="unfinished")]))
+    costs = make_ledger(
+        Source("folder", "folder", [run("a", 30, summary=summary(30)), run("b", 3, state="unfinished")])
+    )
     assert {state: cost.updates for state, cost in costs.by_state.items()} == {"complete": 30, "unfinished": 3}
 
 
@@ -126,7 +128,7 @@ def test_runs_outside_of_a_sweep_are_counted_by_their_state() -> None:
 )
 def test_wrong_values_are_passed_over(config: dict[str, Any], end: dict[str, Any]) -> None:
     damaged = run("0", 4, config, summary=end, state="pruned")
-    total = ledger(of([trial(0, {"ppo.lr": 1e-4}, None, state="pruned", runs=[damaged])])).total
+    total = make_ledger(of([trial(0, {"ppo.lr": 1e-4}, None, state="pruned", runs=[damaged])])).total
     assert total.seconds == 8.0
     assert (total.tokens, total.updates) == (600.0, 4)
     assert total.saved_updates in (0, 26)
@@ -135,7 +137,7 @@ def test_wrong_values_are_passed_over(config: dict[str, Any], end: dict[str, Any
 def test_what_nobody_recorded_is_unknown_and_not_zero(tmp_path: Path) -> None:
     """A table of scores alone: how long it took, on what, with how many tokens, nobody knows."""
     silent = RunRecord("a", {"update": np.arange(1.0, 31.0), "objective/scores": np.ones(30)})
-    costs = ledger(Source("x", "table", [silent]))
+    costs = make_ledger(Source("x", "table", [silent]))
     assert (costs.total.runs, costs.total.updates, costs.price) == (1, 30, None)
     assert all(math.isnan(getattr(costs.total, name)) for name in MEASURED)
     tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
@@ -155,7 +157,7 @@ def test_what_nobody_recorded_is_unknown_and_not_zero(tmp_path: Path) -> None:
 
 def test_sums_say_of_how_many_runs_they_are() -> None:
     silent = RunRecord("b", {"update": np.arange(1.0, 31.0)})
-    costs = ledger(Source("x", "folder", [run("a", 30, summary=summary(30)), silent]))
+    costs = make_ledger(Source("x", "folder", [run("a", 30, summary=summary(30)), silent]))
     assert (costs.total.seconds, costs.total.tokens, costs.gpu_hours) == (90.0, 6000.0, 0.0)
     tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
     assert tiles["Worker time"] == ("90 s", "of one worker; of 1 of 2 runs")
@@ -166,7 +168,7 @@ def test_sums_say_of_how_many_runs_they_are() -> None:
 def test_pruning_may_have_saved_a_time_that_nobody_knows() -> None:
     planned = {"ppo.total_episodes": 960, "ppo.batch_size": 32}
     pruned = RunRecord("0", {"update": np.arange(1.0, 11.0)}, planned, "pruned")
-    costs = ledger(of([trial(0, {"ppo.lr": 1e-4}, None, state="pruned", runs=[pruned])]))
+    costs = make_ledger(of([trial(0, {"ppo.lr": 1e-4}, None, state="pruned", runs=[pruned])]))
     assert costs.total.saved_updates == 20
     assert math.isnan(costs.total.saved_seconds)
     assert "pruning saved 20 updates, which were not run; their time is unknown (67 % of all" in "\n".join(
@@ -175,7 +177,7 @@ def test_pruning_may_have_saved_a_time_that_nobody_knows() -> None:
 
 
 def test_costs_add_up() -> None:
-    total = Cost(runs=1, seconds=2.0).plus(Cost(runs=2, peak_memory_mb=7.0))
+    total = RunCost(runs=1, seconds=2.0).plus(RunCost(runs=2, peak_memory_mb=7.0))
     assert (total.runs, total.seconds, total.peak_memory_mb) == (3, 2.0, 7.0)
 
 
@@ -209,10 +211,10 @@ def test_tables_and_text_have_the_same_numbers(source: Source, tmp_path: Path) -
 
 def test_a_real_folder_is_counted(tmp_path: Path) -> None:
     write_sweep(tmp_path / "sweep", [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], updates=10)
-    costs = ledger(read(tmp_path / "sweep"))
+    costs = make_ledger(read(tmp_path / "sweep"))
     assert (costs.total.seconds, costs.total.updates, costs.wall_seconds) == (10.0, 20, 60.0)
 
 
 def test_without_a_summary_memory_is_the_highest_of_all_updates() -> None:
-    costs = ledger(of([trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[run("0", 30)])]))
+    costs = make_ledger(of([trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[run("0", 30)])]))
     assert costs.total.peak_memory_mb == 200.0

@@ -9,17 +9,17 @@ from scipy.stats import t
 
 from analysis.records.runs import Source
 from analysis.sweep.analysis import analyse
-from analysis.sweep.edges import Edge, edges, override_text
+from analysis.sweep.edges import Edge, find_edges, write_axis
 from analysis.sweep.next_steps import _profile_steps
-from analysis.sweep.optimum import optimum
-from analysis.sweep.settings import views
+from analysis.sweep.optimum import find_optimum
+from analysis.sweep.settings import make_views
 from analysis.wording.statements import Statement
 from rlhf_sweeps.record import Axis
 
 
 def found_edges(source: Source) -> list[Edge]:
-    (view,) = views(source)
-    return edges(view, optimum(view))
+    (view,) = make_views(source)
+    return find_edges(view, find_optimum(view))
 
 
 def steps(source: Source) -> list[str]:
@@ -85,7 +85,7 @@ def test_a_winner_in_the_middle_of_a_list_is_no_edge() -> None:
 def test_overrides_are_in_hydras_syntax(axis: Axis, ends: tuple[float, float], expected: str) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    assert override_text(axis, *ends) == expected
+    assert write_axis(axis, *ends) == expected
     parsed = OverridesParser.create().parse_override(expected.replace("'", ""))
     assert parsed.is_interval_sweep()
 
@@ -120,8 +120,8 @@ def test_a_gap_where_nothing_good_can_lie_is_not() -> None:
 
 
 def test_a_key_that_is_not_clear_is_not_narrowed() -> None:
-    (view,) = views(search(hill(-3.3), 24, 0.1, seed=0))
-    found = optimum(view)
+    (view,) = make_views(search(hill(-3.3), 24, 0.1, seed=0))
+    found = find_optimum(view)
     assert found is not None
     profile = found.profiles[0]
     assert _profile_steps(view, found, profile)

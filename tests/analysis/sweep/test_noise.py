@@ -10,19 +10,19 @@ import pytest
 from helpers.sweep_sources import hill, of, run, search, swept, trial
 from scipy.stats import norm, t
 
-from analysis.curves.panels import chosen_lines
-from analysis.output.thinning import spread, telling
+from analysis.curves.panels import choose_lines
+from analysis.output.thinning import pick_evenly, pick_extremes
 from analysis.reading.folders import read_run
 from analysis.records.runs import RunRecord, Source
-from analysis.results.ranking import leaders, rank
+from analysis.results.ranking import list_leaders, rank_source
 from analysis.sweep.analysis import analyse
-from analysis.sweep.lead import lead
-from analysis.sweep.settings import are_incomparable, views
-from analysis.sweep.surface import fit
+from analysis.sweep.margin import measure_lead
+from analysis.sweep.settings import are_incomparable, make_views
+from analysis.sweep.surface import fit_surface
 from analysis.views.noise import noise_sentences
 from analysis.views.sweep_sentences import noise_source, view_statements
 from analysis.watch.run import FollowedRun
-from analysis.wording.statements import duration, setting_text
+from analysis.wording.statements import format_duration, format_setting
 from rlhf_sweeps.record import Axis, Run
 from rlhf_sweeps.verdicts import pairs
 from rlhf_sweeps.verdicts.noise import Noise, pool_noise
@@ -50,7 +50,7 @@ def test_the_margin_of_the_fitted_noise_covers_the_difference_of_two_runs(num: i
         gains = -4 * (points[:, 0] - random.random()) ** 2 + noise * random.standard_normal(num)
         repeats = noise * random.standard_normal(num_repetitions + 1)
         known = (float(repeats.std(ddof=1)), num_repetitions) if num_repetitions else (math.nan, 0)
-        surface = fit(axes, points, gains, np.ones(num), known)
+        surface = fit_surface(axes, points, gains, np.ones(num), known)
         margin = float(t.ppf(0.975, surface.freedom)) * surface.noise * math.sqrt(2)
         covered.append(2 * norm.cdf(margin / (noise * math.sqrt(2))) - 1)
         margins.append(margin / noise)
@@ -68,7 +68,7 @@ def test_terminal_and_report_name_the_same_noise_and_the_same_rivals() -> None:
     source = with_tests(search(hill(-3.3), 16, 0.1, seed=2), 0.0, 0.02)
     found = analyse(source)
     (told,) = [one.text for one in view_statements(found.views[0]) if one.text.startswith("noise of one run")]
-    (said,) = noise_sentences(rank(source), found)
+    (said,) = noise_sentences(rank_source(source), found)
     (deviation,) = re.findall(r"noise of one run: (\S+) \(standard deviation\), from (.+?);", told)
     assert re.findall(r"differ by (\S+) from seed to seed \(standard deviation, from (.+?), about", said) == [deviation]
     assert deviation[1] == "1 repetition on other seeds and the scatter about a smooth fit"
@@ -83,9 +83,9 @@ def test_the_leader_is_the_one_with_the_best_mean_whatever_its_middle_half() -> 
     first = [0.5, 0.51, 0.49, 0.5, 0.52]
     values = [[*first * 3, 17.0], [0.4 + value for value in [*first * 3, 0.5]]]
     source = swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], values)
-    ranking = rank(source)
-    (view,) = views(source)
-    won = lead(view, view.noise())
+    ranking = rank_source(source)
+    (view,) = make_views(source)
+    won = measure_lead(view, view.noise())
     assert won is not None
     assert ranking.best is not None
     assert (won.best.numbers, ranking.best.numbers) == ((0,), (0,))
@@ -100,7 +100,7 @@ def test_seeds_of_one_setting_are_merged_alike_however_their_numbers_are_written
         {"ppo.lr": "1e-3", "seed": 0},
     ]
     source = swept(points, [[1.0], [0.0], [0.4]], space={"ppo.lr": "choice(1e-4,1e-3)", "seed": "choice(0,1)"})
-    ranking, best = rank(source), views(source)[0].best
+    ranking, best = rank_source(source), make_views(source)[0].best
     assert best is not None
     assert [(entry.numbers, entry.worth) for entry in ranking.ranked] == [((0, 1), 0.5), ((2,), 0.4)]
     assert best.numbers == (0, 1)
@@ -113,7 +113,7 @@ def test_a_trial_whose_config_is_lost_does_not_make_the_others_incomparable() ->
     runs = [of_model(0, {"reward_model.name": "tiny"}), of_model(1, {"reward_model.name": "tiny"}), of_model(2, {})]
     source = of([trial(n, {"ppo.lr": 10.0**-n}, [1.0 * n], runs=[one]) for n, one in enumerate(runs)])
     assert not are_incomparable(source)
-    assert rank(source).is_comparable
+    assert rank_source(source).is_comparable
     other = replace(source.trials[0], runs=[of_model(0, {"reward_model.name": "vader"})])
     assert are_incomparable(of([other, *source.trials[1:]]))
 
@@ -125,34 +125,39 @@ def outside(name: str, scores: list[float], kls: list[float], state: str = "comp
 
 def test_runs_without_objective_are_worth_their_best_evaluation_within_the_budget() -> None:
     runs = [outside("a", [1.0, 9.0], [5.0, 50.0]), outside("bb", [1.5, 1.2], [5.0, 6.0])]
-    ranking = rank(Source("two", "folder", runs))
+    ranking = rank_source(Source("two", "folder", runs))
     assert [(entry.title, entry.worth) for entry in ranking.ranked] == [("Run bb", 1.5), ("Run a", 1.0)]
     assert ranking.how == ", in its best evaluation"
 
 
 def test_a_run_that_broke_off_counts_only_where_no_other_does() -> None:
     broken, whole = outside("a", [9.0], [5.0], "unfinished"), outside("bb", [1.0], [5.0])
-    assert [entry.name for entry in rank(Source("two", "folder", [broken, whole])).ranked] == ["bb"]
-    assert [entry.name for entry in rank(Source("one", "folder", [broken])).ranked] == ["a"]
+    assert [entry.name for entry in rank_source(Source("two", "folder", [broken, whole])).ranked] == ["bb"]
+    assert [entry.name for entry in rank_source(Source("one", "folder", [broken])).ranked] == ["a"]
 
 
 def test_scores_come_before_rewards_which_hold_the_penalty() -> None:
     metrics = {"update": np.arange(1.0, 21), "objective/scores": np.full(20, 2.0), "objective/rlhf_reward": np.ones(20)}
-    ranking = rank(Source("one", "table", [RunRecord("a", metrics)]))
+    ranking = rank_source(Source("one", "table", [RunRecord("a", metrics)]))
     assert (ranking.metric, ranking.ranked[0].worth) == ("objective/scores", 2.0)
     del metrics["objective/scores"]
-    ranking = rank(Source("one", "table", [RunRecord("a", metrics)]))
+    ranking = rank_source(Source("one", "table", [RunRecord("a", metrics)]))
     assert (ranking.metric, ranking.ranked[0].worth) == ("objective/rlhf_reward", 1.0)
 
 
 def test_settings_and_durations_are_written_one_way() -> None:
-    assert [setting_text(text) for text in ("0.000570812345", "1e-05", "adamw", "0.2")] == [
+    assert [format_setting(text) for text in ("0.000570812345", "1e-05", "adamw", "0.2")] == [
         "0.0005708",
         "1e-05",
         "adamw",
         "0.2",
     ]
-    assert [duration(seconds) for seconds in (3.14, 119.0, 130.0, 9000.0)] == ["3.1 s", "119 s", "2.2 min", "2.5 h"]
+    assert [format_duration(seconds) for seconds in (3.14, 119.0, 130.0, 9000.0)] == [
+        "3.1 s",
+        "119 s",
+        "2.2 min",
+        "2.5 h",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -182,12 +187,12 @@ def test_the_live_table_and_the_record_agree_on_how_a_run_ended(
 def test_a_curve_with_fewer_points_keeps_its_peaks() -> None:
     values = np.zeros(9999)
     values[5001] = 7.0
-    kept = telling(values, 100)
+    kept = pick_extremes(values, 100)
     assert len(kept) <= 100
     assert {0, 5001, 9998} <= set(kept.tolist())
-    assert spread(10, 4) == [0, 3, 6, 9]
-    assert spread(3, 9) == [0, 1, 2]
-    assert spread(0, 9) == []
+    assert pick_evenly(10, 4) == [0, 3, 6, 9]
+    assert pick_evenly(3, 9) == [0, 1, 2]
+    assert pick_evenly(0, 9) == []
 
 
 def test_the_best_lines_of_a_figure_are_those_of_the_ranking() -> None:
@@ -204,7 +209,7 @@ def test_the_best_lines_of_a_figure_are_those_of_the_ranking() -> None:
         for n in range(20)
         for broken in [{"eval/length<=40": 1.0} if n == 19 else {}]
     ]
-    names = list(chosen_lines(of(trials), ["objective/kl"], None, leaders).names)
+    names = list(choose_lines(of(trials), ["objective/kl"], None, list_leaders).names)
     assert names == [f"{n}/seed_0" for n in (18, 17, 16, 15, 14)]
 
 
@@ -213,13 +218,13 @@ def test_whether_a_lead_is_clear_where_test_runs_tell_the_noise() -> None:
     tests = [run(0, seed, value) for seed, value in ((100, 0.7), (101, 0.8), (102, 0.9))]
     for other, is_clear in ((0.39, True), (0.395, False)):
         best = trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[run(0, 0, 1.0)], tests=tests)
-        (view,) = views(of([best, trial(1, {"ppo.lr": 1e-3}, [other], runs=[run(1, 0, other)])]))
-        won = lead(view, view.noise())
+        (view,) = make_views(of([best, trial(1, {"ppo.lr": 1e-3}, [other], runs=[run(1, 0, other)])]))
+        won = measure_lead(view, view.noise())
         assert won is not None
         assert won.limit == pytest.approx(0.6085, abs=1e-4)
         assert won.is_clear == is_clear
-    (view,) = views(swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[1.0], [0.0]]))
-    won = lead(view, view.noise())
+    (view,) = make_views(swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[1.0], [0.0]]))
+    won = measure_lead(view, view.noise())
     assert won is not None
     assert won.is_clear is None
 
@@ -227,13 +232,13 @@ def test_whether_a_lead_is_clear_where_test_runs_tell_the_noise() -> None:
 def test_a_setting_with_one_seed_is_told_from_none_as_compare_has_it() -> None:
     """That the best one's seeds agree says nothing of how the seeds of the other would differ."""
     source = swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[0.9, 1.0, 1.1], [0.1]])
-    assert noise_sentences(rank(source)) == [
+    assert noise_sentences(rank_source(source)) == [
         "Unknown: every other setting ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
     ]
     groups = {"0": {(): np.array([0.9, 1.0, 1.1])}, "1": {(): np.array([0.1])}}
     assert [pair.verdict for pair in pairs.rank(groups).pairs] == [pairs.UNKNOWN]
     source = swept([{"ppo.lr": rate} for rate in (1e-4, 1e-3, 1e-2)], [[0.9, 1.0, 1.1], [0.1], [-9.0, -9.1, -9.2]])
-    assert noise_sentences(rank(source)) == [
+    assert noise_sentences(rank_source(source)) == [
         "Not against all: nothing can be said about Trial 1: too few seeds",
         "It beats Trial 2 by more than noise",
     ]

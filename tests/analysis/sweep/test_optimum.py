@@ -12,9 +12,9 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from analysis.records.runs import Source
 from analysis.sweep.analysis import analyse
-from analysis.sweep.optimum import Optimum, Profile, floored, optimum
-from analysis.sweep.settings import views
-from analysis.sweep.surface import fit
+from analysis.sweep.optimum import Optimum, Profile, find_optimum, raise_to_floor
+from analysis.sweep.settings import make_views
+from analysis.sweep.surface import fit_surface
 from analysis.sweep.thresholds import MIN_SETTINGS
 from analysis.views.sweep_sentences import flatness_statements, view_statements
 from rlhf_sweeps.record import Axis
@@ -25,7 +25,7 @@ GRID = 1 / 80
 
 
 def fitted(source: Source) -> Optimum:
-    found = optimum(views(source)[0])
+    found = find_optimum(make_views(source)[0])
     assert found is not None
     return found
 
@@ -34,7 +34,7 @@ def test_the_surface_is_that_of_another_library() -> None:
     random = np.random.default_rng(0)
     axes, points = [Axis("a"), Axis("b")], random.random((25, 2))
     gains = np.sin(4 * points[:, 0]) + 0.1 * random.standard_normal(25)
-    surface = fit(axes, points, gains, np.ones(25))
+    surface = fit_surface(axes, points, gains, np.ones(25))
     scales, signal, noise = np.exp(surface.theta[:2]), np.exp(surface.theta[2]), np.exp(surface.theta[3])
     kernel = ConstantKernel(signal) * Matern(scales, nu=2.5) + ConstantKernel(1.0) + WhiteKernel(noise)
     other = GaussianProcessRegressor(kernel, alpha=1e-8, optimizer=None)
@@ -51,7 +51,7 @@ def test_what_is_left_out_is_foretold_as_if_it_had_never_been_there() -> None:
     random = np.random.default_rng(1)
     points = random.random((12, 1))
     gains = points[:, 0] + 0.1 * random.standard_normal(12)
-    surface = fit([Axis("a")], points, gains, np.ones(12))
+    surface = fit_surface([Axis("a")], points, gains, np.ones(12))
     kernel = ConstantKernel(np.exp(surface.theta[1])) * Matern(np.exp(surface.theta[0]), nu=2.5) + ConstantKernel(1.0)
     other = GaussianProcessRegressor(kernel + WhiteKernel(np.exp(surface.theta[2])), alpha=1e-8, optimizer=None)
     standard = (gains - gains.mean()) / gains.std()
@@ -68,7 +68,7 @@ def test_more_runs_and_guesses_weigh_as_they_should() -> None:
     gains = np.array([0.0, 1.0, 0.0, 1.0, 0.5, 0.3, 0.7, 0.2])
     runs = np.array([50.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     extra = np.array([0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0])
-    surface = fit([Axis("a")], points, gains, runs, (0.3, 50), extra)
+    surface = fit_surface([Axis("a")], points, gains, runs, (0.3, 50), extra)
     low, high = surface.mean(np.array([[0.0], [1.0]]))
     assert low < 0.2
     assert high < 0.5
@@ -123,11 +123,11 @@ def test_a_cliff_beside_the_optimum_does_not_hide_it() -> None:
 
 def test_the_floor_is_below_the_median_and_leaves_the_rest() -> None:
     gains = np.array([-100.0, 0.0, 1.0, 2.0, 3.0])
-    assert floored(gains).tolist() == [-3.0, 0.0, 1.0, 2.0, 3.0]
+    assert raise_to_floor(gains).tolist() == [-3.0, 0.0, 1.0, 2.0, 3.0]
 
 
 def test_noise_alone_is_not_fitted() -> None:
-    found = [optimum(views(search(lambda point: 0.0, 16, 1.0, seed))[0]) for seed in range(20)]
+    found = [find_optimum(make_views(search(lambda point: 0.0, 16, 1.0, seed))[0]) for seed in range(20)]
     assert sum(one is not None for one in found) <= 4
 
 
@@ -141,8 +141,8 @@ def test_noise_alone_is_not_fitted() -> None:
     ],
 )
 def test_why_nothing_can_be_said(source: Source, told: str) -> None:
-    (view,) = views(source)
-    assert optimum(view) is None
+    (view,) = make_views(source)
+    assert find_optimum(view) is None
     (statement,) = flatness_statements(view, None)
     assert told in statement.text
 
@@ -150,9 +150,9 @@ def test_why_nothing_can_be_said(source: Source, told: str) -> None:
 def test_where_constraints_are_broken_nothing_is_best() -> None:
     points = [{"ppo.lr": 10 ** (-5 + n / 7)} for n in range(20)]
     trials = [trial(n, points[n], [hill(-3.3)(points[n])], violations={"eval/kl<5": 1.0}) for n in range(20)]
-    (view,) = views(of(trials))
+    (view,) = make_views(of(trials))
     assert view.best is None
-    assert optimum(view) is None
+    assert find_optimum(view) is None
     assert (
         "none of 20 complete settings is known to keep all constraints"
         in view_statements(analyse(of(trials)).views[0])[0].text
@@ -161,14 +161,14 @@ def test_where_constraints_are_broken_nothing_is_best() -> None:
 
 def test_the_best_keeps_the_constraints_that_a_better_one_breaks() -> None:
     trials = [trial(0, {"ppo.lr": 1e-4}, [1.0]), trial(1, {"ppo.lr": 1e-3}, [2.0], violations={"eval/kl<5": 0.1})]
-    best = views(of(trials))[0].best
+    best = make_views(of(trials))[0].best
     assert best is not None
     assert best.numbers == (0,)
 
 
 def test_sentences_name_the_range_and_what_is_worse() -> None:
-    (view,) = views(search(hill(-3.3), 40, 0.05, seed=0))
-    _, first, *_ = [one.text for one in flatness_statements(view, optimum(view))]
+    (view,) = make_views(search(hill(-3.3), 40, 0.05, seed=0))
+    _, first, *_ = [one.text for one in flatness_statements(view, find_optimum(view))]
     assert first.startswith("ppo.lr: the objective stays within noise of the best between 0.000")
     assert "; below 0.000" in first
     assert first.endswith("it is worse")
@@ -197,7 +197,7 @@ def test_lower_is_better_where_it_is_to_be_minimized() -> None:
 
 def test_the_band_is_one_of_90_percent() -> None:
     source = search(hill(-3.3), 24, 0.2, 7)
-    found, (view,) = fitted(source), views(source)
+    found, (view,) = fitted(source), make_views(source)
     profile = found.profiles[0]
     points = np.tile(view.positions([found.anchor.values])[0], (len(profile.positions), 1))
     points[:, 0] = profile.positions
@@ -211,9 +211,11 @@ def test_choices_without_order_are_equally_far_apart() -> None:
     """Of three, the one that nobody tried is foretold from both others alike; the axis of numbers knows an order."""
     points = np.array([[0.0]] * 5 + [[1.0]] * 5)
     gains = np.concatenate([np.full(5, 2.0), np.full(5, -2.0)]) + 0.1 * np.tile([-1, -0.5, 0, 0.5, 1], 2)
-    mean, _ = fit([Axis("a", ("x", "y", "z"))], points, gains, np.ones(10)).predict(np.array([[2.0]]))
+    mean, _ = fit_surface([Axis("a", ("x", "y", "z"))], points, gains, np.ones(10)).predict(np.array([[2.0]]))
     assert mean[0] == pytest.approx(0.0, abs=1e-6)
-    mean, _ = fit([Axis("a", ("0", "1", "2"), 0.0, 2.0)], points / 2, gains, np.ones(10)).predict(np.array([[1.0]]))
+    mean, _ = fit_surface([Axis("a", ("0", "1", "2"), 0.0, 2.0)], points / 2, gains, np.ones(10)).predict(
+        np.array([[1.0]])
+    )
     assert mean[0] < -0.5
 
 
@@ -243,7 +245,7 @@ def test_the_hyperparameters_are_those_of_highest_posterior_probability(repetiti
     points = random.random((22, 2))
     gains = np.sin(4 * points[:, 0]) + 0.15 * random.standard_normal(22)
     known = (0.2, repetitions) if repetitions else (np.nan, 0)
-    surface = fit([Axis("a"), Axis("b")], points, gains, np.ones(22), known)
+    surface = fit_surface([Axis("a"), Axis("b")], points, gains, np.ones(22), known)
     noise_mean, noise_deviation = np.log(0.05), 1.5
     if repetitions:
         told = 2 * np.log(0.2 / gains.std()) - digamma(repetitions / 2) + np.log(repetitions / 2)

@@ -3,12 +3,12 @@
 from helpers.report_records import sweep
 
 from analysis.output.parts import Table
-from analysis.sweep.ledger import ledger
+from analysis.sweep.ledger import make_ledger
 from analysis.views.cost import cost_view
 
 
 def test_costs_are_summed_by_state() -> None:
-    (table,) = [part for part in cost_view(ledger(sweep())) if isinstance(part, Table)]
+    (table,) = [part for part in cost_view(make_ledger(sweep())) if isinstance(part, Table)]
     rows = {row[0].text: [cell.text for cell in row[1:4]] for row in table.rows}
     # 20 seconds a run; the unfinished one has 40 updates of 0.5 seconds.
     assert rows["complete"] == ["8", "160", "67 %"]

@@ -11,7 +11,7 @@ from helpers.records import axes
 from analysis.output.files import write
 from analysis.output.parts import Alert, Document, Part, Rows, Sentences, Table
 from analysis.output.terminal import text
-from analysis.records.runs import FAILED, RunRecord, Source, Trial
+from analysis.records.runs import FAILED, RunRecord, Source, TrialRecord
 from analysis.results.results import Results
 from analysis.views.health import health_view
 from analysis.wording.errors import AnalysisError
@@ -88,8 +88,8 @@ def test_what_is_not_in_the_record_is_said() -> None:
 def test_failed_trials_without_a_run_are_told() -> None:
     runs = [run("0", 5.0), RunRecord("1", {"update": np.empty(0)}, {}, FAILED, {"cause": "config"})]
     trials = [
-        Trial(1, "failed", {}, cause="config", runs=runs[1:]),
-        Trial(2, "failed", {}, cause="timeout", message="a\nb"),
+        TrialRecord(1, "failed", {}, cause="config", runs=runs[1:]),
+        TrialRecord(2, "failed", {}, cause="timeout", message="a\nb"),
     ]
     parts = view(Source("s", "sweep", runs, trials))
     pairs = {(finding["run"], finding["kind"]) for finding in the(Document, parts).content["findings"]}

@@ -5,18 +5,18 @@ import math
 import pytest
 from helpers.judged_groups import table_of, ticks_of
 
-from analysis.comparison.own_matrix import Cell, Matrix
+from analysis.comparison.own_matrix import WinRate, WinRateMatrix
 from analysis.output.charts import Cells
 from analysis.output.parts import Table
 from analysis.views.judges import judge_parts, judges_chart
 
-MATRIX = Matrix(
+MATRIX = WinRateMatrix(
     ["x", "y"],
     ["x", "y", "z"],
     {
-        ("x", "x"): Cell(0.9, 0.85, 0.95, 3, is_own=True),
-        ("x", "y"): Cell(0.6, 0.55, 0.65, 3, is_own=False),
-        ("y", "y"): Cell(0.7, math.nan, math.nan, 1, is_own=True),
+        ("x", "x"): WinRate(0.9, 0.85, 0.95, 3, is_own=True),
+        ("x", "y"): WinRate(0.6, 0.55, 0.65, 3, is_own=False),
+        ("y", "y"): WinRate(0.7, math.nan, math.nan, 1, is_own=True),
     },
     "intervals are about other seeds",
 )
@@ -39,8 +39,8 @@ def test_the_table_marks_own_judges() -> None:
 
 def test_many_judges_are_cut_in_the_chart_and_in_the_terminal() -> None:
     judges = [f"judge {place}" for place in range(14)]
-    cells = {("x", judge): Cell(0.5, 0.4, 0.6, 3, is_own=False) for judge in judges}
-    chart, table = judge_parts(Matrix(["x"], judges, cells, ""))
+    cells = {("x", judge): WinRate(0.5, 0.4, 0.6, 3, is_own=False) for judge in judges}
+    chart, table = judge_parts(WinRateMatrix(["x"], judges, cells, ""))
     assert len(chart.panels[0].x.ticks) == 12  # type: ignore[union-attr]
     assert "12 of 14 judges" in chart.note  # type: ignore[union-attr]
     assert isinstance(table, Table)
@@ -49,4 +49,4 @@ def test_many_judges_are_cut_in_the_chart_and_in_the_terminal() -> None:
 
 @pytest.mark.parametrize("labels", [[]])
 def test_without_groups_there_is_nothing(labels: list[str]) -> None:
-    assert judge_parts(Matrix(labels, ["x"], {}, "")) == []
+    assert judge_parts(WinRateMatrix(labels, ["x"], {}, "")) == []

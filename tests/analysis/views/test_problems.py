@@ -7,7 +7,7 @@ from helpers.report_records import ATTACK, run, sweep
 
 from analysis.output.parts import Folded, Sentences, Table
 from analysis.records.runs import Source
-from analysis.results.ranking import rank
+from analysis.results.ranking import rank_source
 from analysis.results.results import Results
 from analysis.views.problems import failure_sentence, problem_sentences, problems_view
 
@@ -32,8 +32,8 @@ def test_every_problem_and_failure_is_there() -> None:
 
 def test_failures_are_counted_by_cause() -> None:
     source = sweep()
-    assert failure_sentence(rank(source)) == "1 trial of 12 failed: 1 error"
-    assert len(problem_sentences(source, rank(source))) == 2  # the failure, and the damaged sweep.json
+    assert failure_sentence(rank_source(source)) == "1 trial of 12 failed: 1 error"
+    assert len(problem_sentences(source, rank_source(source))) == 2  # the failure, and the damaged sweep.json
 
 
 def test_nothing_to_report_is_good_news() -> None:

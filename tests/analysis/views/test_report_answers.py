@@ -7,10 +7,10 @@ import pytest
 from helpers.records import axes
 from helpers.report_records import compared, run, sweep
 
-from analysis.records.runs import STOPPED, RunRecord, Source, Trial
-from analysis.results.ranking import rank
-from analysis.sweep.lead import Lead, lead
-from analysis.sweep.settings import views
+from analysis.records.runs import STOPPED, RunRecord, Source, TrialRecord
+from analysis.results.ranking import rank_source
+from analysis.sweep.margin import Lead, measure_lead
+from analysis.sweep.settings import make_views
 from analysis.views.answers import answers, tiles
 from analysis.views.noise import noise_sentences
 from analysis.views.report import report
@@ -21,13 +21,13 @@ def test_the_first_screen_says_that_constraints_are_broken() -> None:
     source = sweep()
     broken = [replace(trial, violations={"eval/length<=10": 2.0}) for trial in source.trials]
     source = replace(source, trials=broken)
-    won = dict(answers(source, rank(source), [], []).answers)["Which settings won?"]
+    won = dict(answers(source, rank_source(source), [], []).answers)["Which settings won?"]
     assert won[0].startswith("None: no trial with an objective is known to keep objective.constraints (")
 
 
 def test_the_first_screen_answers_in_numbers() -> None:
     source = sweep()
-    ranking = rank(source)
+    ranking = rank_source(source)
     questions = dict(answers(source, ranking, noise_sentences(ranking), ["do this"]).answers)
     assert list(questions) == ["Which settings won?", "By how much?", "Is that more than noise?", "What next?"]
     assert questions["Which settings won?"] == [
@@ -56,7 +56,7 @@ def with_seeds(worths: list[list[float]], is_test: bool = False) -> Source:
         tests = [replace(record, is_test=True) for record in tests]
         runs += [*chosen, *tests]
         worth = [float(np.mean([record.objectives for record in chosen]))]
-        trials.append(Trial(number, "complete", {"ppo.lr": f"1e-{number}"}, worth, runs=chosen, tests=tests))
+        trials.append(TrialRecord(number, "complete", {"ppo.lr": f"1e-{number}"}, worth, runs=chosen, tests=tests))
     return Source("seeds", "sweep", runs, trials, space=axes({"ppo.lr": "choice(1,0.1)"}))
 
 
@@ -70,18 +70,18 @@ def with_seeds(worths: list[list[float]], is_test: bool = False) -> Source:
 )
 def test_seeds_tell_noise(worths: list[list[float]], start: str) -> None:
     source = with_seeds(worths)
-    assert noise_sentences(rank(source))[0].startswith(start)
+    assert noise_sentences(rank_source(source))[0].startswith(start)
 
 
 def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     # Test seeds 0.8 and 1.0: deviation 0.1414 with 1 degree of freedom; t of 97.5 % is 12.706, so the limit for the
     # difference of two single runs is 12.706 x 0.1414 x sqrt(2) = 2.541.
     near, far = with_seeds([[1.0, 0.8, 1.0], [0.9]], True), with_seeds([[4.0, 0.8, 1.0], [0.9]], True)
-    said = noise_sentences(rank(near))[0]
+    said = noise_sentences(rank_source(near))[0]
     assert said.startswith("No: equal settings differ by 0.141 from seed to seed")
     assert "a lead of 2.54 takes more than noise" in said
-    assert noise_sentences(rank(far))[0].startswith("Yes, as far as 1 repetition on other seeds can tell")
-    told = dict(answers(near, rank(near), [], []).answers)["Which settings won?"]
+    assert noise_sentences(rank_source(far))[0].startswith("Yes, as far as 1 repetition on other seeds can tell")
+    told = dict(answers(near, rank_source(near), [], []).answers)["Which settings won?"]
     quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: that is the number to quote"
     assert told[0].endswith(quoted)
     assert told[1].startswith("It was chosen by 1")
@@ -108,7 +108,7 @@ def sweep_with_tests(chose: list[list[float]], tested: dict[int, list[float]]) -
 def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
     # Trial 0 has been lucky on the seeds that chose. Tests: 2.6 less 1.1 is 1.5, with deviation 0.1 of three runs each.
     chose = [[3.0, 3.1, 3.05], [1.0, 1.1, 1.05], [0.5, 0.6, 0.55]]
-    ranking = rank(sweep_with_tests(chose, {0: [1.0, 1.1, 1.2], 1: [2.5, 2.6, 2.7]}))
+    ranking = rank_source(sweep_with_tests(chose, {0: [1.0, 1.1, 1.2], 1: [2.5, 2.6, 2.7]}))
     told = dict(answers(Source("s", "sweep", []), ranking, noise_sentences(ranking), []).answers)
     assert told["Which settings won?"][0].startswith("Trial 1 won")
     assert told["By how much?"][0] == "1.5 better than the second, trial 0 (1.1 on the test seeds)"
@@ -118,7 +118,7 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
 
 
 def test_who_ran_on_test_seeds_alone_is_compared_by_these_and_of_others_nothing_is_said() -> None:
-    ranking = rank(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 0.8, 0.7], 1: [2.0, 2.1, 2.2]}))
+    ranking = rank_source(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 0.8, 0.7], 1: [2.0, 2.1, 2.2]}))
     assert noise_sentences(ranking) == [
         "Not against all: nothing can be said about Trial 2: too few seeds",
         "It beats Trial 0 by more than noise",
@@ -126,10 +126,10 @@ def test_who_ran_on_test_seeds_alone_is_compared_by_these_and_of_others_nothing_
 
 
 def test_one_noise_for_all_counts_the_runs_that_tell_two_settings_apart() -> None:
-    (view,) = views(sweep_with_tests([[3.0], [1.0]], {0: [1.0, 1.1, 1.2, 1.3], 1: [2.0, 2.1, 2.2, 2.3]}))
+    (view,) = make_views(sweep_with_tests([[3.0], [1.0]], {0: [1.0, 1.1, 1.2, 1.3], 1: [2.0, 2.1, 2.2, 2.3]}))
     # Student's of 97.5 % with 10 degrees of freedom, 2.228, x 0.6 x sqrt(1/4 + 1/4) is 0.945, less than the lead of 1;
     # of single runs it were 1.89.
-    found = lead(view, Noise(0.2, 10.0, 0, True))
+    found = measure_lead(view, Noise(0.2, 10.0, 0, True))
     assert found is not None
     assert found.sizes == [(4, 4)]
     one = Lead(found.ranked, found.gaps, found.are_tested, Noise(0.6, 10.0, 0, True), 0.945, None)
@@ -152,12 +152,12 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
 
     worths = {0: ((1.0, 5.0), [(0.5, 6.0), (0.5, 6.1)]), 1: ((0.9, 3.0), [(0.8, 3.0), (0.81, 3.1)])}
     trials = [
-        Trial(i, "complete", {"ppo.lr": str(i)}, own, runs=both(i, [own], False), tests=both(i, tested, True))
+        TrialRecord(i, "complete", {"ppo.lr": str(i)}, own, runs=both(i, [own], False), tests=both(i, tested, True))
         for i, (own, tested) in worths.items()
     ]
     runs = [one for trial in trials for one in (*trial.runs, *trial.tests)]
     source = Source("two", "sweep", runs, trials, ("eval/score", "eval/kl"), ("maximize", "minimize"))
-    ranking = rank(source)
+    ranking = rank_source(source)
     told = dict(answers(source, ranking, noise_sentences(ranking), []).answers)
     assert told["Which settings won?"][1:3] == [
         "Trial 0 has the best eval/score with ppo.lr=0: its eval/score is 1",
@@ -182,24 +182,24 @@ def test_who_is_worse_than_the_base_policy_is_said_to_be(direction: str, said: s
         for trial in made.trials
     ]
     source = replace(made, trials=trials, directions=(direction,))
-    assert dict(answers(source, rank(source), [], []).answers)["By how much?"][-1] == said
+    assert dict(answers(source, rank_source(source), [], []).answers)["By how much?"][-1] == said
 
 
 def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() -> None:
     def quoted(source: Source) -> str:
-        return dict(answers(source, rank(source), [], []).answers)["Which settings won?"][0]
+        return dict(answers(source, rank_source(source), [], []).answers)["Which settings won?"][0]
 
     made = with_seeds([[1.0, 0.75, 0.75, 9.0], [0.9]], is_test=True)
     best, other = made.trials
     waiting = replace(best.tests[2], state=STOPPED, summary={**best.tests[2].summary, "stop_reason": "waiting"})
     source = replace(made, trials=[replace(best, tests=[*best.tests[:2], waiting]), other])
     assert "is 0.75 on 2 seeds that had no part in choosing it: that is the number" in quoted(source)
-    assert noise_sentences(rank(source))[0] == "Unknown: the seeds of a setting are all alike"
+    assert noise_sentences(rank_source(source))[0] == "Unknown: the seeds of a setting are all alike"
 
 
 def test_what_is_minimized_is_won_by_the_lowest() -> None:
     source = replace(sweep(), directions=("minimize",))
-    ranking = rank(source)
+    ranking = rank_source(source)
     assert ranking.best is not None
     assert ranking.best.name == "11"
     assert "0.001 better than the second" in dict(answers(source, ranking, [], []).answers)["By how much?"][0]
@@ -208,19 +208,21 @@ def test_what_is_minimized_is_won_by_the_lowest() -> None:
 def test_a_trial_that_breaks_a_constraint_does_not_win() -> None:
     source = sweep()
     trials = [replace(t, violations={"eval/length<=40": 2.0}) if t.number == 3 else t for t in source.trials]
-    ranking = rank(replace(source, trials=trials))
+    ranking = rank_source(replace(source, trials=trials))
     assert ranking.best is not None
     assert ranking.best.name == "4"
 
 
 def test_several_objectives_have_a_front() -> None:
     points = {0: (1.0, 5.0), 1: (0.5, 1.0), 2: (0.4, 2.0)}  # score up, KL down: 2 is worse than 1 in both
-    trials = [Trial(i, "complete", {"ppo.lr": str(i)}, values, runs=[run(i)]) for i, values in points.items()]
+    trials = [TrialRecord(i, "complete", {"ppo.lr": str(i)}, values, runs=[run(i)]) for i, values in points.items()]
     source = Source(
         "two", "sweep", [r for t in trials for r in t.runs], trials, ("eval/score", "eval/kl"), ("maximize", "minimize")
     )
     (said,) = [
-        line for line in dict(answers(source, rank(source), [], []).answers)["Which settings won?"] if "By " in line
+        line
+        for line in dict(answers(source, rank_source(source), [], []).answers)["Which settings won?"]
+        if "By " in line
     ]
     assert "2 are on the Pareto front, where no other beats them in all: Trial 0 and Trial 1" in said
 
@@ -228,10 +230,12 @@ def test_several_objectives_have_a_front() -> None:
 def test_trials_that_differ_in_their_seed_only_are_one_setting() -> None:
     runs = [run(i, worth, seed=i % 2) for i, worth in enumerate((1.0, 0.0, 0.7, 0.6))]
     trials = [
-        Trial(i, "complete", {"ppo.lr": "1" if i < 2 else "2", "seed": str(i % 2)}, r.objectives, runs=[r])
+        TrialRecord(i, "complete", {"ppo.lr": "1" if i < 2 else "2", "seed": str(i % 2)}, r.objectives, runs=[r])
         for i, r in enumerate(runs)
     ]
-    ranking = rank(Source("seeds", "sweep", runs, trials, space=axes({"ppo.lr": "choice(1,2)", "seed": "choice(0,1)"})))
+    ranking = rank_source(
+        Source("seeds", "sweep", runs, trials, space=axes({"ppo.lr": "choice(1,2)", "seed": "choice(0,1)"}))
+    )
     assert [(entry.title, entry.worth) for entry in ranking.ranked] == [
         ("Trials 2 and 3", pytest.approx(0.65)),
         ("Trials 0 and 1", 0.5),
@@ -246,16 +250,16 @@ def test_of_a_setting_with_several_trials_it_is_said_in_the_plural() -> None:
     ):
         runs = [run(k, worth, seed=k % 3, **{"ppo.lr": 10.0 ** -(k // 3)}) for k, worth in enumerate(worths)]
         trials = [
-            Trial(k, "complete", {"ppo.lr": f"1e-{k // 3}", "seed": str(k % 3)}, [worths[k]], runs=[one])
+            TrialRecord(k, "complete", {"ppo.lr": f"1e-{k // 3}", "seed": str(k % 3)}, [worths[k]], runs=[one])
             for k, one in enumerate(runs)
         ]
         space = axes({"ppo.lr": "choice(1,0.1)", "seed": "choice(0,1,2)"})
-        assert noise_sentences(rank(Source("seeds", "sweep", runs, trials, space=space)))[0].startswith(told)
+        assert noise_sentences(rank_source(Source("seeds", "sweep", runs, trials, space=space)))[0].startswith(told)
 
 
 def test_a_reward_model_wins_by_other_judges_not_by_its_own_score() -> None:
     source = compared()
-    ranking = rank(source)
+    ranking = rank_source(source)
     assert ranking.best is not None
     assert ranking.best.settings == {"reward_model": "judged"}
     assert not ranking.is_comparable

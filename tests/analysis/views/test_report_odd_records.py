@@ -10,7 +10,7 @@ import pytest
 from helpers.page_reader import Reader
 from helpers.report_records import ATTACK, run
 
-from analysis.records.runs import UNFINISHED, RunRecord, Source, Trial
+from analysis.records.runs import UNFINISHED, RunRecord, Source, TrialRecord
 from analysis.views.report import report
 
 
@@ -21,7 +21,7 @@ def empty(name: str = "0", **changed: Any) -> RunRecord:
 HOSTILE: dict[str, Source] = {
     "no runs": Source("x", "sweep", [], problems=("nothing there",)),
     "no updates": Source("x", "run", [empty()]),
-    "unfinished without updates": Source("x", "sweep", [empty(state=UNFINISHED)], [Trial(0, "unfinished", {})]),
+    "unfinished without updates": Source("x", "sweep", [empty(state=UNFINISHED)], [TrialRecord(0, "unfinished", {})]),
     "one update": Source("x", "run", [RunRecord("0", {"update": np.array([1.0]), "objective/kl": np.array([0.5])})]),
     "nan only": Source("x", "run", [RunRecord("0", {"update": np.arange(5.0), "a": np.full(5, np.nan)})]),
     "infinite": Source(
@@ -64,14 +64,14 @@ HOSTILE: dict[str, Source] = {
         problems=(ATTACK,),
     ),
     "trials without runs": Source(
-        "x", "sweep", [], [Trial(i, "complete", {"a": str(i)}, [float(i)]) for i in range(3)]
+        "x", "sweep", [], [TrialRecord(i, "complete", {"a": str(i)}, [float(i)]) for i in range(3)]
     ),
-    "failed only": Source("x", "sweep", [empty(state="failed")], [Trial(0, "failed", {}, None, "error", "no")]),
+    "failed only": Source("x", "sweep", [empty(state="failed")], [TrialRecord(0, "failed", {}, None, "error", "no")]),
     "three objectives": Source(
         "x",
         "sweep",
         [],
-        [Trial(i, "complete", {"a": str(i)}, [1.0 * i, 2.0, -1.0 * i]) for i in range(6)],
+        [TrialRecord(i, "complete", {"a": str(i)}, [1.0 * i, 2.0, -1.0 * i]) for i in range(6)],
         ("a", "b", "c"),
         ("maximize", "minimize", "maximize"),
     ),

@@ -5,9 +5,9 @@ import pytest
 from helpers.judged_groups import KLS, judged_groups, table_of, ticks_of
 
 from analysis.comparison.compare import compare
-from analysis.comparison.frontier import OWN, Frontier, all_frontiers
-from analysis.comparison.matched_kl import matched_kl
-from analysis.comparison.over_optimization import fit
+from analysis.comparison.frontier import OWN, Frontier, trace_all_frontiers
+from analysis.comparison.matched_kl import match_kl
+from analysis.comparison.over_optimization import fit_law
 from analysis.output.charts import Chart, Line, Points, Texts
 from analysis.output.parts import Sentences, Table
 from analysis.records.runs import RunRecord, Source
@@ -17,7 +17,7 @@ from analysis.views.reward_against_kl import frontier_chart, kl_parts, matched_c
 def test_each_judge_has_a_panel_with_the_evaluations_and_the_fit_of_each_group() -> None:
     comparison = compare(judged_groups(3), "reward_model")
     labels = [group.label for group in comparison.groups]
-    chart = frontier_chart(all_frontiers(comparison.grouping), labels)
+    chart = frontier_chart(trace_all_frontiers(comparison.grouping), labels)
     assert [panel.title for panel in chart.panels] == [OWN, "judged by a", "judged by b"]
     assert [name for name, _ in chart.legend] == labels == ["2", "1", "0"]
     points = [layer for layer in chart.panels[0].layers if isinstance(layer, Points) and layer.symbol == "circle"]
@@ -35,7 +35,7 @@ def test_a_peak_within_the_data_is_marked_where_it_is() -> None:
     for furthest in (15, 30):
         distances = np.linspace(1, furthest, 12)
         gains = distances * (2 - 0.5 * np.log(distances))
-        law = fit([(distances, gains), (distances, gains + 1e-6 * np.sin(distances))])
+        law = fit_law([(distances, gains), (distances, gains + 1e-6 * np.sin(distances))])
         line = Frontier("a", OWN, ["one", "two"], distances, gains, np.zeros(12), law)
         layers = frontier_chart({OWN: [line]}, ["a"]).panels[0].layers
         triangles = [layer for layer in layers if isinstance(layer, Points) and layer.symbol == "triangle"]
@@ -57,7 +57,7 @@ def test_who_did_not_get_there_is_said_at_each_kl() -> None:
     runs = [evaluated(f"a{n}", [2.0, 8.0], [1.0, 3.0], "a") for n in range(2)]
     runs += [evaluated("b0", [2.0, 8.0], [1.0, 1.0], "b"), evaluated("b1", [2.0], [2.0], "b")]
     runs += [evaluated("c0", [2.0], [0.5], "c")]
-    matched = matched_kl(Source("made up", "folder", runs), "key", levels=[2.0, 8.0])
+    matched = match_kl(Source("made up", "folder", runs), "key", levels=[2.0, 8.0])
     assert matched is not None
     chart = matched_chart(matched)
     assert [panel.title for panel in chart.panels] == ["at KL 2", "at KL 8"]

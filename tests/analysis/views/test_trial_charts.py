@@ -13,17 +13,17 @@ from helpers.sweep_sources import hill, of, search, trial
 
 from analysis.output.charts import Bars, Chart, Line, Points
 from analysis.reading.sources import read
-from analysis.reading.study import rebuilt_study
-from analysis.records.runs import RunRecord, Source, Trial
-from analysis.results.ranking import rank
+from analysis.reading.study import rebuild_study
+from analysis.records.runs import RunRecord, Source, TrialRecord
+from analysis.results.ranking import rank_source
 from analysis.results.results import Results
-from analysis.sweep.settings import views
+from analysis.sweep.settings import make_views
 from analysis.views.overview import overview_parts
 from analysis.views.trial_charts import history_chart, intermediate_values_chart, timeline_chart
 
 
 def history(source: Source) -> Chart:
-    ranking = rank(source)
+    ranking = rank_source(source)
     chart = history_chart(ranking, ranking.view)
     assert chart is not None
     return chart
@@ -48,7 +48,7 @@ def test_a_trial_axis_shows_numbers(tmp_path: Path) -> None:
     chart = history(source)
     assert drawn(chart, "complete")[0] == drawn(chart, "best so far")[0] == [2, 5, 11]
     assert [name for _, name in chart.panels[0].x.ticks] == ["2", "5", "11"]
-    reports = intermediate_values_chart(source, views(source)[0])
+    reports = intermediate_values_chart(source, make_views(source)[0])
     assert reports is not None
     said = [text for layer in reports.panels[0].layers if isinstance(layer, Line) for text in layer.hover if text]
     assert {text.split(":")[0] for text in said} == {"trial 2", "trial 5", "trial 11"}
@@ -67,7 +67,7 @@ def test_the_chart_is_of_settings_and_its_line_ends_at_the_star() -> None:
             tests = [replace(one, name=f"test/{number}", is_test=True, summary=summary)] * (number in tested)
             runs += [one, *tests]
             settings = {"ppo.lr": str(setting), "seed": str(seed)}
-            trials.append(Trial(number, "complete", settings, [worth], runs=[one], tests=tests))
+            trials.append(TrialRecord(number, "complete", settings, [worth], runs=[one], tests=tests))
         space = axes({"ppo.lr": "choice(0,1,2)", "seed": "choice(0,1)"})
         chart = history(Source("old", "sweep", runs, trials, space=space))
         assert "test seeds" in chart.note or not tested
@@ -82,7 +82,7 @@ def test_an_axis_of_runs_has_their_names(tmp_path: Path) -> None:
     for name, rate in {"run_2": 0.1, "run_10": 0.2, "run_1": 0.3}.items():
         write_run(tmp_path / name, rows(12), settings={"ppo__lr": rate})
     source = read(tmp_path)
-    entries = {entry.numbers[0]: entry.name for entry in rank(source).entries}
+    entries = {entry.numbers[0]: entry.name for entry in rank_source(source).entries}
     assert dict(history(source).panels[0].x.ticks) == entries
 
 
@@ -125,7 +125,7 @@ def test_file_and_page_have_the_same_history() -> None:
 
 def test_reports_are_lines_by_state_with_the_best_apart() -> None:
     source = with_study(10)
-    chart = intermediate_values_chart(source, views(source)[0])
+    chart = intermediate_values_chart(source, make_views(source)[0])
     assert chart is not None
     (panel,) = chart.panels
     assert panel.x.label == "update"
@@ -146,7 +146,7 @@ def test_reports_of_runs_that_differ_in_length_are_compared_by_share() -> None:
         for number, each in enumerate(source.trials)
     ]
     uneven = replace(source, trials=trials)
-    chart = intermediate_values_chart(uneven, views(uneven)[0])
+    chart = intermediate_values_chart(uneven, make_views(uneven)[0])
     assert chart is not None
     assert chart.panels[0].x.label == "per cent of the run"
     ends = {
@@ -177,6 +177,6 @@ def test_the_timeline_is_a_bar_for_each_trial() -> None:
 
 def test_a_study_rebuilt_from_runs_has_no_timeline() -> None:
     sweep = search(hill(-3.3), 20, 0.1, 0)
-    source = of(sweep.trials, study=rebuilt_study(sweep.trials, sweep))
+    source = of(sweep.trials, study=rebuild_study(sweep.trials, sweep))
     assert timeline_chart(source) is None
     assert history(source)

@@ -2,7 +2,7 @@
 
 from helpers.report_records import sweep
 
-from analysis.results.ranking import rank
+from analysis.results.ranking import rank_source
 from analysis.views.trials import trial_table
 
 
@@ -10,14 +10,14 @@ def test_settings_that_are_texts_are_no_column_of_numbers() -> None:
     source = sweep()
     for index, trial in enumerate(source.trials):
         trial.settings["model.path"] = f"a/long/path/{index}"  # type: ignore[index]
-    columns = {column.label: column for column in trial_table(source, rank(source)).columns}
+    columns = {column.label: column for column in trial_table(source, rank_source(source)).columns}
     assert columns["ppo.lr"].is_number
     assert not columns["model.path"].is_number
 
 
 def test_the_table_has_a_row_for_each_trial() -> None:
     source = sweep()
-    table = trial_table(source, rank(source))
+    table = trial_table(source, rank_source(source))
     labels = [column.label for column in table.columns]
     rows = {row[0].text.strip("★ "): dict(zip(labels, row, strict=True)) for row in table.rows}
     assert list(rows) == [str(i) for i in range(12)]

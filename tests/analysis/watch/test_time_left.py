@@ -9,17 +9,17 @@ from helpers.records import write_sweep
 from helpers.watched import POINTS, plan_of, see, swept_by, unfinish
 from helpers.watched import from_here as from_here
 
-from analysis.watch.remaining import seconds_left, span
-from analysis.watch.rows import Row
+from analysis.watch.remaining import estimate_seconds, estimate_span
+from analysis.watch.rows import TrialRow
 from rlhf_sweeps.record.files import claim
 
 
-def busy(left: float, state: str = "running", seconds: float = 0.0) -> Row:
+def busy(left: float, state: str = "running", seconds: float = 0.0) -> TrialRow:
     """A trial that has so many seconds left by its own speed."""
     return Timed("0", {}, [], state, still=left, took=seconds)
 
 
-class Timed(Row):
+class Timed(TrialRow):
     """A row whose times are given."""
 
     def __init__(self, *arguments: Any, still: float | None, took: float) -> None:
@@ -31,7 +31,7 @@ class Timed(Row):
     whole = property(lambda self: None if self._still is None else self._took + self._still)  # type: ignore[assignment]
 
 
-def diverged(seconds: float) -> Row:
+def diverged(seconds: float) -> TrialRow:
     """A trial whose setting was at fault."""
     return Timed("0", {}, [], "failed", "diverged", still=None, took=seconds)
 
@@ -57,18 +57,18 @@ ENDED = [busy(0.0, "complete", 100.0), busy(0.0, "pruned", 20.0)]
     ],
 )
 def test_the_time_left_is_that_of_the_last_to_end(
-    trials: list[Row], num_new: int, workers: int, expected: float | None
+    trials: list[TrialRow], num_new: int, workers: int, expected: float | None
 ) -> None:
-    assert seconds_left(trials, [], num_new, 0, workers) == expected
+    assert estimate_seconds(trials, [], num_new, 0, workers) == expected
 
 
 def test_test_seeds_come_after_all_trials() -> None:
     trials = [*ENDED, busy(50.0, seconds=50.0)]
-    assert seconds_left(trials, [], 0, 3, 2) == 50.0 + 2 * 100.0  # three of 100 s, two at a time
-    assert seconds_left(ENDED, [busy(70.0)], 0, 1, 2) == 100.0
+    assert estimate_seconds(trials, [], 0, 3, 2) == 50.0 + 2 * 100.0  # three of 100 s, two at a time
+    assert estimate_seconds(ENDED, [busy(70.0)], 0, 1, 2) == 100.0
     # Two seeds a trial: a test run takes half of a trial.
     several = [Timed("0", {}, [], "complete", None, 2, still=0.0, took=100.0)]
-    assert seconds_left(several, [], 0, 1, 1) == 50.0
+    assert estimate_seconds(several, [], 0, 1, 1) == 50.0
 
 
 def test_the_time_left_knows_of_tests_of_trials_to_come(tmp_path: Path) -> None:
@@ -82,4 +82,4 @@ def test_the_time_left_knows_of_tests_of_trials_to_come(tmp_path: Path) -> None:
 
 
 def test_very_many_trials_take_no_time_to_count() -> None:
-    assert span([], [], [1.0] * 1_000_000, 4) == 250_000.0
+    assert estimate_span([], [], [1.0] * 1_000_000, 4) == 250_000.0

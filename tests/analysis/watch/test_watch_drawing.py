@@ -10,8 +10,8 @@ from helpers.watched import POINTS, plan_of, see, swept_by, text, unfinish
 from helpers.watched import from_here as from_here
 
 from analysis.watch.places import Places
-from analysis.watch.rows import Row, Seen
-from analysis.watch.table import sparkline
+from analysis.watch.rows import Snapshot, TrialRow
+from analysis.watch.table import draw_sparkline
 from rlhf_sweeps.record.files import claim
 
 JUNK = (
@@ -89,7 +89,7 @@ def test_it_fits_any_terminal(tmp_path: Path, width: int, is_ascii: bool) -> Non
 
 def test_settings_are_told_apart_and_not_taken_for_markup(tmp_path: Path) -> None:
     settings = {"ppo.lr": "1e-05", "+model.lr": "[red]", "ppo.kl_coef": "0.013578356541284002"}
-    seen = Seen("s", tmp_path, [Row("0", settings, [], "waiting"), Row("1", {}, [], "failed", "error")])
+    seen = Snapshot("s", tmp_path, [TrialRow("0", settings, [], "waiting"), TrialRow("1", {}, [], "failed", "error")])
     lines = text([seen])
     assert re.match(r"trial +ppo\.lr +\+model\.lr +kl_coef +update", lines[2])
     assert re.match(r" +0 +1e-05 +\[red\] +0\.01358 +waiting", lines[3])
@@ -97,12 +97,12 @@ def test_settings_are_told_apart_and_not_taken_for_markup(tmp_path: Path) -> Non
 
 
 def test_a_curve_in_one_line() -> None:
-    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], is_ascii=False) == "▁▂▃▄▅▆▇█"
-    assert sparkline([0, 0, 7, 7], is_ascii=True, width=2) == "_#"
-    assert sparkline([3.0], is_ascii=False) == "▅"
-    assert sparkline([float("nan"), 1.0, float("inf"), 2.0], is_ascii=False) == "▁█"
-    assert sparkline([], is_ascii=False) == ""
-    assert len(sparkline(list(range(1000)), is_ascii=False)) == 10
+    assert draw_sparkline([0, 1, 2, 3, 4, 5, 6, 7], is_ascii=False) == "▁▂▃▄▅▆▇█"
+    assert draw_sparkline([0, 0, 7, 7], is_ascii=True, width=2) == "_#"
+    assert draw_sparkline([3.0], is_ascii=False) == "▅"
+    assert draw_sparkline([float("nan"), 1.0, float("inf"), 2.0], is_ascii=False) == "▁█"
+    assert draw_sparkline([], is_ascii=False) == ""
+    assert len(draw_sparkline(list(range(1000)), is_ascii=False)) == 10
 
 
 def test_settings_that_look_alike_are_told_apart(tmp_path: Path) -> None:

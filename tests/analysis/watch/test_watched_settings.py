@@ -9,21 +9,21 @@ from helpers.watched import from_here as from_here
 from helpers.watched import see
 
 from analysis.reading.folders import read_folder
-from analysis.results.ranking import rank
-from analysis.watch.rows import Row, Seen
+from analysis.results.ranking import rank_source
+from analysis.watch.rows import Snapshot, TrialRow
 from analysis.watch.table import _best_text
-from analysis.wording.statements import listed
+from analysis.wording.statements import join_words
 
 
 def test_the_tests_of_a_setting_are_those_of_all_its_trials(tmp_path: Path) -> None:
     """As an earlier version left them, a trial for each seed: (1 + 3 + 5) / 3 = 3, before the 2.9 of the other one."""
 
-    def row(label: str, lr: str, seed: str, worth: float, *tests: float) -> Row:
+    def row(label: str, lr: str, seed: str, worth: float, *tests: float) -> TrialRow:
         values = [[value] for value in tests]
-        return Row(label, {"ppo.lr": lr, "seed": seed}, [], "complete", objectives=[worth], tests=values)
+        return TrialRow(label, {"ppo.lr": lr, "seed": seed}, [], "complete", objectives=[worth], tests=values)
 
     rows_ = [row("0", "1", "0", 2.0, 1.0, 3.0), row("1", "1", "1", 2.0, 5.0), row("2", "2", "0", 9.0, 2.9)]
-    seen = Seen("s", tmp_path, rows_)
+    seen = Snapshot("s", tmp_path, rows_)
     assert _best_text(seen) == (
         "best so far: objective 3 on 3 test seeds, chosen by objective 2, trials 0 and 1: ppo.lr=1"
     )
@@ -56,6 +56,6 @@ def test_watch_and_report_have_a_setting_keep_its_limits_in_the_mean_over_the_se
         overrides = [f"{key}={value}" for key, value in point.items()]
         write_run(sweep.trial(number), metrics, settings=settings, overrides=overrides)
     assert f", {best}: ppo.lr=" in _best_text(see(sweep.folder))
-    winner = rank(read_folder(sweep)).best
+    winner = rank_source(read_folder(sweep)).best
     assert winner is not None
-    assert best == "trials " + listed([str(number) for number in winner.numbers])
+    assert best == "trials " + join_words([str(number) for number in winner.numbers])

@@ -10,18 +10,18 @@ from helpers.watched import HERE, POINTS, change, plan_of, see, swept_by, text, 
 from helpers.watched import dead_process as dead_process
 from helpers.watched import from_here as from_here
 
-from analysis.watch.liveness import claimant, is_swept
+from analysis.watch.liveness import find_claimant, is_swept
 from analysis.watch.places import Places
 from rlhf_sweeps.record.files import claim
 
 
 def test_a_claim_is_seen_without_being_touched(tmp_path: Path) -> None:
-    assert claimant(tmp_path) is None
+    assert find_claimant(tmp_path) is None
     with claim(tmp_path, ""):
-        assert claimant(tmp_path) == os.getpid()
+        assert find_claimant(tmp_path) == os.getpid()
         assert is_swept(tmp_path, {}) is True
-    assert claimant(tmp_path) is None
-    assert claimant(tmp_path / "nowhere") is None
+    assert find_claimant(tmp_path) is None
+    assert find_claimant(tmp_path / "nowhere") is None
 
 
 def test_whether_a_sweeper_is_at_work(tmp_path: Path, dead_process: int) -> None:

@@ -15,10 +15,10 @@ from helpers.watched import dead_process as dead_process
 from helpers.watched import from_here as from_here
 
 from analysis.reading.sources import read
-from analysis.results.ranking import rank
-from analysis.sweep.settings import views
+from analysis.results.ranking import rank_source
+from analysis.sweep.settings import make_views
 from analysis.watch.places import Places
-from analysis.watch.rows import Row, Seen, trial_row
+from analysis.watch.rows import Snapshot, TrialRow, make_row
 from rlhf_sweeps.record import Sweep, SweepPlan, convert_start, read_plan
 from rlhf_sweeps.record.axes import as_data
 from rlhf_sweeps.record.files import claim
@@ -178,22 +178,22 @@ def test_a_seed_that_was_typed_with_plus_signs_is_no_setting(tmp_path: Path) -> 
     for number, ((lr, seed), value) in enumerate(values.items()):
         notes = {"settings": {"++ppo.lr": lr, "++seed": seed}}
         known = optuna.trial.create_trial(value=value, user_attrs=notes)
-        found.append(trial_row(number, [], known, ["ppo.lr", "seed"], 1, "unfinished"))
-    seen = Seen("s", tmp_path, found)
+        found.append(make_row(number, [], known, ["ppo.lr", "seed"], 1, "unfinished"))
+    seen = Snapshot("s", tmp_path, found)
     assert [row.label for row in seen.ranking()] == ["2", "3", "0", "1"]
     assert "best so far: objective 3.5, trials 2 and 3: ppo.lr=2" in text([seen])
 
 
 def test_constraints_and_pareto_fronts(tmp_path: Path) -> None:
-    def row(label: str, *objectives: float, **violations: float) -> Row:
-        return Row(label, {}, [], "complete", objectives=list(objectives), violations=violations)
+    def row(label: str, *objectives: float, **violations: float) -> TrialRow:
+        return TrialRow(label, {}, [], "complete", objectives=list(objectives), violations=violations)
 
     one = [row("0", 1.0), row("1", 3.0, length=0.5), row("2", 2.0), row("3", 2.0)]
-    seen = Seen("s", tmp_path, one)
+    seen = Snapshot("s", tmp_path, one)
     assert [row.label for row in seen.best()] == ["2"]
     assert [row.label for row in seen.ranking()] == ["2", "3", "0"]
     several = [row("0", 1.0, 5.0), row("1", 2.0, 6.0), row("2", 0.5, 7.0), row("3", 1.0, 5.0), row("4", 3.0)]
-    seen = Seen("s", tmp_path, several, ("a", "b"), ("maximize", "minimize"))
+    seen = Snapshot("s", tmp_path, several, ("a", "b"), ("maximize", "minimize"))
     assert {row.label for row in seen.best()} == {"0", "1"}
     assert "best so far (Pareto front): trials 1, 0" in text([seen])
 
@@ -243,13 +243,13 @@ def test_where_reward_models_are_compared_no_trial_is_the_best(tmp_path: Path) -
         change(sweep.trial(number) / "run.json", config={"ppo": {"lr": 1e-4}})
     old = {"schema_version": 1, "study_name": "made", "space": {"reward_model.weight": "interval(0.1,0.2)"}}
     sweep.start_file.write_text(json.dumps(old), encoding="utf-8")
-    assert [view.label for view in views(read(sweep.folder))] == [""]
+    assert [view.label for view in make_views(read(sweep.folder))] == [""]
     assert text([see(sweep.folder)])[1].startswith("best so far: ")
     (sweep.folder / "comparison.json").write_text("{}", encoding="utf-8")
     assert text([see(sweep.folder)])[1] == "best: to be seen when all reward models are compared"
     source = read(sweep.folder)
-    assert [view.label for view in views(source)] == ["reward_model.weight=0.1", "reward_model.weight=0.2"]
-    assert not rank(source).is_comparable
+    assert [view.label for view in make_views(source)] == ["reward_model.weight=0.1", "reward_model.weight=0.2"]
+    assert not rank_source(source).is_comparable
 
 
 def test_keys_that_are_added_keep_their_settings(tmp_path: Path) -> None:

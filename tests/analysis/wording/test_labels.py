@@ -8,21 +8,21 @@ from helpers.drawn_charts import charts_of
 from helpers.records import axes, rows, summary, write_run
 from helpers.sweep_sources import of, trial
 
-from analysis.comparison.groups import grouping
-from analysis.curves.curves import group_labels
-from analysis.health.patterns import patterns
+from analysis.comparison.groups import group_runs
+from analysis.curves.curves import group_by_label
+from analysis.health.patterns import find_patterns
 from analysis.health.signals import Finding
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
-from analysis.results.ranking import rank
+from analysis.results.ranking import rank_source
 from analysis.results.results import Results
 from analysis.sweep.analysis import analyse
-from analysis.sweep.axes import axes_of, tell_choices, tell_value, tell_values
-from analysis.sweep.settings import views
+from analysis.sweep.axes import label_choices, label_position, label_positions, make_axes
+from analysis.sweep.settings import make_views
 from analysis.views.config import config_view
 from analysis.views.sweep import sweep_view
 from analysis.views.sweep_sentences import view_statements
-from analysis.wording.labels import identity, labels, setting_labels, shown
+from analysis.wording.labels import identity, label_settings, label_value, label_values
 from analysis.wording.short_labels import list_labels, shorten_apart
 
 NEAR = (1.2341e-4, 1.2344e-4)
@@ -42,7 +42,7 @@ NEAR = (1.2341e-4, 1.2344e-4)
     ],
 )
 def test_a_label(value: object, label: str) -> None:
-    assert shown(value) == label
+    assert label_value(value) == label
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_label(value: object, label: str) -> None:
     ],
 )
 def test_different_values_have_different_labels(values: tuple[object, ...], expected: list[str]) -> None:
-    assert labels(values) == expected
+    assert label_values(values) == expected
 
 
 def test_which_values_are_the_same() -> None:
@@ -72,9 +72,9 @@ def test_which_values_are_the_same() -> None:
 
 def test_settings_as_typed() -> None:
     texts = ["0.00012341", "0.00012344", "0.0001", "20240101", "smollm2"]
-    assert list(setting_labels(texts).values()) == texts
-    assert setting_labels(["0.000123412345"]) == {"0.000123412345": "0.0001234"}
-    assert setting_labels(["0.0001", "0.00010001"]) == {"0.0001": "0.0001", "0.00010001": "0.00010001"}
+    assert list(label_settings(texts).values()) == texts
+    assert label_settings(["0.000123412345"]) == {"0.000123412345": "0.0001234"}
+    assert label_settings(["0.0001", "0.00010001"]) == {"0.0001": "0.0001", "0.00010001": "0.00010001"}
 
 
 PATHS = [f"/data/reward_models/run_2026/{name}/final/checkpoint-1000" for name in ("helpful", "harmless", "honest")]
@@ -108,7 +108,7 @@ def two_rates(folder: Path) -> Source:
 
 def test_near_settings_are_not_merged(tmp_path: Path) -> None:
     source = two_rates(tmp_path)
-    ranking = rank(source)
+    ranking = rank_source(source)
     assert [list(entry.names) for entry in ranking.ranked] == [["run_2", "run_3"], ["run_0", "run_1"]]
     assert [entry.settings_text for entry in ranking.ranked] == ["ppo.lr=0.00012344", "ppo.lr=0.00012341"]
     table = next(part for part in config_view(Results(source)) if getattr(part, "id", "") == "differences")
@@ -118,19 +118,19 @@ def test_near_settings_are_not_merged(tmp_path: Path) -> None:
 
 def test_curves_group_by_value(tmp_path: Path) -> None:
     runs = two_rates(tmp_path).runs
-    assert {label: len(those) for label, those in group_labels(runs, "ppo.lr").items()} == {
+    assert {label: len(those) for label, those in group_by_label(runs, "ppo.lr").items()} == {
         "0.00012341": 2,
         "0.00012344": 2,
     }
-    assert list(group_labels(runs, "seed")) == ["20240101", "20240102"]
+    assert list(group_by_label(runs, "seed")) == ["20240101", "20240102"]
 
 
 def test_groups_are_in_one_order_everywhere() -> None:
     values = ["rm_10", 2, "rm_2", 10, "rm_1", 1.5]
     runs = [RunRecord(str(n), {"update": np.arange(3.0)}, {"x": value}) for n, value in enumerate(values)]
     expected = ["1.5", "2", "10", "rm_1", "rm_2", "rm_10"]
-    assert list(group_labels(runs, "x")) == expected
-    assert [group.label for group in grouping(Source("s", "table", runs), "x").groups] == expected
+    assert list(group_by_label(runs, "x")) == expected
+    assert [group.label for group in group_runs(Source("s", "table", runs), "x").groups] == expected
 
 
 def test_a_list_counts_what_it_is_given() -> None:
@@ -143,24 +143,24 @@ def test_findings_belong_to_values() -> None:
     values = [f"{'r' * 40}{n % 2}" for n in range(16)]
     runs = [RunRecord(str(n), {"update": np.arange(3.0)}, {"model": value, "x": n}) for n, value in enumerate(values)]
     found = {str(n): [Finding("KL", 1, "text", {}, "advice")] if n % 2 else [] for n in range(16)}
-    (pattern,) = patterns(Source("s", "folder", runs), found)
+    (pattern,) = find_patterns(Source("s", "folder", runs), found)
     assert pattern.text.startswith(f"only with model={'r' * 40}1: 8 of 8")
 
 
 def test_trials_near_each_other_in_the_sweep() -> None:
     trials = [trial(n, {"ppo.lr": lr}, [float(n)]) for n, lr in enumerate(NEAR)]
-    (view,) = views(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"}))
+    (view,) = make_views(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"}))
     (analysis,) = analyse(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"})).views
     (statement, *_) = view_statements(analysis)
     assert statement.text == "best eval/score 1: trial 1, ppo.lr=0.00012344"
-    assert tell_choices(view.axes[0]) == ["0.00012341", "0.00012344"]
-    assert tell_values(view.axes[0], [0.0, 1.0]) == ["0.00012341", "0.00012344"]
+    assert label_choices(view.axes[0]) == ["0.00012341", "0.00012344"]
+    assert label_positions(view.axes[0], [0.0, 1.0]) == ["0.00012341", "0.00012344"]
 
 
 def test_ends_of_a_narrow_interval_are_told_apart() -> None:
-    (axis,) = axes_of(axes({"ppo.lr": "interval(0.00012341,0.00012344)"}), {})
-    assert tell_values(axis, [0.0, 1.0]) == ["0.00012341", "0.00012344"]
-    assert tell_value(axis, 0.5) == "0.000123"
+    (axis,) = make_axes(axes({"ppo.lr": "interval(0.00012341,0.00012344)"}), {})
+    assert label_positions(axis, [0.0, 1.0]) == ["0.00012341", "0.00012344"]
+    assert label_position(axis, 0.5) == "0.000123"
 
 
 def test_reward_models_with_equal_ends_have_their_own_charts() -> None:
@@ -181,6 +181,6 @@ def test_whole_numbers_are_the_same_however_they_are_written(tmp_path: Path) -> 
     for name, coefficient, seed in (("a", 1, 0), ("b", 1.0, 1), ("c", 2, 0), ("d", 2.0, 1)):
         metrics = rows(20, seed=seed, height=float(coefficient))
         write_run(tmp_path / name, metrics, settings={"ppo__kl_coef": coefficient, "seed": seed})
-    ranking = rank(read(tmp_path))
+    ranking = rank_source(read(tmp_path))
     assert [list(entry.names) for entry in ranking.ranked] == [["c", "d"], ["a", "b"]]
     assert [entry.settings_text for entry in ranking.ranked] == ["ppo.kl_coef=2", "ppo.kl_coef=1"]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from analysis.reading.sources import read
-from analysis.records.objective import listed_in
+from analysis.records.objective import parse_list
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.record import Run, Sweep, find_owner, find_records, list_runs, salvage, salvage_hydra, salvage_samples
 
@@ -132,5 +132,5 @@ def test_the_writers_own_readers_take_what_was_cut_off(tmp_path: Path) -> None:
 
 
 def test_a_text_in_a_table_that_looks_like_a_wrong_date_is_a_text() -> None:
-    assert listed_in("2001-13-45") == ["2001-13-45"]
-    assert listed_in("['eval/score']") == ["eval/score"]
+    assert parse_list("2001-13-45") == ["2001-13-45"]
+    assert parse_list("['eval/score']") == ["eval/score"]

@@ -14,9 +14,9 @@ from optuna import load_study
 
 from analysis.comparison.compare import compare
 from analysis.reading.folders import read_folder
-from analysis.results.ranking import rank
+from analysis.results.ranking import rank_source
 from analysis.sweep.analysis import analyse
-from analysis.sweep.settings import views
+from analysis.sweep.settings import make_views
 from analysis.views.answers import answers, tiles
 from analysis.views.sweep_sentences import view_statements
 from analysis.watch.sweep import FollowedSweep
@@ -56,7 +56,7 @@ def told_by_the_sweep(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[
 def told_by_the_analysis(folder: Path) -> dict[str, tuple[str, float]]:
     """The same of what is made of the record."""
     source = read_folder(Sweep(folder))
-    ranking = rank(source)
+    ranking = rank_source(source)
     best = ranking.best
     assert best is not None
     assert "seed" not in best.settings
@@ -106,14 +106,14 @@ def test_the_best_of_those_tested_is_the_best_on_the_test_seeds(
     results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert (results["best_value"], results["best_trial"]) == (pytest.approx(1.0), 1)
     source = read_folder(Sweep(tmp_path))
-    said = dict(answers(source, rank(source), [], []).answers)
+    said = dict(answers(source, rank_source(source), [], []).answers)
     assert said["Which settings won?"][1].startswith("It was chosen by 1, the mean over 3 seeds")
     assert said["By how much?"][0] == "0.45 better than the second, trial 0 (0.8 on the test seeds)"
 
 
 def test_settings_that_were_tested_are_compared_by_their_tests(tmp_path: Path) -> None:
     sweep(tmp_path, *GRID, *TESTS, "seed=0,1,2")
-    (view,) = views(read_folder(Sweep(tmp_path)))
+    (view,) = make_views(read_folder(Sweep(tmp_path)))
     best, second, third = view.ranked
     assert view.gap(best, second) == pytest.approx(1.25 - 0.8)
     assert view.gap(best, third) == pytest.approx(1.0 - 0.2)  # which was not tested
@@ -136,7 +136,7 @@ def test_a_record_with_a_trial_for_each_seed_is_merged_to_the_same(tmp_path: Pat
     assert len(source.trials) == 9
     assert {trial.settings["seed"] for trial in source.trials} == {"0", "1", "2"}
     agree(told_by_the_analysis(old), "0.01", 1.1)
-    (title,) = {entry.title for entry in rank(source).ranked if entry.settings["ppo.kl_coef"] == "0.01"}
+    (title,) = {entry.title for entry in rank_source(source).ranked if entry.settings["ppo.kl_coef"] == "0.01"}
     assert title == "Trials 0, 1 and 2"
 
 

@@ -12,7 +12,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from analysis.reading.folders import read_folder
-from analysis.results.ranking import rank
+from analysis.results.ranking import rank_source
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
@@ -171,7 +171,7 @@ def test_the_analysis_ranks_the_new_trials_and_says_so(tmp_path: Path) -> None:
     sweep(tmp_path, "ppo.lr=1e-4,1e-5", LONG, ACCEPT)
     found = read_folder(Sweep(tmp_path))
     assert [trial.number for trial in found.trials] == [2, 3]
-    assert [entry.numbers for entry in rank(found).ranked] == [(2,), (3,)]
+    assert [entry.numbers for entry in rank_source(found).ranked] == [(2,), (3,)]
     assert any("trials 0 and 1: begun under an earlier configuration" in problem for problem in found.problems)
 
 

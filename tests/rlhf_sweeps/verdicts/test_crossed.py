@@ -11,7 +11,7 @@ from scipy import stats
 
 from analysis.comparison.compare import compare
 from analysis.comparison.own_matrix import NOT_BEST
-from analysis.results.other_judges import rates_by_others
+from analysis.results.other_judges import find_rates_by_others
 from analysis.results.results import Results
 from analysis.views.comparison_sentences import answer, statements
 from analysis.views.noise import noise_sentences
@@ -129,7 +129,7 @@ def test_a_reward_model_is_worth_the_same_at_the_end_and_in_the_report() -> None
         assert group.estimate is not None
         assert (group.estimate.low, group.estimate.high) == (ranked["low"], ranked["high"])
     assert "Student's" not in " ".join(statement.text for statement in statements(found))
-    assert rates_by_others(source) == pytest.approx({"a": 0.65, "b": 0.6})
+    assert find_rates_by_others(source) == pytest.approx({"a": 0.65, "b": 0.6})
 
 
 def test_test_seeds_of_reward_models_change_no_verdict_and_are_told() -> None:

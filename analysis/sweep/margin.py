@@ -63,7 +63,7 @@ class Lead:
         return None if math.isnan(self.limit) else not self.rivals
 
 
-def lead(view: View, noise: Noise) -> Lead | None:
+def measure_lead(view: View, noise: Noise) -> Lead | None:
     """The best setting of a view against all others; None where there are none.
 
     Where the best settings have several runs, these are compared pair by pair, as `analysis compare` does it. The same
