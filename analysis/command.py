@@ -189,11 +189,11 @@ def _present(options: argparse.Namespace, view: "Callable[[Results], Sequence[Pa
 
 def _name_files(paths: Sequence[Path]) -> int:
     if paths:
-        print(f"written: {', '.join(map(_shown, paths))}")
+        print(f"written: {', '.join(map(_relative_path, paths))}")
     return 0
 
 
-def _shown(path: Path) -> str:
+def _relative_path(path: Path) -> str:
     """A path as a user types it: from here, if it lies below."""
     here = Path.cwd()
     return str(path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path)

@@ -19,7 +19,7 @@ Leaders = Callable[[Source], tuple[Sequence[str], str]]  # the names of the best
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class MetricPanel:
     """One metric.
 
     Attributes:
@@ -125,7 +125,7 @@ def choose_axis(choice: Choice, wanted: str | None) -> Choice:
     return replace(choice, unit=unit, notes=(*choice.notes, *([why] if why else [])))
 
 
-def make_panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list[Panel]:
+def make_panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list[MetricPanel]:
     """The panels of the metrics, each smoothed by one window for all its lines; those without a value are left out.
 
     Args:
@@ -147,11 +147,11 @@ def make_panels(choice: Choice, metrics: Sequence[str], smooth: float | None) ->
         named_curves, others = ([curves[name] for name in group if name in curves] for group in (named, choice.others))
         window = window if any(curve.is_smoothed for curve in curves.values()) else 1
         if named_curves or others or missing:
-            drawn_panels.append(Panel(metric, window, named_curves, others, missing))
+            drawn_panels.append(MetricPanel(metric, window, named_curves, others, missing))
     return drawn_panels
 
 
-def explain_missing_means(drawn_panels: Sequence[Panel], choice: Choice) -> list[str]:
+def explain_missing_means(drawn_panels: Sequence[MetricPanel], choice: Choice) -> list[str]:
     """A sentence for each group that has no mean of some metrics."""
     metrics: dict[str, list[str]] = {}
     for panel in drawn_panels:

@@ -15,7 +15,7 @@ GREY = "#888888"
 
 
 @dataclass(frozen=True)
-class Axis:
+class ChartAxis:
     """One axis of a panel.
 
     Attributes:
@@ -212,8 +212,8 @@ class Panel:
         title, note: a line, and smaller lines, above it.
     """
 
-    x: Axis
-    y: Axis
+    x: ChartAxis
+    y: ChartAxis
     layers: Sequence[Layer]
     title: str = ""
     note: str = ""

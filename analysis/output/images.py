@@ -1,31 +1,17 @@
 """Charts as PNG, SVG or PDF files, drawn by matplotlib: the same chart gives the same bytes."""
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.output.charts import (
-    Axis,
-    Band,
-    Bars,
-    Cells,
-    Chart,
-    Intervals,
-    Line,
-    Panel,
-    Points,
-    Rule,
-    Span,
-    Surface,
-    Texts,
-)
-from analysis.output.colors import DIVERGING, hex_of
+from analysis.output.charts import Cells, Chart, ChartAxis, Intervals, Line, Panel, Points, Surface
+from analysis.output.colors import hex_of
+from analysis.output.image_layers import DASHES, MARKERS, draw_layer, escape, face_of
 from rlhf_sweeps.record import open_atomically
 
 if TYPE_CHECKING:
@@ -51,19 +37,6 @@ _METADATA: Mapping[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 _DOTS = 100  # pixels of the page an inch
-_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
-_MARKERS = {
-    "circle": "o",
-    "hollow": "o",
-    "diamond": "D",
-    "square": "s",
-    "cross": "x",
-    "thick cross": "X",
-    "star": "*",
-    "triangle": "v",
-    "tick": "|",
-}
-_FILLED = ("circle", "diamond", "square", "star", "triangle")
 _LEGEND_MARK = 6  # letters that the mark beside a name takes
 _TICK_LETTER = 8.5  # pixels that a letter below an axis takes, with its share of the room between ticks
 _LETTER = 0.0083  # inches that a letter takes, for each point of its size
@@ -114,18 +87,13 @@ def draw(chart: Chart) -> Figure:
 def _wrap(text: str, width: int, size: float) -> list[str]:
     """Lines that fit a width in pixels, of letters of a size in points."""
     letters = max(20, int(width / _DOTS / _LETTER / size))
-    return [line for part in text.split("\n") for line in textwrap.wrap(_escape(part), letters)]
-
-
-def _escape(text: str) -> str:
-    """A text in which `$` begins no formula."""
-    return text.replace("$", r"\$")
+    return [line for part in text.split("\n") for line in textwrap.wrap(escape(part), letters)]
 
 
 def _draw_panel(axes: "Axes", panel: Panel, chart: Chart, num_note_lines: int) -> None:
     """The title stands above the longest of all panels' notes, so that all titles are at one height."""
     for order, layer in enumerate(panel.layers):
-        _DRAWN[type(layer)](axes, layer, order + 1)
+        draw_layer(axes, layer, order + 1)
     if any(isinstance(layer, Cells | Surface) for layer in panel.layers):
         axes.grid(visible=False)
     _set_axis(axes, panel.x, "x", chart.width)
@@ -141,7 +109,7 @@ def _draw_panel(axes: "Axes", panel: Panel, chart: Chart, num_note_lines: int) -
         axes.annotate(note, (0.5, 1.0), xytext=(0, 4 + room), **place, **look)
 
 
-def _set_axis(axes: "Axes", axis: Axis, name: str, width: int) -> None:
+def _set_axis(axes: "Axes", axis: ChartAxis, name: str, width: int) -> None:
     """The label, scale, ends and ticks; ticks that would be printed over each other are thinned or turned."""
     if axis.is_hidden:
         getattr(axes, f"{name}axis").set_visible(False)
@@ -152,18 +120,18 @@ def _set_axis(axes: "Axes", axis: Axis, name: str, width: int) -> None:
         getattr(axes, f"set_{name}lim")(axis.low, axis.high)
     if axis.is_reversed:
         getattr(axes, f"invert_{name}axis")()
-    getattr(axes, f"set_{name}label")(_escape(axis.label), fontsize=8)
+    getattr(axes, f"set_{name}label")(escape(axis.label), fontsize=8)
     axes.tick_params(axis=name, labelsize=8)  # type: ignore[arg-type]
     if axis.ticks:
         ticks = _thin_ticks(axis) if name == "x" else list(axis.ticks)
-        labels = [_escape(label) for _, label in ticks]
+        labels = [escape(label) for _, label in ticks]
         size = 8.0 if len(ticks) <= _MAX_TICKS else max(8.0 * _MAX_TICKS / len(ticks), _SMALLEST)
         getattr(axes, f"set_{name}ticks")([place for place, _ in ticks], labels, fontsize=size)
         if name == "x" and sum(map(len, labels)) * _TICK_LETTER > width:
             axes.tick_params(axis="x", rotation=90)
 
 
-def _thin_ticks(axis: Axis) -> list[tuple[float, str]]:
+def _thin_ticks(axis: ChartAxis) -> list[tuple[float, str]]:
     """Those that are so far from the one before that both can be read; all names of a few."""
     places = [place for place, _ in axis.ticks]
     gap = _LEAST_GAP * (max(places) - min(places))
@@ -174,108 +142,6 @@ def _thin_ticks(axis: Axis) -> list[tuple[float, str]]:
     return thinned
 
 
-def _draw_points(axes: "Axes", layer: Points, order: int) -> None:
-    color = hex_of(layer.color)
-    look: dict[str, Any] = {"linestyle": "", "marker": _MARKERS[layer.symbol], "markersize": 0.65 * layer.size}
-    if layer.symbol in _FILLED:  # an edge would cover a face that one can see through
-        look |= {"markeredgewidth": 0, "markersize": 0.75 * layer.size}
-    axes.plot(layer.x, layer.y, color=color, markerfacecolor=_face(layer), alpha=layer.opacity, zorder=order, **look)
-    for x, y, text in zip(layer.x, layer.y, layer.labels, strict=False):
-        axes.annotate(_escape(text), (x, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=7)
-
-
-def _face(layer: Points) -> str:
-    """The colour inside a mark."""
-    return "white" if layer.symbol == "hollow" else hex_of(layer.color)
-
-
-def _draw_line(axes: "Axes", layer: Line, order: int) -> None:
-    look: dict[str, Any] = {"linestyle": _DASHES[layer.dash], "linewidth": 0.8 * layer.width, "alpha": layer.opacity}
-    look |= {"drawstyle": "steps-post" if layer.is_step else "default", "marker": "." if layer.has_dots else None}
-    axes.plot(layer.x, layer.y, color=hex_of(layer.color), zorder=order, **look)
-
-
-def _draw_band(axes: "Axes", layer: Band, order: int) -> None:
-    look: dict[str, Any] = {"alpha": layer.opacity, "linewidth": 0, "zorder": order}
-    axes.fill_between(layer.x, layer.low, layer.high, color=hex_of(layer.color), **look)
-
-
-def _draw_intervals(axes: "Axes", layer: Intervals, order: int) -> None:
-    draw_lines = axes.hlines if layer.is_horizontal else axes.vlines
-    look: dict[str, Any] = {"linewidth": 0.8 * layer.width, "alpha": layer.opacity, "zorder": order}
-    draw_lines(layer.places, layer.low, layer.high, color=hex_of(layer.color), **look)
-    if layer.has_caps:
-        ends = np.concatenate([np.asarray(layer.low, dtype=float), np.asarray(layer.high, dtype=float)])
-        places = np.concatenate([np.asarray(layer.places, dtype=float)] * 2)
-        both, marker = ((ends, places), "|") if layer.is_horizontal else ((places, ends), "_")
-        axes.plot(*both, linestyle="", marker=marker, color=hex_of(layer.color), markersize=4, zorder=order)
-
-
-def _draw_bars(axes: "Axes", layer: Bars, order: int) -> None:
-    starts = np.asarray(layer.starts, dtype=float)
-    widths = np.asarray(layer.ends, dtype=float) - starts
-    axes.barh(layer.places, widths, layer.height, left=starts, color=hex_of(layer.color), zorder=order)
-
-
-def _draw_cells(axes: "Axes", layer: Cells, order: int) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.patches import Rectangle
-
-    colors = LinearSegmentedColormap.from_list("diverging", DIVERGING)
-    values = np.asarray(layer.values, dtype=float)
-    image = axes.imshow(
-        values, vmin=layer.low, vmax=layer.high, cmap=colors, aspect="auto", origin="lower", zorder=order
-    )
-    span = layer.high - layer.low
-    for (row, column), value in np.ndenumerate(values):
-        is_dark = abs((value - layer.low) / span - 0.5) > 0.33
-        look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "zorder": order + 1}
-        axes.text(column, row, _escape(layer.texts[row][column]), color="white" if is_dark else "black", **look)
-    for row, column in layer.framed:
-        box = (column - 0.47, row - 0.47)
-        axes.add_patch(Rectangle(box, 0.94, 0.94, fill=False, edgecolor="black", linewidth=1.6, zorder=order + 1))
-    axes.figure.colorbar(image, ax=axes, label=_escape(layer.label))
-
-
-def _draw_surface(axes: "Axes", layer: Surface, order: int) -> None:
-    colors = "viridis_r" if layer.is_reversed else "viridis"
-    image = axes.contourf(layer.x, layer.y, np.asarray(layer.values, dtype=float), 15, cmap=colors, zorder=order)
-    axes.figure.colorbar(image, ax=axes, label=_escape(layer.label))
-
-
-def _draw_span(axes: "Axes", layer: Span, order: int) -> None:
-    axes.axvspan(layer.low, layer.high, color=hex_of(layer.color), alpha=layer.opacity, linewidth=0, zorder=order)
-
-
-def _draw_rule(axes: "Axes", layer: Rule, order: int) -> None:
-    draw_line = axes.axvline if layer.is_upright else axes.axhline
-    draw_line(layer.place, color=hex_of(layer.color), linewidth=0.8, linestyle=_DASHES[layer.dash], zorder=order)
-
-
-def _draw_texts(axes: "Axes", layer: Texts, order: int) -> None:
-    is_centred = not len(layer.x)
-    places = [0.5] * len(layer.texts) if is_centred else layer.x
-    transform = axes.get_yaxis_transform() if is_centred else axes.transData
-    look: dict[str, Any] = {"ha": "center", "va": "center", "color": hex_of(layer.color), "fontsize": 8}
-    look |= {"ha": "left"} if layer.is_start else {}
-    for x, y, text in zip(places, layer.y, layer.texts, strict=True):
-        axes.text(x, y, _escape(text), transform=transform, zorder=order, **look)
-
-
-_DRAWN: Mapping[type, Callable[[Any, Any, int], None]] = {
-    Points: _draw_points,
-    Line: _draw_line,
-    Band: _draw_band,
-    Intervals: _draw_intervals,
-    Bars: _draw_bars,
-    Cells: _draw_cells,
-    Surface: _draw_surface,
-    Span: _draw_span,
-    Rule: _draw_rule,
-    Texts: _draw_texts,
-}
-
-
 def _add_scale(figure: Figure, cells: Any, chart: Chart) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm, Normalize
@@ -283,7 +149,7 @@ def _add_scale(figure: Figure, cells: Any, chart: Chart) -> None:
     assert chart.scale is not None
     scale = (LogNorm if chart.scale.is_log else Normalize)(chart.scale.low, chart.scale.high)
     figure.colorbar(
-        ScalarMappable(scale, "viridis"), ax=list(cells), label=_escape(chart.scale.label), shrink=0.6, pad=0.01
+        ScalarMappable(scale, "viridis"), ax=list(cells), label=escape(chart.scale.label), shrink=0.6, pad=0.01
     )
 
 
@@ -294,11 +160,11 @@ def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
     handles = []
     for name, layer in chart.legend:
         color = hex_of(getattr(layer, "color", 0))
-        look: dict[str, Any] = {"color": color, "label": _escape(name)}
+        look: dict[str, Any] = {"color": color, "label": escape(name)}
         if isinstance(layer, Points):
-            look |= {"linestyle": "", "marker": _MARKERS[layer.symbol], "markerfacecolor": _face(layer)}
+            look |= {"linestyle": "", "marker": MARKERS[layer.symbol], "markerfacecolor": face_of(layer)}
         elif isinstance(layer, Line):
-            look |= {"linestyle": _DASHES[layer.dash], "linewidth": 0.8 * layer.width}
+            look |= {"linestyle": DASHES[layer.dash], "linewidth": 0.8 * layer.width}
         elif isinstance(layer, Intervals):
             look |= {"linewidth": 0.8 * layer.width, "alpha": layer.opacity}
         else:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from analysis.output.charts import (
-    Axis,
     Band,
     Bars,
     Cells,
     Chart,
+    ChartAxis,
     Color,
     Intervals,
     Line,
@@ -82,7 +82,7 @@ def _has_columns(panel: Panel) -> bool:
     return bool(panel.x.ticks) and (panel.y.is_hidden or any(isinstance(layer, Cells) for layer in panel.layers))
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
+def _axis(axis: ChartAxis) -> dict[str, Any]:
     layout: dict[str, Any] = {"title": {"text": escape(axis.label)}, "type": "log" if axis.is_log else "linear"}
     if axis.ticks:
         layout |= {"tickvals": [place for place, _ in axis.ticks], "ticktext": [escape(text) for _, text in axis.ticks]}

@@ -16,7 +16,7 @@ def pick_evenly(num: int, most: int) -> list[int]:
 
 
 def pick_extremes(values: Floats, most: int) -> Places:
-    """At most `most` places of a line: its ends, and the lowest and the highest value of every stretch, (kept,).
+    """At most `most` places of a line: its ends, and the lowest and the highest value of every stretch, (places,).
 
     Args:
         values: (n,), finite.
@@ -24,7 +24,7 @@ def pick_extremes(values: Floats, most: int) -> Places:
     if len(values) <= most:
         return np.arange(len(values))
     edges = np.linspace(0, len(values), max(1, (most - 2) // 2) + 1).astype(int)
-    kept = [0, len(values) - 1]
+    places = [0, len(values) - 1]
     for start, end in pairwise(edges.tolist()):
-        kept += [start + int(values[start:end].argmin()), start + int(values[start:end].argmax())]
-    return np.unique(kept)
+        places += [start + int(values[start:end].argmin()), start + int(values[start:end].argmax())]
+    return np.unique(places)

@@ -58,15 +58,15 @@ class SweepAnalysis:
     notes: Sequence[str]
 
 
-def analyse(source: Source, found: Sequence[View] | None = None, costs: Ledger | None = None) -> SweepAnalysis:
+def analyse(source: Source, views: Sequence[View] | None = None, costs: Ledger | None = None) -> SweepAnalysis:
     """Everything about a sweep; of a source without trials only what it cost.
 
     Args:
-        found, costs: its views and its ledger, where they have been made before.
+        views, costs: its views and its ledger, where they have been made before.
     """
     costs = make_ledger(source) if costs is None else costs
     notes = []
-    found = make_views(source) if found is None else found
+    views = make_views(source) if views is None else views
     if not source.trials:
         notes.append("this is no sweep: nothing was searched, so that there is nothing to compare settings by")
     elif are_incomparable(source):
@@ -74,29 +74,29 @@ def analyse(source: Source, found: Sequence[View] | None = None, costs: Ledger |
             "the trials have different reward models, whose objectives have no common scale: none is best by them, and "
             "reward_model gets no importance; what follows is for each reward model alone"
         )
-    if len(found) > _MAX_VIEWS:
-        notes.append(f"{len(found)} reward models; only the first {_MAX_VIEWS} are looked at here")
-    held = [([str(number) for number in one.numbers], one.violations) for view in found for one in view.settings]
+    if len(views) > _MAX_VIEWS:
+        notes.append(f"{len(views)} reward models; only the first {_MAX_VIEWS} are looked at here")
+    held = [([str(number) for number in each.numbers], each.violations) for view in views for each in view.settings]
     notes += [f"{line[0].lower()}{line[1:]}" for line in write_constraint_sentences(held, "trial")]
-    tied = {key: leader for view in found for key, leader in view.tied.items()}
+    tied = {key: leader for view in views for key, leader in view.tied.items()}
     notes += [f"{key} always moves along with {leader} and is not told apart from it" for key, leader in tied.items()]
-    num_pruned = sum(len(view.pruned) for view in found)
+    num_pruned = sum(len(view.pruned) for view in views)
     if num_pruned:
         notes.append(
             f"{num_pruned} pruned trials take part in fits, with what they were worth when pruned and what complete "
             "trials gained from there on, as uncertain as these gains differ"
         )
-    return SweepAnalysis([_analysed(source, view, costs) for view in found[:_MAX_VIEWS]], costs, notes)
+    return SweepAnalysis([_analysed(source, view, costs) for view in views[:_MAX_VIEWS]], costs, notes)
 
 
 def _analysed(source: Source, view: View, costs: Ledger) -> ViewAnalysis:
     objectives = range(len(view.directions))
     importances = [measure_importance(view, objective) for objective in objectives]
-    found = find_optimum(view) if view.is_single else None
-    won = measure_lead(view, found.noise if found is not None else view.noise())
-    steps = suggest_next_steps(source, view, found, won, costs)
+    optimum = find_optimum(view) if view.is_single else None
+    lead = measure_lead(view, optimum.noise if optimum is not None else view.noise())
+    steps = suggest_next_steps(source, view, optimum, lead, costs)
     cuts = [cut_slices(view, objective) for objective in objectives]
-    return ViewAnalysis(view, importances, cuts, found, won, front(view), steps, find_bad_regions(view))
+    return ViewAnalysis(view, importances, cuts, optimum, lead, front(view), steps, find_bad_regions(view))
 
 
 def front(view: View) -> list[Setting]:
@@ -105,5 +105,5 @@ def front(view: View) -> list[Setting]:
     Of settings that are equal in all objectives only the first is among them. By the first objective, the best first.
     """
     settings = [setting for setting in view.settings if setting.is_feasible]
-    found = [compute_losses(setting.objectives.tolist(), view.directions) for setting in settings]
-    return [settings[place] for place in find_front(found)]
+    all_losses = [compute_losses(setting.objectives.tolist(), view.directions) for setting in settings]
+    return [settings[place] for place in find_front(all_losses)]

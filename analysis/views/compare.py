@@ -7,7 +7,7 @@ from dataclasses import replace
 from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.frontier import trace_all_frontiers
 from analysis.comparison.matched_kl import match_groups
-from analysis.output.charts import GREY, Axis, Chart, Intervals, Layer, Panel, Points, Rule, Texts
+from analysis.output.charts import GREY, Chart, ChartAxis, Intervals, Layer, Panel, Points, Rule, Texts
 from analysis.output.parts import Cell, Column, Part, Sentences, Table, number_cell, text_cell
 from analysis.records.runs import Source
 from analysis.results.results import Results
@@ -166,15 +166,20 @@ def probability_chart(comparison: GroupComparison, name: str) -> Chart | None:
     for is_better, symbol, color in ((True, "circle", 0), (False, "hollow", GREY)):
         probabilities = {place: pair.probability for place, pair in comparable if (pair.verdict == BETTER) == is_better}
         if probabilities:
-            lows, highs = ([getattr(one, end) for one in probabilities.values()] for end in ("low", "high"))
-            hover = [f"{pairs[place].second}: {probability_text(one)}" for place, one in probabilities.items()]
-            values = [one.value for one in probabilities.values()]
+            lows, highs = (
+                [getattr(probability, end) for probability in probabilities.values()] for end in ("low", "high")
+            )
+            hover = [
+                f"{pairs[place].second}: {probability_text(probability)}"
+                for place, probability in probabilities.items()
+            ]
+            values = [probability.value for probability in probabilities.values()]
             layers.append(Intervals(list(probabilities), lows, highs, color=color))
             layers.append(Points(values, list(probabilities), "", color, symbol, 9, hover=hover))
     unknown = [place for place, pair in enumerate(pairs) if pair.verdict == UNKNOWN]
     if unknown:
         layers.append(Texts(unknown, ["cannot tell"] * len(unknown), [0.75] * len(unknown)))
-    axis = Axis("probability [95 % interval]", low=-0.02, high=1.02)
+    axis = ChartAxis("probability [95 % interval]", low=-0.02, high=1.02)
     panel = Panel(axis, row_axis([comparison.names[pair.second] for pair in pairs]), layers)
     left = len(ranking.labels) - 1 - len(pairs)
     note = "full dots: better by more than noise; hollow dots: not" + (

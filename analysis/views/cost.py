@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from analysis.output.charts import Axis, Bars, Chart, Panel
+from analysis.output.charts import Bars, Chart, ChartAxis, Panel
 from analysis.output.parts import Cell, Column, Document, Part, Rows, Sentences, Table, Tiles, number_cell
 from analysis.sweep.ledger import MEASURED, Ledger, RunCost
 from analysis.wording.statements import format_count, format_duration, format_number, join_words
@@ -161,7 +161,7 @@ def _bar(costs: Ledger) -> Chart:
             hover = [f"{state}: {format_number(cost.seconds / 60)} min"]
             bars.append(Bars([0], [start], [end], state, _COLORS.get(state, _OTHER), hover=hover))
             start = end
-    panel = Panel(Axis("minutes of one worker", low=0, high=start), Axis(is_hidden=True), bars)
+    panel = Panel(ChartAxis("minutes of one worker", low=0, high=start), ChartAxis(is_hidden=True), bars)
     return Chart("cost", "Where the time went", [panel], height=170)
 
 

@@ -6,10 +6,9 @@ import numpy as np
 
 from analysis.curves.curves import MetricCurve
 from analysis.curves.metrics import find_title
-from analysis.curves.panels import Choice
-from analysis.curves.panels import Panel as MetricPanel
+from analysis.curves.panels import Choice, MetricPanel
 from analysis.curves.sentences import Described
-from analysis.output.charts import Axis, Band, Chart, Color, ColorScale, Layer, Line, Panel, Points, Rule, Span
+from analysis.output.charts import Band, Chart, ChartAxis, Color, ColorScale, Layer, Line, Panel, Points, Rule, Span
 from analysis.output.colors import COLORS, color_on
 from analysis.records.runs import CUMULATIVE_REWARD, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
 from analysis.wording.statements import format_count
@@ -97,9 +96,9 @@ def _panel(metric_panel: MetricPanel, unit: str, looks: Looks, description: Desc
     for curve in metric_panel.curves:
         layers += _curve(curve, *looks[curve.label])
     is_log = _has_far_values([curve.mean for curve in (*metric_panel.curves, *metric_panel.others)])
-    y = Axis(metric if title != metric else "", is_log=is_log)
+    y = ChartAxis(metric if title != metric else "", is_log=is_log)
     note = description.statements[0].text if description and description.statements else ""
-    return Panel(Axis(unit), y, layers, f"{title} (logarithmic)" if is_log else title, note)
+    return Panel(ChartAxis(unit), y, layers, f"{title} (logarithmic)" if is_log else title, note)
 
 
 def _has_far_values(lines: Sequence[np.ndarray]) -> bool:

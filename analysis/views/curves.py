@@ -8,8 +8,7 @@ from typing import Any
 from analysis.curves.axis import EPISODE, convert_unit, place_along
 from analysis.curves.curves import select_choosing
 from analysis.curves.metrics import choose_metrics, find_title
-from analysis.curves.panels import Choice, choose_axis, choose_lines, explain_missing_means, make_panels
-from analysis.curves.panels import Panel as MetricPanel
+from analysis.curves.panels import Choice, MetricPanel, choose_axis, choose_lines, explain_missing_means, make_panels
 from analysis.curves.sentences import Described, describe, describe_metric
 from analysis.curves.thresholds import MAX_LINES
 from analysis.output.parts import Document, Part, Rows, Sentences

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from analysis.output.charts import Axis, Intervals
+from analysis.output.charts import ChartAxis, Intervals
 from analysis.output.parts import Cell, interval_cell
 from rlhf_sweeps.verdicts.estimates import Estimate
 
@@ -30,25 +30,25 @@ def interval_lines(
     return [Intervals(list(bounded), lows, highs, name, width=width, opacity=opacity)] if bounded else []
 
 
-def value_axis(label: str, values: Sequence[float], estimates: Sequence[Estimate]) -> Axis:
+def value_axis(label: str, values: Sequence[float], estimates: Sequence[Estimate]) -> ChartAxis:
     """An axis that shows all values, and as much of the intervals as leaves the values apart.
 
     The interval of two runs may be a hundred times as wide as all values are apart.
     """
     if not values:
-        return Axis(label)
+        return ChartAxis(label)
     low, high = min(values), max(values)
     room = 0.75 * (high - low) or 0.2 * abs(high) or 1.0
-    lows = [one.low for one in estimates if not math.isnan(one.low)] + [low - 0.1 * room]
-    highs = [one.high for one in estimates if not math.isnan(one.high)] + [high + 0.1 * room]
+    lows = [estimate.low for estimate in estimates if not math.isnan(estimate.low)] + [low - 0.1 * room]
+    highs = [estimate.high for estimate in estimates if not math.isnan(estimate.high)] + [high + 0.1 * room]
     left, right = max(min(lows), low - room), min(max(highs), high + room)
     margin = 0.04 * (right - left)
-    return Axis(label, low=left - margin, high=right + margin)
+    return ChartAxis(label, low=left - margin, high=right + margin)
 
 
-def row_axis(labels: Sequence[str], title: str = "") -> Axis:
+def row_axis(labels: Sequence[str], title: str = "") -> ChartAxis:
     """A row for each label, the first one on top."""
-    return Axis(title, ticks=list(enumerate(labels)), low=-0.5, high=len(labels) - 0.5, is_reversed=True)
+    return ChartAxis(title, ticks=list(enumerate(labels)), low=-0.5, high=len(labels) - 0.5, is_reversed=True)
 
 
 def row_height(num_rows: int) -> int:

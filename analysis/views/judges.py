@@ -4,7 +4,7 @@ import math
 
 from analysis.comparison.own_matrix import WinRate as Rate
 from analysis.comparison.own_matrix import WinRateMatrix
-from analysis.output.charts import Axis, Cells, Chart, Panel
+from analysis.output.charts import Cells, Chart, ChartAxis, Panel
 from analysis.output.parts import Cell, Column, Part, Table, text_cell
 from analysis.views.intervals import row_axis
 from analysis.wording.short_labels import shorten_apart
@@ -30,7 +30,7 @@ def judges_chart(matrix: WinRateMatrix, name: str) -> Chart:
         [f"trained on {label}, judged by {judge}: {_rate_text(rate)}" for judge, rate in zip(judges, row, strict=True)]
         for label, row in zip(labels, rates, strict=True)
     ]
-    columns = Axis("judge", ticks=list(enumerate(shorten_apart(judges, _LONGEST_JUDGE))))
+    columns = ChartAxis("judge", ticks=list(enumerate(shorten_apart(judges, _LONGEST_JUDGE))))
     rows = row_axis(shorten_apart(labels), "runs of")
     panel = Panel(columns, rows, [Cells(values, texts, framed, label="win rate", hover=hover)])
     note = f"win rate against the base policy in % [95 % interval]; framed: own judge; {matrix.text}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.output.charts import Axis, Chart, Layer, Line, Panel, Rule, Texts
+from analysis.output.charts import Chart, ChartAxis, Layer, Line, Panel, Rule, Texts
 from analysis.output.thinning import Places, pick_evenly
 from analysis.records.runs import Floats
 from analysis.sweep.analysis import ViewAnalysis
@@ -19,7 +19,7 @@ from analysis.sweep.settings import View
 from analysis.wording.labels import label_values
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import format_number
-from rlhf_sweeps.record import Axis as SweptAxis
+from rlhf_sweeps.record import Axis
 
 _MOST_KEYS = 6
 _MOST_LINES = 400
@@ -56,16 +56,16 @@ def parallel_chart(analysis: ViewAnalysis) -> Chart | None:
     x, y, texts = zip(*ticks, strict=True)
     layers.append(Texts(y, texts, [place + 0.02 for place in x], color="#000000", is_start=True))
     names = [(float(place), coordinate.label) for place, coordinate in enumerate(coordinates)]
-    across = Axis(ticks=names, low=-0.35, high=len(coordinates) - 0.65)
+    across = ChartAxis(ticks=names, low=-0.35, high=len(coordinates) - 0.65)
     some_keys = f", {len(keys)} of {len(view.axes)} keys" if len(keys) < len(view.axes) else ""
     some_lines = f", {len(chosen)} of {len(view.settings)} settings" if len(chosen) < len(view.settings) else ""
     note = f"a line is a setting; its colour is a range of {view.metrics[0]}, the best range on top"
-    panel = Panel(across, Axis(low=-0.06, high=1.06, is_hidden=True), layers)
+    panel = Panel(across, ChartAxis(low=-0.06, high=1.06, is_hidden=True), layers)
     title = f"all settings{some_keys}{some_lines}"
     return Chart("parallel", title, [panel], note, width=900, height=430, file="sweep_parallel")
 
 
-def rank_axes(axes: Sequence[SweptAxis], order: Sequence[str]) -> list[int]:
+def rank_axes(axes: Sequence[Axis], order: Sequence[str]) -> list[int]:
     """The places of axes, those of the first keys first, those that the order does not have last."""
     places = {key: place for place, key in enumerate(order)}
     return sorted(range(len(axes)), key=lambda index: (places.get(axes[index].key, len(places)), index))
@@ -97,8 +97,8 @@ def _key(view: View, place: int) -> _Coordinate:
         low -= _BELOW * (high - low)
         ticks, names = [low, *ticks], ["not active", *names]
     heights = _heights(np.where(is_absent, low, positions), low, high)
-    shown = [view.label_of(axis.key, text) if text is not None else "not active" for text in _texts(view, axis.key)]
-    return _Coordinate(axis.key, heights, shown, list(zip(_heights(np.array(ticks), low, high), names, strict=True)))
+    texts = [view.label_of(axis.key, text) if text is not None else "not active" for text in _texts(view, axis.key)]
+    return _Coordinate(axis.key, heights, texts, list(zip(_heights(np.array(ticks), low, high), names, strict=True)))
 
 
 def _texts(view: View, key: str) -> list[str | None]:

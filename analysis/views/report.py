@@ -113,13 +113,13 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
     from analysis.views.trials import trials_view
 
     source, ranking = results.source, results.ranking
-    found = make.value("the health check", lambda: results.findings) or {}
+    findings = make.value("the health check", lambda: results.findings) or {}
     phases = make.value("what the curves do", lambda: course_sentences(results)) or []
     analysis = make.value("the analysis of the sweep", lambda: results.sweep)
 
     def overview() -> Sequence[Part]:
         advice = advice_sentences(source, analysis)
-        health = health_sentences(found, ranking)
+        health = health_sentences(findings, ranking)
         return overview_parts(source, ranking, noise_sentences(ranking, analysis), advice, health, phases[:1])
 
     def curves() -> Sequence[Part]:

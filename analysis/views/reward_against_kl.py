@@ -8,7 +8,7 @@ import numpy as np
 from analysis.comparison.frontier import OWN, SEVERAL_SCALES, TOO_FEW, Frontier
 from analysis.comparison.matched_kl import KlLevel, MatchedKl
 from analysis.comparison.over_optimization import FittedLaw
-from analysis.output.charts import Axis, Chart, Layer, Line, Panel, Points, Rule, Texts
+from analysis.output.charts import Chart, ChartAxis, Layer, Line, Panel, Points, Rule, Texts
 from analysis.output.colors import COLORS
 from analysis.output.parts import Cell, Column, Part, Sentences, Table, interval_cell, number_cell, text_cell
 from analysis.views.intervals import estimate_cell, interval_lines, row_axis, row_height, value_axis
@@ -77,14 +77,14 @@ def frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence
     for judge, lines in frontiers.items():
         layers: list[Layer] = [Rule(0.0, is_upright=False)]
         for line in sorted(
-            (one for one in lines if one.label in drawn_labels), key=lambda one: drawn_labels.index(one.label)
+            (line for line in lines if line.label in drawn_labels), key=lambda line: drawn_labels.index(line.label)
         ):
             layers += _frontier_layers(line, names[line.label], drawn_labels.index(line.label))
         title = OWN if judge == OWN else f"judged by {judges[judge]}"
-        distance = Axis("distance from the base policy, √KL (√nats)")
-        panels.append(Panel(distance, Axis("gain in score"), layers, title))
+        distance = ChartAxis("distance from the base policy, √KL (√nats)")
+        panels.append(Panel(distance, ChartAxis("gain in score"), layers, title))
     points = (
-        "training batches" if all(one.is_training for lines in frontiers.values() for one in lines) else "evaluations"
+        "training batches" if all(line.is_training for lines in frontiers.values() for line in lines) else "evaluations"
     )
     fits = [line.fit for lines in frontiers.values() for line in lines if line.fit is not None]
     note = f"points: {points}" + "; lines: the fitted law" * bool(fits)
@@ -173,7 +173,7 @@ def _level_panel(level: KlLevel, labels: Sequence[str], is_rate: bool) -> Panel:
     missing = [place for place in range(len(labels)) if place not in estimates]
     if missing:
         layers.append(Texts(missing, ["not reached"] * len(missing)))
-    axis = value_axis("", [one.value for one in estimates.values()], list(estimates.values()))
+    axis = value_axis("", [estimate.value for estimate in estimates.values()], list(estimates.values()))
     return Panel(axis, row_axis(shorten_apart(labels)), layers, f"at KL {format_number(level.kl)}")
 
 

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from analysis.output.charts import Axis, Band, Bars, Chart, Intervals, Layer, Line, Panel, Points, Span, Surface
+from analysis.output.charts import Band, Bars, Chart, ChartAxis, Intervals, Layer, Line, Panel, Points, Span, Surface
 from analysis.output.thinning import pick_evenly
 from analysis.records.runs import Floats
 from analysis.sweep.analysis import ViewAnalysis
@@ -17,7 +17,7 @@ from analysis.sweep.slices import Slice
 from analysis.views.parallel import rank_axes
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import format_number
-from rlhf_sweeps.record import Axis as SweptAxis
+from rlhf_sweeps.record import Axis
 
 _MOST_BARS = 12
 _MOST_SLICES = 9
@@ -39,16 +39,18 @@ def importance_chart(importance: Importance) -> Chart | None:
     layers: list[Layer] = []
     for shift, name, color in ((-0.18, "fANOVA", 0), (0.18, "PED-ANOVA", 1)):
         shares = [key.fanova if name == "fANOVA" else key.ped_anova for key in keys]
-        known = [(place + shift, share) for place, share in enumerate(shares) if share is not None]
-        if known:
-            places = [place for place, _ in known]
-            values, low, high = ([100 * getattr(share, end) for _, share in known] for end in ("value", "low", "high"))
-            hover = [f"{keys[round(place)].key}: {100 * share.value:.0f} % by {name}" for place, share in known]
+        measured = [(place + shift, share) for place, share in enumerate(shares) if share is not None]
+        if measured:
+            places = [place for place, _ in measured]
+            values, low, high = (
+                [100 * getattr(share, end) for _, share in measured] for end in ("value", "low", "high")
+            )
+            hover = [f"{keys[round(place)].key}: {100 * share.value:.0f} % by {name}" for place, share in measured]
             layers.append(Bars(places, [0] * len(places), values, name, color, 0.34, hover))
             layers.append(Intervals(places, low, high, color="#000000", width=1.5, has_caps=True))
     ticks = [(place, key.key if key.is_clear else f"{key.key} (within chance)") for place, key in enumerate(keys)]
-    across = Axis("share of importance in %", low=0, high=100)
-    down = Axis(ticks=ticks, low=-0.6, high=len(keys) - 0.4, is_reversed=True)
+    across = ChartAxis("share of importance in %", low=0, high=100)
+    down = ChartAxis(ticks=ticks, low=-0.6, high=len(keys) - 0.4, is_reversed=True)
     some = f", {len(keys)} of {len(importance.keys)} keys" if len(keys) < len(importance.keys) else ""
     title = f"importance for {importance.metric}, {importance.num_settings} settings{some}"
     panel = Panel(across, down, layers)
@@ -75,32 +77,32 @@ def slices_chart(analysis: ViewAnalysis, objective: int) -> Chart | None:
     return Chart("slices", title, panels, columns=3, width=350, height=280, file="sweep_slices")
 
 
-def _measured_axis(view: View, objective: int) -> Axis:
+def _measured_axis(view: View, objective: int) -> ChartAxis:
     """The scale of what was measured; bands and intervals may go beyond it."""
     values = np.array([float(setting.objectives[objective]) for setting in view.settings])
     low, high = float(values.min()), float(values.max())
     margin = 0.15 * (high - low) or 0.5 * abs(low) or 1.0
-    return Axis(view.metrics[objective], low=low - margin, high=high + margin)
+    return ChartAxis(view.metrics[objective], low=low - margin, high=high + margin)
 
 
-def _key_axis(cut: Slice) -> Axis:
+def _key_axis(cut: Slice) -> ChartAxis:
     """A tick for every name; of numbers those that leave room for each other."""
     axis = cut.axis
     label = f"{axis.key}{' (log)' if axis.is_log else ''}"
     if axis.is_interval:
         ends = [0.0, 1.0, *cut.positions.tolist()]  # a setting may lie beyond an interval that was changed
         quarters = list(zip(_QUARTERS, label_positions(axis, _QUARTERS), strict=True))
-        return Axis(label, ticks=quarters, low=min(ends) - 0.05, high=max(ends) + 0.05)
+        return ChartAxis(label, ticks=quarters, low=min(ends) - 0.05, high=max(ends) + 0.05)
     places, names = _choice_places(axis), shorten_apart(label_choices(axis), 14)
     ticks: list[tuple[float, str]] = []
     for tick in zip(places, names, strict=True):
         if not ticks or not axis.is_numeric or tick[0] - ticks[-1][0] >= _LEAST_GAP:
             ticks.append(tick)
     margin = 0.12 * (max(places) - min(places)) or 0.5
-    return Axis(label, ticks=ticks, low=min(places) - margin, high=max(places) + margin)
+    return ChartAxis(label, ticks=ticks, low=min(places) - margin, high=max(places) + margin)
 
 
-def _choice_places(axis: SweptAxis) -> list[float]:
+def _choice_places(axis: Axis) -> list[float]:
     return [axis.position(text) for text in axis.choices]
 
 
@@ -140,7 +142,7 @@ def _setting_layers(cut: Slice) -> list[Layer]:
     return [points, intervals, Line(x, y, _BINS, 1, hover=[""] * len(x))]
 
 
-def _pruned_layers(view: View, axis: SweptAxis) -> list[Layer]:
+def _pruned_layers(view: View, axis: Axis) -> list[Layer]:
     """What pruned trials would have been worth, had they gone on."""
     pruned = [view.pruned[place] for place in pick_evenly(len(view.pruned), _MOST_POINTS)] if view.pruned else []
     if not pruned:
@@ -179,12 +181,12 @@ def contour_chart(analysis: ViewAnalysis) -> Chart | None:
         Points(x, y, color=_WHITE, size=8, hover=[""] * len(settings)),
         Points(x, y, color=_DARK, size=5, hover=hover),
     ]
-    across, up = (Axis(axes[place].key, axes[place].is_log) for place in (first, second))
+    across, up = (ChartAxis(axes[place].key, axes[place].is_log) for place in (first, second))
     title = f"fitted {view.metrics[0]}, other keys as in trial {optimum.anchor.numbers[0]}"
     return Chart("contour", title, [Panel(across, up, layers)], height=420, file="sweep_contour")
 
 
-def _values(axis: SweptAxis, positions: Floats) -> list[float]:
+def _values(axis: Axis, positions: Floats) -> list[float]:
     return [axis.value(float(position)) if np.isfinite(position) else np.nan for position in positions]
 
 
@@ -221,4 +223,4 @@ def _front_panel(
         labels = [str(setting.numbers[0]) for setting in settings] if is_front and is_numbered else ()
         hover = [_describe(setting) for setting in settings]
         layers.append(Points(x, y, name, color, size=size, hover=hover, labels=labels))
-    return Panel(Axis(view.metrics[first]), Axis(view.metrics[second]), layers)
+    return Panel(ChartAxis(view.metrics[first]), ChartAxis(view.metrics[second]), layers)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.output.charts import Axis, Bars, Chart, Layer, Line, Panel, Points
+from analysis.output.charts import Bars, Chart, ChartAxis, Layer, Line, Panel, Points
 from analysis.output.thinning import pick_evenly, pick_extremes
 from analysis.records.runs import COMPLETE, FAILED, PRUNED, Source
 from analysis.results.entries import Entry
@@ -54,7 +54,7 @@ def history_chart(ranking: SourceRanking, view: View | None) -> Chart | None:
         worths = {entry.numbers: _worth(ranking, entry, objective) for entry in settings}
         layers = [*_settings_layers(settings, ranked, worths, ranking), *_ended_layers(ended, worths, ranking)]
         best = _best_layers(settings, ranked, worths, ranking) if objective == 0 and ranked else []
-        panels.append(Panel(_trial_axis(ranking), Axis(metric), [*layers, *best]))
+        panels.append(Panel(_trial_axis(ranking), ChartAxis(metric), [*layers, *best]))
     title = f"{view.metrics[0] if len(panels) == 1 else 'objectives'} of every {_word_for_point(ranking, settings)}"
     is_tested = any(ranking.is_tested(entry) for entry in settings)
     note = "settings that ran on test seeds stand at their mean over these seeds" if is_tested else ""
@@ -71,14 +71,16 @@ def _word_for_point(ranking: SourceRanking, settings: Sequence[Entry]) -> str:
     return "setting" if any(len(entry.names) > 1 for entry in settings) else ranking.word
 
 
-def _trial_axis(ranking: SourceRanking) -> Axis:
+def _trial_axis(ranking: SourceRanking) -> ChartAxis:
     """Trials have numbers; runs have names, which are shown where there is room."""
     if ranking.word == "trial":
-        return Axis("trial", ticks=_number_ticks([entry.numbers[0] for entry in ranking.entries]))
+        return ChartAxis("trial", ticks=_number_ticks([entry.numbers[0] for entry in ranking.entries]))
     if len(ranking.entries) > _MOST_NAMES:
-        return Axis("run, in the order of the table")
+        return ChartAxis("run, in the order of the table")
     names = shorten_apart([entry.name for entry in ranking.entries], 16)
-    return Axis("run", ticks=[(entry.numbers[0], name) for entry, name in zip(ranking.entries, names, strict=True)])
+    return ChartAxis(
+        "run", ticks=[(entry.numbers[0], name) for entry, name in zip(ranking.entries, names, strict=True)]
+    )
 
 
 def _number_ticks(numbers: Sequence[int]) -> list[tuple[float, str]]:
@@ -108,7 +110,7 @@ def _best_layers(
     allowed = [entry for entry in settings if entry.numbers in places]
     so_far: list[Entry] = []
     for entry in allowed:
-        so_far.append(min([*so_far[-1:], entry], key=lambda one: places[one.numbers]))
+        so_far.append(min([*so_far[-1:], entry], key=lambda setting: places[setting.numbers]))
     x, y = [entry.numbers[0] for entry in allowed], [worths[entry.numbers] for entry in so_far]
     line = Line(x, y, "best so far", 1, 1.5, is_step=True, hover=[""] * len(x))
     return [line, _points(ranked[:1], worths, ranking, _BEST)]
@@ -172,7 +174,7 @@ def intermediate_values_chart(source: Source, view: View) -> Chart | None:
         layers.append(_reports_line([best], lines, "best"))
     left_out = f", {len(chosen)} of {len(drawn)} trials" if len(chosen) < len(drawn) else ""
     title = f"{view.metrics[0]} while the trials ran{left_out}"
-    panel = Panel(Axis("per cent of the run" if is_uneven else "update"), Axis(view.metrics[0]), layers)
+    panel = Panel(ChartAxis("per cent of the run" if is_uneven else "update"), ChartAxis(view.metrics[0]), layers)
     return Chart("intermediate-values", title, [panel], file="sweep_intermediate_values")
 
 
@@ -183,10 +185,10 @@ def _reports_line(places: Sequence[int], lines: dict[int, list[tuple[float, floa
     hover: list[str] = []
     for place in places:
         steps, values = np.array(lines[place]).T
-        kept = pick_extremes(values, _MOST_REPORTS)
-        x += [*steps[kept].tolist(), np.nan]
-        y += [*values[kept].tolist(), np.nan]
-        hover += [f"trial {place}: {format_number(value)}" for value in values[kept].tolist()] + [""]
+        picked = pick_extremes(values, _MOST_REPORTS)
+        x += [*steps[picked].tolist(), np.nan]
+        y += [*values[picked].tolist(), np.nan]
+        hover += [f"trial {place}: {format_number(value)}" for value in values[picked].tolist()] + [""]
     is_best = name == "best"
     color = 1 if is_best else _STATES.get(name, _OTHER_STATE)
     return Line(x, y, name, color, 2.5 if is_best else 1.2, opacity=1 if is_best else 0.6, has_dots=True, hover=hover)
@@ -213,8 +215,8 @@ def timeline_chart(source: Source) -> Chart | None:
     for state in sorted(rows, key=lambda name: _STATES.get(name, _OTHER_STATE)):
         places, starts, ends, hovers = zip(*rows[state], strict=True)
         bars.append(Bars(places, starts, ends, state, _STATES.get(state, _OTHER_STATE), hover=hovers))
-    down = Axis("trial", ticks=_number_ticks([trial.number for trial in recent]), is_reversed=True)
-    panel = Panel(Axis(f"{unit} since the first trial began"), down, bars)
+    down = ChartAxis("trial", ticks=_number_ticks([trial.number for trial in recent]), is_reversed=True)
+    panel = Panel(ChartAxis(f"{unit} since the first trial began"), down, bars)
     left_out = f", the last {_MOST_BARS} of {len(trials)}" if len(trials) > _MOST_BARS else ""
     height = min(120 + 14 * len(recent), 500)
     return Chart("timeline", f"when the trials ran{left_out}", [panel], height=height, file="sweep_timeline")

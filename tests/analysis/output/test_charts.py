@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from analysis.output.charts import (
-    Axis,
     Band,
     Bars,
     Cells,
     Chart,
+    ChartAxis,
     ColorScale,
     Intervals,
     Layer,
@@ -49,7 +49,7 @@ LAYERS: Mapping[str, tuple[Layer, int, list[str]]] = {
 
 
 def chart_of(*layers: Layer, **options: Any) -> Chart:
-    panel = Panel(Axis(HOSTILE), Axis(HOSTILE, ticks=[(1.0, HOSTILE)]), layers, HOSTILE, HOSTILE)
+    panel = Panel(ChartAxis(HOSTILE), ChartAxis(HOSTILE, ticks=[(1.0, HOSTILE)]), layers, HOSTILE, HOSTILE)
     return Chart("a", HOSTILE, [panel], HOSTILE, **options)
 
 
@@ -98,7 +98,7 @@ def test_a_legend_has_every_name_once_and_none_where_there_is_one_name() -> None
 
 
 def test_a_legend_stands_in_the_place_of_a_panel_where_one_is_free() -> None:
-    panel = Panel(Axis(), Axis(), [Line(X, X, "a"), Line(X, X, "b")])
+    panel = Panel(ChartAxis(), ChartAxis(), [Line(X, X, "a"), Line(X, X, "b")])
     free, full = (draw(Chart("a", "", [panel] * num, columns=2)) for num in (3, 4))
     assert free.axes[3].get_legend() is not None
     assert not free.legends
@@ -106,7 +106,7 @@ def test_a_legend_stands_in_the_place_of_a_panel_where_one_is_free() -> None:
 
 
 def test_titles_stand_at_one_height_above_notes_of_any_length() -> None:
-    panels = [Panel(Axis(), Axis(), [], "title", note) for note in ("", "word " * 60)]
+    panels = [Panel(ChartAxis(), ChartAxis(), [], "title", note) for note in ("", "word " * 60)]
     figure = draw(Chart("a", "", panels, columns=2))
     figure.draw_without_rendering()
     heights = {round(axes.title.get_window_extent().y0) for axes in figure.axes}
@@ -114,8 +114,8 @@ def test_titles_stand_at_one_height_above_notes_of_any_length() -> None:
 
 
 def test_axes_have_ends_ticks_and_scales_in_both() -> None:
-    axis = Axis("x", is_log=True, low=1.0, high=100.0, is_reversed=True)
-    chart = Chart("a", "", [Panel(axis, Axis(ticks=[(1.0, "one")]), [Line(X, X)])])
+    axis = ChartAxis("x", is_log=True, low=1.0, high=100.0, is_reversed=True)
+    chart = Chart("a", "", [Panel(axis, ChartAxis(ticks=[(1.0, "one")]), [Line(X, X)])])
     axes = draw(chart).axes[0]
     assert (axes.get_xscale(), axes.get_xlim()) == ("log", (100.0, 1.0))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["one"]

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.output.charts import Axis, Chart, Line, Panel
+from analysis.output.charts import Chart, ChartAxis, Line, Panel
 from analysis.output.files import write
 from analysis.output.parts import Document, Part, Rows, Sentences
 from analysis.wording.errors import AnalysisError
 
-CHART = Chart("a", "a chart", [Panel(Axis(), Axis(), [Line([0, 1], [0, 1])])], file="chart")
+CHART = Chart("a", "a chart", [Panel(ChartAxis(), ChartAxis(), [Line([0, 1], [0, 1])])], file="chart")
 
 
 def test_missing_values_are_empty_cells_and_null(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from analysis.output.charts import Axis, Chart, Panel
+from analysis.output.charts import Chart, ChartAxis, Panel
 from analysis.output.parts import (
     Alert,
     Answers,
@@ -62,7 +62,7 @@ def test_a_table_leaves_out_details_empty_columns_and_rows_beyond_its_limit() ->
 
 
 def test_charts_files_and_folded_texts_are_left_out() -> None:
-    chart = Chart("a", "a chart", [Panel(Axis(), Axis(), [])])
+    chart = Chart("a", "a chart", [Panel(ChartAxis(), ChartAxis(), [])])
     assert text([chart, Folded("log", "long"), Rows("a.csv", ["a"], [[1]])]) == ""
 
 
