@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.comparison.groups import Grouping, group_runs
+from analysis.comparison.groups import Grouping
 from analysis.comparison.over_optimization import FittedLaw, fit_law
 from analysis.comparison.run_values import describe_scale, list_common_judges
-from analysis.records.runs import SCORES, TOO_LARGE, Floats, RunRecord, Source
+from analysis.records.runs import SCORES, TOO_LARGE, Floats, RunRecord
 
 OWN, OTHERS = "own reward model", "other judges"
 _TRAINING_KL = "objective/kl"
@@ -60,21 +60,12 @@ class Frontier:
     note: str = ""
 
 
-def make_frontiers(source: Source, by: str | None = None, judge: str | None = None) -> list[Frontier]:
+def trace_frontiers(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
     """The frontier of every group that has points.
 
     Args:
-        by: as in `compare`.
         judge: the scorer; by default each run's own reward model.
-
-    Raises:
-        AnalysisError: if no run has such a key.
     """
-    return trace_frontiers(group_runs(source, by), judge)
-
-
-def trace_frontiers(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
-    """The frontiers of groups that have been made; see `frontiers`."""
     lines = []
     for group in grouped.groups:
         paths = {run.name: trace_path(run, judge) for run in group.runs}

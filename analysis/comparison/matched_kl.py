@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.comparison.frontier import OTHERS, OWN, KlPath, trace_path
-from analysis.comparison.groups import Grouping, group_runs
+from analysis.comparison.groups import Grouping
 from analysis.comparison.run_values import count_prompts, describe_scale, list_common_judges
 from analysis.comparison.thresholds import KL_SHARES, MAX_LEFT_OUT
-from analysis.records.runs import Floats, Source
+from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.estimates import Strata, bound_as_rate
 from rlhf_sweeps.verdicts.pairs import GroupRanking, rank
 
@@ -55,22 +55,13 @@ class MatchedKl:
         ]
 
 
-def match_kl(source: Source, by: str | None = None, levels: Sequence[float] | None = None) -> MatchedKl | None:
-    """The rankings of a source's groups at the same KL; None where no run has KLs and gains.
+def match_groups(grouped: Grouping, levels: Sequence[float] | None = None) -> MatchedKl | None:
+    """The rankings of groups at the same KL; None where no run has KLs and gains.
 
     Args:
-        by: as in `compare`.
         levels: KLs in nats; by default a quarter, a half and all of the KL that half of the runs in nearly all groups
             reach.
-
-    Raises:
-        AnalysisError: if no run has such a key.
     """
-    return match_groups(group_runs(source, by), levels)
-
-
-def match_groups(grouped: Grouping, levels: Sequence[float] | None = None) -> MatchedKl | None:
-    """The rankings of groups that have been made; see `matched_kl`."""
     runs = [run for group in grouped.groups for run in group.runs]
     is_rate = len({describe_scale(run) for run in runs}) > 1
     judges = list_common_judges(runs) if is_rate else []

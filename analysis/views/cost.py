@@ -194,9 +194,9 @@ def _row(state: str, cost: RunCost, total: RunCost) -> list[Cell]:
     return [
         Cell(state),
         number_cell(cost.runs),
-        number_cell(round(cost.seconds, 1)),
+        _count_cell(round(cost.seconds, 1)),
         Cell("-") if math.isnan(share) else Cell(f"{share:.0f} %", share),
         *[_count_cell(value) for value in values],
         number_cell(cost.saved_updates or None),
-        number_cell(round(cost.saved_seconds, 1)),
+        _count_cell(round(cost.saved_seconds, 1)),
     ]

@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import ArrayLike
 
 from analysis.comparison import over_optimization
-from analysis.comparison.frontier import OTHERS, SEVERAL_SCALES, TOO_FEW, KlPath, make_frontiers, trace_path
-from analysis.comparison.matched_kl import interpolate_gain, match_kl
+from analysis.comparison.frontier import OTHERS, SEVERAL_SCALES, TOO_FEW, KlPath, trace_frontiers, trace_path
+from analysis.comparison.groups import group_runs
+from analysis.comparison.matched_kl import interpolate_gain, match_groups
 from analysis.comparison.over_optimization import fit_law
 from analysis.records.runs import Floats, RunRecord, Source
 
@@ -151,7 +152,7 @@ def test_frontiers_by_group() -> None:
     runs = [
         evaluated(f"{group}{seed}", kls, law(np.sqrt(kls)) + group, key=group) for group in (0, 1) for seed in (0, 1)
     ]
-    found = make_frontiers(source(*runs), "key")
+    found = trace_frontiers(group_runs(source(*runs), "key"))
     assert [line.label for line in found] == ["0", "1"]
     assert found[0].distances.tolist() == [1.0, 2.0, 3.0, 4.0] * 2
     assert found[0].which.tolist() == [0.0] * 4 + [1.0] * 4
@@ -161,7 +162,7 @@ def test_frontiers_by_group() -> None:
 
 def test_negative_and_missing_kls() -> None:
     run = evaluated("a", [-0.1, np.nan, 1.0, 4.0, 9.0, 16.0, 25.0], [0.0, 5.0, 1.0, np.nan, 2.0, 3.0, 4.0], key=1)
-    (found,) = make_frontiers(source(run), "key")
+    (found,) = trace_frontiers(group_runs(source(run), "key"))
     assert found.num_negative == 1
     assert found.distances.tolist() == [0.0, 1.0, 3.0, 4.0, 5.0]
     assert found.fit is not None
@@ -169,16 +170,16 @@ def test_negative_and_missing_kls() -> None:
 
 def test_a_judges_frontier() -> None:
     run = evaluated("a", [1.0, 4.0], [1.0, 2.0], judges={"j": [0.6, 0.7]}, key=1)
-    (found,) = make_frontiers(source(run), "key", judge="j")
+    (found,) = trace_frontiers(group_runs(source(run), "key"), judge="j")
     assert found.gains == pytest.approx([1.0, 2.0])
     assert (found.judge, found.fit, found.note) == ("j", None, TOO_FEW)
-    assert make_frontiers(source(run), "key", judge="unknown") == []
+    assert trace_frontiers(group_runs(source(run), "key"), judge="unknown") == []
 
 
 def test_scores_of_several_reward_models_are_not_fitted_together() -> None:
     kls = [1.0, 4.0, 9.0, 16.0]
     runs = [evaluated(name, kls, [1, 2, 3, 4], key=1, reward_model__name=name) for name in "ab"]
-    (found,) = make_frontiers(source(*runs), "key")
+    (found,) = trace_frontiers(group_runs(source(*runs), "key"))
     assert (found.fit, found.note) == (None, SEVERAL_SCALES)
 
 
@@ -188,11 +189,11 @@ def test_without_evaluations_training_batches_count() -> None:
         "objective/kl": np.array([0.0, 1, 4, 9, 16]),
         "objective/scores": np.array([0.5, 1.5, 2.5, 3.0, 3.2]),
     }
-    (found,) = make_frontiers(source(RunRecord("a", metrics, {"key": 1})), "key")
+    (found,) = trace_frontiers(group_runs(source(RunRecord("a", metrics, {"key": 1})), "key"))
     assert found.is_training
     assert found.gains == pytest.approx([1.0, 2.0, 2.5, 2.7])
     late = {name: values[1:] for name, values in metrics.items()}  # the base policy's score is not known
-    assert make_frontiers(source(RunRecord("a", late, {"key": 1})), "key") == []
+    assert trace_frontiers(group_runs(source(RunRecord("a", late, {"key": 1})), "key")) == []
 
 
 def test_gain_at_a_kl_by_hand() -> None:
@@ -213,7 +214,7 @@ def test_rankings_at_the_same_kl() -> None:
     runs = [evaluated(f"fast{seed}", [2.0, 4.0, 8.0], [2.0 + seed / 10, 3.0, 3.0], key="fast") for seed in range(3)]
     runs += [evaluated(f"far{seed}", [2.0, 4.0, 8.0], [1.0 + seed / 10, 3.5, 9.0], key="far") for seed in range(3)]
     runs.append(evaluated("short", [1.0], [0.5], key="fast"))
-    found = match_kl(source(*runs), "key", levels=[2.0, 8.0])
+    found = match_groups(group_runs(source(*runs), "key"), levels=[2.0, 8.0])
     assert not found.is_rate
     assert [level.ranking.labels[0] for level in found.levels] == ["fast", "far"]
     assert found.levels[0].ranking.estimates["fast"].value == pytest.approx(2.1)
@@ -224,7 +225,7 @@ def test_rankings_at_the_same_kl() -> None:
 def test_levels_are_reached_by_half_of_each_groups_runs() -> None:
     runs = [evaluated(f"a{index}", [reach], [1.0], key="a") for index, reach in enumerate((4.0, 8.4, 100.0))]
     runs += [evaluated(f"b{index}", [50.0], [1.0], key="b") for index in range(2)]
-    assert [level.kl for level in match_kl(source(*runs), "key").levels] == [2.1, 4.2, 8.4]
+    assert [level.kl for level in match_groups(group_runs(source(*runs), "key")).levels] == [2.1, 4.2, 8.4]
 
 
 def test_runs_that_were_evaluated_rarely_look_no_worse() -> None:
@@ -236,7 +237,7 @@ def test_runs_that_were_evaluated_rarely_look_no_worse() -> None:
         for key, kls in (("often", often), ("rarely", rarely))
         for seed in range(5)
     ]
-    found = match_kl(source(*runs), "key", levels=[3.0, 4.5, 9.0])
+    found = match_groups(group_runs(source(*runs), "key"), levels=[3.0, 4.5, 9.0])
     for level in found.levels:
         often_gained, rarely_gained = (level.ranking.estimates[key].value for key in ("often", "rarely"))
         assert rarely_gained == pytest.approx(often_gained, abs=0.1)
@@ -246,13 +247,13 @@ def test_runs_that_were_evaluated_rarely_look_no_worse() -> None:
 
 def test_levels_below_the_first_evaluations_are_told() -> None:
     runs = [evaluated(f"{key}{seed}", [5.0, 8.0], [1.0, 2.0], key=key) for key in "ab" for seed in range(2)]
-    found = match_kl(source(*runs), "key")
+    found = match_groups(group_runs(source(*runs), "key"))
     assert found.kls_before_evaluation == [2.0, 4.0]
 
 
 def test_a_group_that_never_gets_there_is_counted() -> None:
     runs = [evaluated("a", [5.0], [1.0], key="a"), evaluated("b", [1.0], [1.0], key="b")]
-    (level,) = match_kl(source(*runs), "key", levels=[3.0]).levels
+    (level,) = match_groups(group_runs(source(*runs), "key"), levels=[3.0]).levels
     assert level.ranking.labels == ["a"]
     assert level.num_reached == {"a": 1, "b": 0}
 
@@ -264,7 +265,7 @@ def test_reward_models_are_matched_by_the_wins_under_the_others() -> None:
         for own in "ab"
         for seed in (0, 1)
     ]
-    found = match_kl(source(*runs), "reward_model", levels=[2.0])
+    found = match_groups(group_runs(source(*runs), "reward_model"), levels=[2.0])
     assert found.is_rate
     estimates = found.levels[0].ranking.estimates
     assert estimates["a"].value == pytest.approx(0.7)
@@ -275,6 +276,6 @@ def test_reward_models_are_matched_by_the_wins_under_the_others() -> None:
 
 def test_without_ways_nothing_is_matched() -> None:
     empty = RunRecord("a", {"update": np.empty(0)}, {"key": 1})
-    assert match_kl(source(empty), "key") is None
+    assert match_groups(group_runs(source(empty), "key")) is None
     still = evaluated("a", [0.0, -1.0], [0.0, 1.0], key=1)
-    assert match_kl(source(still), "key").levels == []
+    assert match_groups(group_runs(source(still), "key")).levels == []

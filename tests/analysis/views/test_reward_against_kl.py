@@ -6,7 +6,8 @@ from helpers.judged_groups import KLS, judged_groups, table_of, ticks_of
 
 from analysis.comparison.compare import compare
 from analysis.comparison.frontier import OWN, Frontier, trace_all_frontiers
-from analysis.comparison.matched_kl import match_kl
+from analysis.comparison.groups import group_runs
+from analysis.comparison.matched_kl import match_groups
 from analysis.comparison.over_optimization import fit_law
 from analysis.output.charts import Chart, Line, Points, Texts
 from analysis.output.parts import Sentences, Table
@@ -57,7 +58,7 @@ def test_who_did_not_get_there_is_said_at_each_kl() -> None:
     runs = [evaluated(f"a{n}", [2.0, 8.0], [1.0, 3.0], "a") for n in range(2)]
     runs += [evaluated("b0", [2.0, 8.0], [1.0, 1.0], "b"), evaluated("b1", [2.0], [2.0], "b")]
     runs += [evaluated("c0", [2.0], [0.5], "c")]
-    matched = match_kl(Source("made up", "folder", runs), "key", levels=[2.0, 8.0])
+    matched = match_groups(group_runs(Source("made up", "folder", runs), "key"), levels=[2.0, 8.0])
     assert matched is not None
     chart = matched_chart(matched)
     assert [panel.title for panel in chart.panels] == ["at KL 2", "at KL 8"]

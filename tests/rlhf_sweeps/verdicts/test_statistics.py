@@ -1,7 +1,9 @@
 """Interquartile means, their intervals and probabilities of improvement against rliable, textbooks and simulation."""
 
 import json
+from collections.abc import Callable, Sequence
 from math import comb
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ RLIABLE = json.loads((ROOT / "tests" / "parity" / "rliable.json").read_text(enco
 
 
 @pytest.mark.parametrize("group", RLIABLE["groups"])
-def test_agrees_with_rliable(group):
+def test_agrees_with_rliable(group: str) -> None:
     found = estimate(list(np.array(group["scores"]).T))
     width = group["high"] - group["low"]
     assert found.value == pytest.approx(group["iqm"], abs=1e-12)
@@ -32,18 +34,18 @@ def test_agrees_with_rliable(group):
     assert found.percentile_high == pytest.approx(group["high"], abs=0.04 * width)
 
 
-def test_probability_agrees_with_rliable():
+def test_probability_agrees_with_rliable() -> None:
     first, second = (list(np.array(RLIABLE["groups"][index]["scores"]).T) for index in (0, 1))
     assert estimate_probability(first, second).value == pytest.approx(RLIABLE["probability"], abs=1e-12)
 
 
-def test_interquartile_mean_drops_a_quarter_at_both_ends():
+def test_interquartile_mean_drops_a_quarter_at_both_ends() -> None:
     assert interquartile_mean(np.array([100.0, 1.0, 2.0, -50.0])) == 1.5
     assert interquartile_mean(np.array([3.0, 1.0, 8.0])) == 4.0
     assert interquartile_mean(np.array([9.0, 1, 2, 3, 4, 5, 6, -9])) == 3.5  # 2, 3, 4, 5 of eight
 
 
-def test_interval_of_three_runs_is_students():
+def test_interval_of_three_runs_is_students() -> None:
     # Mean 2, standard deviation 1, Student's quantile for two degrees of freedom 4.3027.
     found = estimate([np.array([1.0, 2.0, 3.0])])
     assert found.value == 2.0
@@ -53,19 +55,19 @@ def test_interval_of_three_runs_is_students():
     assert (found.low, found.high) == pytest.approx((2 - 4.30265 * found.error, 2 + 4.30265 * found.error), rel=1e-5)
 
 
-def test_percentiles_stay_within_the_values_and_the_interval_does_not():
+def test_percentiles_stay_within_the_values_and_the_interval_does_not() -> None:
     found = estimate([np.array([1.0, 2.0])])
     assert (found.percentile_low, found.percentile_high) == (1.0, 2.0)
     assert found.low < 0
     assert found.high > 3
 
 
-def test_same_values_same_estimate():
+def test_same_values_same_estimate() -> None:
     values = [np.array([1.0, 3.0, 2.0, 5.0]), np.array([4.0, 6.0])]
     assert estimate(values) == estimate(values)
 
 
-def test_strata_keep_their_differences_out_of_the_interval():
+def test_strata_keep_their_differences_out_of_the_interval() -> None:
     noise = np.array([-0.1, 0.0, 0.1])
     apart = estimate([noise, noise + 10])
     together = estimate([np.concatenate([noise, noise + 10])])
@@ -73,14 +75,14 @@ def test_strata_keep_their_differences_out_of_the_interval():
     assert apart.error < 0.1 < together.error
 
 
-def test_single_runs_are_joined():
+def test_single_runs_are_joined() -> None:
     parts = join_single_strata([np.array([1.0]), np.array([2.0, 3.0]), np.array([4.0]), np.empty(0)])
     assert [part.tolist() for part in parts] == [[2.0, 3.0], [1.0, 4.0]]
     parts = join_single_strata([np.array([1.0]), np.array([2.0, 3.0, 4.0]), np.array([5.0, 6.0])])
     assert [part.tolist() for part in parts] == [[2.0, 3.0, 4.0], [5.0, 6.0, 1.0]]
 
 
-def test_one_run_has_a_value_and_no_interval():
+def test_one_run_has_a_value_and_no_interval() -> None:
     found = estimate([np.array([3.0])])
     assert found.value == 3.0
     assert found.num_runs == 1
@@ -97,19 +99,19 @@ def test_one_run_has_a_value_and_no_interval():
         [np.full(2, 1.0), np.full(2, 2.0)],
     ],
 )
-def test_runs_that_are_all_alike_have_no_interval(strata):
+def test_runs_that_are_all_alike_have_no_interval(strata: Sequence[int]) -> None:
     found = estimate(strata)
     assert found.value == pytest.approx(np.concatenate(strata).mean())
     assert np.isnan([found.low, found.high, found.percentile_low, found.percentile_high]).all()
     assert (found.error, found.num_runs) == (0.0, sum(map(len, strata)))
 
 
-def test_no_runs_are_refused():
+def test_no_runs_are_refused() -> None:
     with pytest.raises(ValueError, match="no values"):
         estimate([np.empty(0)])
 
 
-def test_rates_stay_within_0_and_1():
+def test_rates_stay_within_0_and_1() -> None:
     found = bound_as_rate(estimate([np.array([0.9, 0.99])]))
     assert found.high == 1.0
     assert 0 <= found.low < 0.9
@@ -122,7 +124,7 @@ def wilson(rate: float, size: int) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.0, 0.5])
-def test_equal_rates_have_the_interval_of_their_prompts(rate):
+def test_equal_rates_have_the_interval_of_their_prompts(rate: float) -> None:
     found = bound_as_rate(estimate([np.full(3, rate)]), 120)
     assert (found.low, found.high) == pytest.approx(wilson(rate, 120))
     # Without their number, each of four runs counts as one prompt.
@@ -130,14 +132,16 @@ def test_equal_rates_have_the_interval_of_their_prompts(rate):
     assert (found.low, found.high) == pytest.approx(wilson(rate, 4))
 
 
-def test_the_interval_of_a_rate_is_the_wider_of_seeds_and_prompts():
+def test_the_interval_of_a_rate_is_the_wider_of_seeds_and_prompts() -> None:
     near = bound_as_rate(estimate([np.array([0.89, 0.9, 0.91])]), 100)
     assert (near.low, near.high) == pytest.approx(wilson(0.9, 100))
     far = estimate([np.array([0.7, 0.8, 0.9])])
     assert bound_as_rate(far, 1000).low == far.low
 
 
-def _coverage(monkeypatch, size: int, draw, truth: float, draws: int = 250) -> tuple[float, float]:
+def _coverage(
+    monkeypatch: pytest.MonkeyPatch, size: int, draw: Callable[..., Any], truth: float, draws: int = 250
+) -> tuple[float, float]:
     monkeypatch.setattr(estimates, "RESAMPLES", 400)
     random = np.random.default_rng(size)
     found = [estimate([draw(random, size)], seed) for seed in range(draws)]
@@ -149,21 +153,21 @@ def _coverage(monkeypatch, size: int, draw, truth: float, draws: int = 250) -> t
 # Of 3,000 draws with 1,000 resamples each the interval covered 95, 95, 97 and 96 % of normal values for 2, 3, 5 and 10
 # runs, 94, 91, 96 and 95 % of log-normal ones; the percentile interval 52, 74, 90 and 94 %, and 47, 71, 90 and 93 %.
 @pytest.mark.parametrize(("size", "percentile_at_most"), [(2, 0.62), (3, 0.84), (5, 0.95), (10, 0.98)])
-def test_coverage(monkeypatch, size, percentile_at_most):
+def test_coverage(monkeypatch: pytest.MonkeyPatch, size: int, percentile_at_most: float) -> None:
     ours, percentile = _coverage(monkeypatch, size, lambda random, runs: random.normal(size=runs), 0.0)
     assert 0.91 <= ours <= 0.995
     assert percentile <= percentile_at_most
     assert percentile < ours
 
 
-def test_coverage_of_skewed_values(monkeypatch):
+def test_coverage_of_skewed_values(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = lambda random, runs: np.exp(0.6 * random.normal(size=runs))  # noqa: E731
     # What an interquartile mean of five is on average.
     many = draw(np.random.default_rng(99), 500_000).reshape(-1, 5)
     assert _coverage(monkeypatch, 5, draw, trim_mean(many, 0.25, axis=1).mean())[0] >= 0.91
 
 
-def test_coverage_over_strata(monkeypatch):
+def test_coverage_over_strata(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimates, "RESAMPLES", 400)
     random = np.random.default_rng(3)
     shifts = np.array([[0.0], [1.0], [2.0]])
@@ -172,17 +176,17 @@ def test_coverage_over_strata(monkeypatch):
     assert 0.91 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.995
 
 
-def test_probability_by_hand():
+def test_probability_by_hand() -> None:
     # 3 beats 1 and 2, 2 beats 1 and ties with 2: 3.5 of 4.
     assert estimate_probability([np.array([3.0, 2.0])], [np.array([1.0, 2.0])]).value == 0.875
 
 
-def test_strata_weigh_the_same():
+def test_strata_weigh_the_same() -> None:
     first, second = [np.array([1.0, 1.0, 1.0]), np.array([0.0])], [np.array([0.0, 0.0]), np.array([1.0])]
     assert estimate_probability(first, second).value == 0.5
 
 
-def test_probability_is_turned_around_with_its_interval():
+def test_probability_is_turned_around_with_its_interval() -> None:
     random = np.random.default_rng(0)
     first, second = random.normal(size=5), random.normal(0.8, size=7)
     one, other = estimate_probability([first], [second]), estimate_probability([second], [first])
@@ -190,21 +194,21 @@ def test_probability_is_turned_around_with_its_interval():
     assert one.low == pytest.approx(1 - other.high, abs=1e-3)
 
 
-def test_interval_narrows_with_runs_and_few_runs_are_never_certain():
+def test_interval_narrows_with_runs_and_few_runs_are_never_certain() -> None:
     few = estimate_probability([np.arange(3.0) + 10], [np.arange(3.0)])
     many = estimate_probability([np.arange(30.0) + 100], [np.arange(30.0)])
     assert few.value == many.value == 1.0
     assert few.low < 0.5 < 0.9 < many.low
 
 
-def test_probability_without_strata():
+def test_probability_without_strata() -> None:
     assert np.isnan(estimate_probability([], []).value)
 
 
 # Of 4,000 draws it covered 97 to 100 % for 2 and 3 runs, 96 to 99 % for 5, 97 to 98 % for 10.
 @pytest.mark.parametrize("size", [2, 3, 5, 10])
 @pytest.mark.parametrize(("shift", "truth"), [(0.0, 0.5), (1.0, 0.7602), (2.0, 0.9214)])  # Phi(shift / sqrt(2))
-def test_coverage_of_probability(size, shift, truth):
+def test_coverage_of_probability(size: int, shift: float, truth: float) -> None:
     random = np.random.default_rng(size)
     found = [estimate_probability([random.normal(shift, size=size)], [random.normal(size=size)]) for _ in range(400)]
     assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.94
@@ -217,7 +221,7 @@ def pairs_won(num_won: int, num_settings: int) -> Probability:
     return estimate_probability(won, [np.array([level]) for level in levels])
 
 
-def test_one_run_in_each_of_eight_settings_by_hand():
+def test_one_run_in_each_of_eight_settings_by_hand() -> None:
     # Student's quantile for seven degrees of freedom is 2.3646; of eight wins in eight the score interval begins at
     # 8 / (8 + 2.3646^2).
     found = pairs_won(8, 8)
@@ -228,7 +232,7 @@ def test_one_run_in_each_of_eight_settings_by_hand():
     assert (found.low, found.high) == pytest.approx((0.3510, 0.9433), abs=1e-3)
 
 
-def test_single_pairs_among_larger_strata_have_their_own_degrees_of_freedom():
+def test_single_pairs_among_larger_strata_have_their_own_degrees_of_freedom() -> None:
     # Two strata of three against three leave 8 degrees, two pairs one more: 9, whose quantile is 2.2622.
     three, one = np.array([5.0, 6.0, 7.0]), np.array([5.0])
     found = estimate_probability([three, three, one, one], [three - 9, three - 9, one - 9, one - 9])
@@ -249,7 +253,7 @@ def coverage_of_pairs(num_settings: int, truth: float) -> float:
 # Exact over truths from 0.05 to 0.95 in steps of 0.01, for 3 to 16 settings: 92.9 to 100 %, 98.1 % on average. With one
 # degree of freedom it was 100 % throughout, and 0.95 wide for 8 of 8.
 @pytest.mark.parametrize("num_settings", [3, 5, 8, 16])
-def test_coverage_of_one_run_in_each_setting(num_settings):
+def test_coverage_of_one_run_in_each_setting(num_settings: int) -> None:
     found = [coverage_of_pairs(num_settings, truth) for truth in (0.5, 0.6, 0.75, 0.9)]
     assert min(found) >= 0.92
     if num_settings >= 8:  # below, so few outcomes are possible that no interval can be exact
@@ -257,13 +261,13 @@ def test_coverage_of_one_run_in_each_setting(num_settings):
 
 
 @pytest.mark.slow
-def test_coverage_of_one_run_in_each_setting_over_all_truths():
+def test_coverage_of_one_run_in_each_setting_over_all_truths() -> None:
     found = np.array([[coverage_of_pairs(n, truth) for truth in np.arange(0.05, 0.951, 0.01)] for n in range(3, 17)])
     assert found.min() >= 0.9
     assert 0.95 <= found.mean() <= 0.985
 
 
-def test_holm_by_hand():
+def test_holm_by_hand() -> None:
     # 0.01 * 3, then 0.03 * 2, then 0.04 * 1 but not less than the one before.
     assert adjust_by_holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx([0.06, 0.03, 0.06])
     assert adjust_by_holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
