@@ -1,3 +1,3 @@
-"""Sweeps over PPO alignment runs, composed by Hydra. See README.md for the commands and the file tree."""
+"""Sweeps over PPO alignment runs, composed by Hydra. The rooms and their files: rlhf_sweeps/README.md."""
 
 __version__ = "0.1.0"

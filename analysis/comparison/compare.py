@@ -25,7 +25,7 @@ class ComparedGroup:
     Attributes:
         label: the values that its runs share.
         place: 1 for the best; 0 for a group without any value.
-        estimate: the mean, plain or interquartile (see `ranking.statistic`), and its intervals; None without any value.
+        estimate: the mean, plain or interquartile (see `choose_statistic`), and its intervals; None without any value.
         values: run's name -> value.
         num_settings: number of different settings of the other keys among its runs.
         excluded: reason -> number of runs that do not count.

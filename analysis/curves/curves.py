@@ -25,7 +25,7 @@ class MetricCurve:
         metric: its name.
         updates: ascending, (n,).
         mean: over the group's runs that have a value there; of one run its values, (n,).
-        low, high: the spread between the runs' smoothed curves there; see `spread`, (n,) each.
+        low, high: the ends of the spread between the runs' smoothed curves there, (n,) each; `spread` says which.
         num_runs: how many the mean is over, (n,).
         smoothed: mean of the runs' smoothed curves, (n,).
         runs: the group's runs that have the metric.

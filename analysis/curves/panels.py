@@ -120,7 +120,7 @@ def _chosen(
 
 
 def choose_axis(choice: Choice, wanted: str | None) -> Choice:
-    """The lines against updates or episodes, see `axis.chosen_unit`, with a note where a reader should know why."""
+    """The lines against updates or episodes, see `axis.choose_unit`, with a note where a reader should know why."""
     unit, why = choose_unit(choice.drawn, wanted)
     return replace(choice, unit=unit, notes=(*choice.notes, *([why] if why else [])))
 
@@ -129,7 +129,7 @@ def make_panels(choice: Choice, metrics: Sequence[str], smooth: float | None) ->
     """The panels of the metrics, each smoothed by one window for all its lines; those without a value are left out.
 
     Args:
-        smooth: see `smoothing.window_of`, in updates; by default a tenth of the longest run. On an axis of episodes,
+        smooth: see `smoothing.choose_window`, in updates; by default a tenth of the longest run. On an axis of episodes,
             updates are those of the largest batch.
     """
     drawn_panels = []

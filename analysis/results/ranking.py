@@ -106,7 +106,7 @@ def rank_source(
     Runs with different objectives are ranked apart.
 
     Args:
-        found: the views of the source's trials, where they have been made before.
+        made_views: the views of the source's trials, where they have been made before.
         compared: gives the comparison of its reward models, asked only where these have no common scale; without it
             they are in the same order, and the ranking holds no comparison.
     """

@@ -35,7 +35,7 @@ class Setting:
         by_run: the objectives of each run on the seeds that choose, (runs, objectives).
         by_test: the objectives of each run on the test seeds, (runs, objectives).
         violations: constraint -> by how much it is broken, in the mean over its trials; 0 and below: kept.
-        is_foretold: whether its trial was pruned, and its objective is an estimate (see pruned.py).
+        is_estimate: whether its trial was pruned, and its objective is an estimate (see pruned.py).
         deviation: standard deviation of the estimate.
     """
 

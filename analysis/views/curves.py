@@ -40,8 +40,8 @@ def curves_view(
     Args:
         metrics: names or patterns; by default the panels of the published figure.
         by: a config key whose values share a line; by default a line is a run.
-        smooth: see `panels.panels`.
-        axis: update or episode; by default see `axis.chosen_unit`.
+        smooth: see `panels.make_panels`.
+        axis: update or episode; by default see `axis.choose_unit`.
 
     Raises:
         AnalysisError: if no run has a metric that is asked for.

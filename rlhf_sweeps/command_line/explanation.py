@@ -70,7 +70,7 @@ def _explain_syntax(given: str, message: str | None) -> str:
 
     Args:
         given: the override, with secrets masked.
-        said: Hydra's message; None if that would show a secret.
+        message: Hydra's message; None if that would show a secret.
     """
     key, equals, value = given.partition("=")
     if not equals or not key.strip():

@@ -88,4 +88,4 @@ def _suggest(name: str, recorded: list[str], config: Config) -> str:
         return f"{meant} (allowed: {', '.join(allowed)})"
     groups = sorted({other.partition("/")[0] + "/..." for other in recorded if "/" in other})
     evaluation = [other for other in recorded if other.startswith("eval/")]
-    return f"{meant} (allowed: {', '.join(evaluation)}; and {', '.join(groups)}, see the README's list of metrics)"
+    return f"{meant} (allowed: {', '.join(evaluation)}; and {', '.join(groups)}, see rlhf_sweeps/record/README.md)"

@@ -243,6 +243,6 @@ def value_model_config(config: Config) -> ClassifierConfig:
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """The config as plain nested values for records, W&B and comparisons: see `references.recorded`."""
+    """The config as plain nested values for records, W&B and comparisons: see `references.redact`."""
     plain: dict[str, Any] = redact(dataclasses.asdict(config))
     return plain

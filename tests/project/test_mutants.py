@@ -30,6 +30,13 @@ def test_no_change_stands_there_twice() -> None:
     assert len({change.name for change in CHANGES}) == len(CHANGES)
 
 
+def test_the_page_of_the_tests_counts_them() -> None:
+    page = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    numbers = {path.stem: len(changes([path.stem])) for path in FOLDER.glob("*.toml")}
+    assert f"There are {len(CHANGES)} changes: " in page
+    assert {room for room, number in numbers.items() if f"{number} in {room}" not in page} == set()
+
+
 def test_a_text_that_does_not_stand_there_once_is_told(tmp_path: Path) -> None:
     change = Change("room", "README.md", "no such text", "x", (), "why")
     with pytest.raises(

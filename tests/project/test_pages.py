@@ -48,6 +48,15 @@ def test_every_path_on_a_page_exists() -> None:
     assert len(found) > 20
 
 
+def test_every_python_file_on_a_page_exists() -> None:
+    """Also where a page names it without its folder, or from the folder of a package."""
+    names = [(page, name) for page in PAGES for name in re.findall(r"`([\w/]+\.py)`", page.read_text("utf-8"))]
+    files = [f"/{path.relative_to(ROOT).as_posix()}" for path in ROOT.rglob("*.py")]
+    missing = [(page, name) for page, name in names if not any(file.endswith(f"/{name}") for file in files)]
+    assert missing == []
+    assert len(names) > 20
+
+
 def is_there(page: Path, path: str) -> bool:
     return any([*top.glob(path), *top.glob(f"{path}.py")] for top in (ROOT, page.parent))
 

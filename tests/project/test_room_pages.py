@@ -60,11 +60,25 @@ def choices_of(group: str) -> set[str]:
     return {file.stem for file in (ROOT / "conf" / group).glob("*.yaml")}
 
 
-@pytest.mark.parametrize("heading", ["## A run", "## A sweep"])
-def test_every_function_of_a_flow_exists(heading: str) -> None:
-    names = [code.removesuffix("()") for code in find_code(read_section("rlhf_sweeps", heading)) if code.endswith("()")]
-    assert len(names) > 10
+def test_every_function_on_the_page_of_the_architecture_exists() -> None:
+    names = [code.removesuffix("()") for code in find_code(read_page("rlhf_sweeps")) if code.endswith("()")]
+    assert len(names) > 25
     assert [name for name in names if pydoc.locate(f"rlhf_sweeps.{name}") is None] == []
+
+
+def test_every_class_that_a_room_gives_is_defined_in_one() -> None:
+    names = {
+        name for name in find_code(read_section("rlhf_sweeps", "## The rooms")) if re.fullmatch("[A-Z][a-z]\\w+", name)
+    }
+    classes = {
+        node.name
+        for package in ("rlhf_sweeps", "analysis")
+        for file in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    }
+    assert {"RunRecord", "ConfigError"} < names
+    assert names - classes == set()
 
 
 def test_every_metric_has_its_docstring_as_its_row() -> None:

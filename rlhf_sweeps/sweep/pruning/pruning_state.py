@@ -14,7 +14,7 @@ WHOLE = 1.0  # the share of a run that is left before a new trial
 
 @dataclass
 class _TrialReports:
-    """The reports of a trial; see `Judge.know`."""
+    """The reports of a trial; see `PruningState.add_trial`."""
 
     num_steps: int | None
     group: object

@@ -205,7 +205,7 @@ class SearchSpace:
         return [key.recorded() for group in ordered for key in group]
 
     def describe(self) -> dict[str, str]:
-        """Parameter -> a description of its values; see `record.describe`."""
+        """Parameter -> a description of its values; see `axes.describe_axes`."""
         return describe_axes(self.axes())
 
     def _is_active(self, parameter: Parameter, point: Mapping[str, Any]) -> bool:
