@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rlhf_sweeps.record import hide
 
-LONGEST = 300  # characters of a foreign error message
-WIDTH = 120  # of a terminal, in characters
+LONGEST_MESSAGE = 300  # characters of a foreign error message; chosen
+WIDTH = 120  # of a terminal, in characters, as of our own lines; chosen
 
 
 def display_path(path: Path) -> str:
@@ -17,13 +17,13 @@ def display_path(path: Path) -> str:
 
 def describe_error(error: BaseException) -> str:
     """The type and the message of another package's error; the type alone if the message is empty."""
-    message = cut(str(error), LONGEST)
+    message = cut(str(error), LONGEST_MESSAGE)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def quote_message(error: BaseException) -> str:
     """The message of another package's error; its type if the message is empty."""
-    return cut(str(error), LONGEST) or type(error).__name__
+    return cut(str(error), LONGEST_MESSAGE) or type(error).__name__
 
 
 def cut(text: str, length: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.comparison.thresholds import MIN_POINTS, RESAMPLES
+from analysis.comparison.thresholds import LAW_RESAMPLES, MIN_LAW_POINTS
 from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.student import student_quantile
 
@@ -72,11 +72,11 @@ def fit_law(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> FittedLaw 
         paths: of each run distances sqrt(KL) and gains, (points,) each, all finite, distances 0 or more.
 
     Returns:
-        None if fewer than MIN_POINTS points lie at different distances above 0.
+        None if fewer than MIN_LAW_POINTS points lie at different distances above 0.
     """
     runs = [path for path in paths if (path[0] > 0).any()]
     distances = np.concatenate([path[0] for path in runs]) if runs else np.empty(0)
-    if len(np.unique(distances[distances > 0])) < MIN_POINTS:
+    if len(np.unique(distances[distances > 0])) < MIN_LAW_POINTS:
         return None
     columns = [_columns(path[0]) for path in runs]
     gains = np.concatenate([path[1] for path in runs])
@@ -129,9 +129,11 @@ def _solve(squares: Floats, products: Floats) -> Floats | None:
 def _covariance(squares: Floats, products: Floats, seed: int) -> Floats:
     """Of alpha and beta from resampling, (2, 2), corrected for resamples scattering less than samples."""
     size = len(squares)
-    counts = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(np.float64)
+    counts = (
+        np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=LAW_RESAMPLES).astype(np.float64)
+    )
     drawn = _solve(np.einsum("bi,ijk->bjk", counts, squares), counts @ products)
-    if drawn is None or len(drawn) < RESAMPLES / 2:
+    if drawn is None or len(drawn) < LAW_RESAMPLES / 2:
         return np.full((2, 2), np.inf)
     return np.cov(drawn.T) * size / (size - 1)
 

@@ -9,5 +9,5 @@ MAX_RANGES = 4  # ranges
 MIN_IN_RANGE = 3  # values of a range
 KL_SHARES = (0.25, 0.5, 1.0)  # of the KL that nearly all groups reach
 MAX_LEFT_OUT = 0.1  # of the groups, which may be left out for a higher KL
-RESAMPLES = 4000  # runs resampled for the covariance of the law's constants
-MIN_POINTS = 4  # points at different distances for a fit
+LAW_RESAMPLES = 4000  # runs resampled for the covariance of the law's constants
+MIN_LAW_POINTS = 4  # points at different distances for a fit

@@ -8,7 +8,7 @@ from analysis.curves.axis import EPISODE, choose_unit, measure_pace, place_along
 from analysis.curves.curves import MetricCurve, group_by_label, make_curves, select_choosing
 from analysis.curves.metrics import find_title, read_curve
 from analysis.curves.smoothing import choose_window
-from analysis.curves.thresholds import MAX_LABEL, MAX_LINE_POINTS, MAX_LINES, MAX_POINTS, NUM_BEST
+from analysis.curves.thresholds import MAX_LABEL, MAX_LINE_POINTS, MAX_LINES, MAX_POINTS, NUM_NAMED
 from analysis.output.thinning import pick_evenly, pick_extremes
 from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
 from analysis.wording.labels import label_values
@@ -129,8 +129,8 @@ def make_panels(choice: Choice, metrics: Sequence[str], smooth: float | None) ->
     """The panels of the metrics, each smoothed by one window for all its lines; those without a value are left out.
 
     Args:
-        smooth: see `smoothing.choose_window`, in updates; by default a tenth of the longest run. On an axis of episodes,
-            updates are those of the largest batch.
+        smooth: see `smoothing.choose_window`, in updates; by default a tenth of the longest run. On an axis of
+            episodes, updates are those of the largest batch.
     """
     drawn_panels = []
     named = [*choice.names, *choice.scale]
@@ -182,7 +182,7 @@ def _best(source: Source, lines: dict[str, Sequence[RunRecord]], leaders: Leader
     """The first of the leaders, or of the lines where nobody leads; and how they were chosen."""
     names, by = leaders(source) if leaders is not None else ([], "")
     named = [name for name in names if name in lines]
-    return (named[:NUM_BEST], f"the best by {by}") if named else (list(lines)[:NUM_BEST], "the first ones")
+    return (named[:NUM_NAMED], f"the best by {by}") if named else (list(lines)[:NUM_NAMED], "the first ones")
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:

@@ -16,17 +16,20 @@ from analysis.curves.spikes import remove_spikes
 from analysis.curves.thresholds import (
     JUMP_ERRORS,
     JUMP_GAIN,
+    LINE_ENDS,
     MAX_RANK_POINTS,
     MIN_JUMP_SHARE,
     MIN_NOISE_POINTS,
     MIN_POINTS,
     MIN_SUM_CHANGE,
     MIN_SUM_SLOPE,
+    RANDOM_WALK,
+    RANK_DEVIATIONS,
     SURE_JUMP_GAIN,
 )
 from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.student import student_quantile
-from rlhf_sweeps.verdicts.trend import CHANCE, LEAST_CHANGE
+from rlhf_sweeps.verdicts.trend import LEAST_CHANGE, TREND_CHANCE
 
 
 def find_phases(updates: Floats, values: Floats) -> list[Phase]:
@@ -120,18 +123,15 @@ def _constant(updates: Floats, values: Floats) -> Phase:
 
 def _classifier_of_lines(pieces: Segmentation) -> Classifier:
     """Classifies lines: level if the change is small, or no larger than noise makes the change of a level line."""
-    limit = student_quantile(max(len(pieces.x) - 2 * (len(pieces.cuts) - 1), 1), 1 - CHANCE)
+    limit = student_quantile(max(len(pieces.x) - 2 * (len(pieces.cuts) - 1), 1), 1 - TREND_CHANCE)
     smallest = LEAST_CHANGE * float(np.ptp(pieces.fitted))
     is_short = len(pieces.y) <= MAX_RANK_POINTS and len(pieces.cuts) == 2
 
     def classify(phase: Phase) -> str:
         count, noise = _noise_within(pieces, phase)
         variance = noise**2 * min(
-            12
-            / count
-            * (1 + pieces.autocorrelation)
-            / (1 - pieces.autocorrelation),  # of a fitted line's two ends' difference
-            1.2 * count * (1 - pieces.autocorrelation**2),  # the same for a random walk, which the first overrates
+            LINE_ENDS / count * (1 + pieces.autocorrelation) / (1 - pieces.autocorrelation),
+            RANDOM_WALK * count * (1 - pieces.autocorrelation**2),  # the first overrates a random walk
         )
         kind = _kind(phase.change, max(limit * float(np.sqrt(variance)), smallest))
         return _kind_by_ranks(pieces.y, pieces.autocorrelation) if kind == LEVEL and is_short else kind
@@ -141,7 +141,7 @@ def _classifier_of_lines(pieces: Segmentation) -> Classifier:
 
 def _classifier_of_sums(pieces: Segmentation, updates: Floats, lengths: Floats, size: float) -> Classifier:
     """Classifies parts of a sum: level if the mean step is within noise of 0, or adds little to the sum's range."""
-    limit = student_quantile(max(len(pieces.x) - (len(pieces.cuts) - 1), 1), 1 - CHANCE)
+    limit = student_quantile(max(len(pieces.x) - (len(pieces.cuts) - 1), 1), 1 - TREND_CHANCE)
     thinned = len(lengths) / len(pieces.x)  # a point of the segmentation is the mean of as many steps
     span = float(updates[-1] - updates[0])
 
@@ -178,7 +178,7 @@ def _kind_by_ranks(y: Floats, autocorrelation: float) -> str:
         2 * MAX_RANK_POINTS
     )  # a bend looks like autocorrelation, the more so the fewer the points
     deviation = np.sqrt(count * (count - 1) * (2 * count + 5) / 18 * (1 + autocorrelation) / (1 - autocorrelation))
-    return _kind(concordance, 1 + 2.576 * float(deviation))  # 99 %, with the correction for steps of 2
+    return _kind(concordance, 1 + RANK_DEVIATIONS * float(deviation))  # with the correction for steps of 2
 
 
 def _joined(pieces: Segmentation, classify: Classifier) -> list[Phase]:

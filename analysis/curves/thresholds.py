@@ -1,9 +1,10 @@
 """The limits behind the sentences and figures of curves, in one place.
 
-Measured with these limits on simulated curves of 4 to 1,000 values without any phase: phases were found in 0 to 4 % of
-those with normal or heavy-tailed noise, in 1 to 7 % where the noise has an autocorrelation of 0.5, in 0 to 20 % where
-it grows fivefold on the way. tests/analysis/curves/test_phases.py counts a part of that again. `PENALTY` was set by
-such curves; the other limits were chosen. The limits on a trend are in rlhf_sweeps/verdicts/trend.py.
+Measured with these limits on simulated curves without any phase, 120 each of 10, 30, 90 and 250 values: phases were
+found in 0 to 4 % of those with normal noise, in 1 to 8 % where the noise has an autocorrelation of 0.5, in 2 to 4 %
+where it grows fivefold on the way, and in 4 to 14 % where it quadruples at 70 % of the curve.
+tests/analysis/curves/test_phases.py counts a part of that again. `PENALTY` was set by such curves; the other limits
+were chosen. The limits on a trend are in rlhf_sweeps/verdicts/trend.py.
 """
 
 # Pieces of a curve.
@@ -33,6 +34,9 @@ MIN_POINTS = 4  # values of a curve with phases: a line cannot be told from its 
 MIN_SUM_CHANGE = 0.05  # of a running sum's range, by which it changes in a phase
 MIN_SUM_SLOPE = 0.07  # of the sum's mean slope over the whole curve, where that is less
 MAX_RANK_POINTS = 30  # points up to which ranks find a rise that is no straight line
+RANK_DEVIATIONS = 2.576  # standard deviations: 99 % of a normal distribution are within
+LINE_ENDS = 12  # over n: the variance of the difference of a fitted line's ends, in variances of independent noise
+RANDOM_WALK = 1.2  # times n: the same for a random walk, in variances of a step
 MIN_NOISE_POINTS = 15  # points of a phase from which its noise is its own
 JUMP_ERRORS = 5  # standard errors of a jump, since it is looked for where the gap is largest
 JUMP_GAIN = 12  # variances of the noise by which a jump fits better than a bend (chi-squared: 0.05 %)
@@ -58,7 +62,7 @@ MAX_NAMED_RUNS = 3  # runs that a clause names
 DEFAULT_SHARE = 0.1  # of a run's length: the window of smoothing
 MIN_QUARTILE_RUNS = 5  # runs of a group from which quartiles are drawn
 MAX_LINES = 12  # lines with a name of their own
-NUM_BEST = 5  # runs with a name where there are more
+NUM_NAMED = 5  # runs with a name where there are more
 MAX_POINTS = 200_000  # points of all lines of all panels
 MAX_LINE_POINTS = 2_000  # points of a line
 MAX_LABEL = 44  # letters of a legend entry

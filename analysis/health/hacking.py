@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.health.markers import describe_moved_markers
 from analysis.health.signals import Finding, read_score, read_series, read_setting
-from analysis.health.thresholds import LEAST_FALL, OWN_WINS, SURE
+from analysis.health.thresholds import ALIKE_ERRORS, LEAST_FALL, NAMED_FALL, OWN_WINS, SCORE_SURE, SURE, USUAL_PROMPTS
 from analysis.records.runs import Floats, RunRecord
 from analysis.wording.statements import format_number
 from rlhf_sweeps.record import natural_key
@@ -59,7 +59,7 @@ def reward_hacking(run: RunRecord) -> Finding | None:
     own = read_series(run, "eval/win_rate")
     if len(own):
         evidence["own win rate, end"] = float(own.values[-1])
-    is_fall = worst.best - worst.end > 0.05 * max(1.0, abs(worst.best))
+    is_fall = worst.best - worst.end > NAMED_FALL * max(1.0, abs(worst.best))
     fell = f"falls from {format_number(worst.best)} to" if is_fall else "is"
     text = f"the own score rises while the {worst.what} {fell} {format_number(worst.end)}"
     text += f" ({len(falls)} of {len(names)} judges)" if len(names) > 1 else ""
@@ -100,10 +100,10 @@ def _fall(run: RunRecord, judge: str) -> _Fall | None:
     means = rolling_mean(wins.values, width)
     error, best, end = bound_win_error(run, width), float(means.max()), float(means[-1])
     if best - end > max(LEAST_FALL, SURE * math.sqrt(2.0) * error):
-        return _Fall(metric, _last_good(wins, means, best - 1.5 * error), best, end)
+        return _Fall(metric, _last_good(wins, means, best - ALIKE_ERRORS * error), best, end)
     late = max(1, len(wins) // 3)
     own_is_high = len(own) > 0 and float(own.values[-late:].mean()) > OWN_WINS
-    sees_no_gain = float(wins.values[-late:].mean()) < 0.5 - 1.5 * bound_win_error(run, 1)
+    sees_no_gain = float(wins.values[-late:].mean()) < 0.5 - ALIKE_ERRORS * bound_win_error(run, 1)
     if not (own_is_high and sees_no_gain):
         return None
     return _Fall(metric, int(wins.updates[int(np.argmax(wins.values < 0.5))]), best, end)
@@ -118,9 +118,9 @@ def _score_fall(run: RunRecord, judge: str) -> _Fall | None:
     width = _evaluations(scores)
     means = rolling_mean(scores.values, width)
     error, best, end = scores.noise / math.sqrt(width), float(means.max()), float(means[-1])
-    if best - end < (SURE + 1.0) * math.sqrt(2.0) * error or end > means[0]:
+    if best - end < SCORE_SURE * math.sqrt(2.0) * error or end > means[0]:
         return None
-    return _Fall(metric, _last_good(scores, means, best - 1.5 * error), best, end)
+    return _Fall(metric, _last_good(scores, means, best - ALIKE_ERRORS * error), best, end)
 
 
 def _last_good(values: Series, means: Floats, least: float) -> int:
@@ -137,7 +137,7 @@ def _evaluations(wins: Series) -> int:
 
 def bound_win_error(run: RunRecord, num_evaluations: int) -> float:
     """An upper bound on the standard error of a mean win rate: that of independent prompts with a rate of a half."""
-    return 0.5 / math.sqrt(max(read_setting(run, "eval.num_prompts") or 100.0, 1.0) * num_evaluations)
+    return 0.5 / math.sqrt(max(read_setting(run, "eval.num_prompts") or USUAL_PROMPTS, 1.0) * num_evaluations)
 
 
 def held_out_falls(run: RunRecord) -> Finding | None:
@@ -158,4 +158,4 @@ def held_out_falls(run: RunRecord) -> Finding | None:
     advice = (
         "more prompts, fewer passes over them (ppo.total_episodes), raise ppo.kl_coef; model/ holds the best evaluation"
     )
-    return Finding(HELD_OUT_FALLS, _last_good(wins, means, best - 1.5 * error), text, evidence, advice)
+    return Finding(HELD_OUT_FALLS, _last_good(wins, means, best - ALIKE_ERRORS * error), text, evidence, advice)

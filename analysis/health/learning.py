@@ -5,7 +5,19 @@ import math
 import numpy as np
 
 from analysis.health.signals import Finding, read_score, read_series, read_setting
-from analysis.health.thresholds import GAIN_LOST, SAME_SCORES, SPENT_KL, SPREAD_LEFT, STILL_KL
+from analysis.health.thresholds import (
+    ALIKE_ERRORS,
+    FALL_ERRORS,
+    FALL_SPREAD,
+    GAIN_ERRORS,
+    GAIN_LOST,
+    GAIN_SPREAD,
+    SAME_SCORES,
+    SPENT_KL,
+    SPREAD_LEFT,
+    STILL_ERRORS,
+    STILL_KL,
+)
 from analysis.records.runs import RunRecord
 from analysis.wording.statements import format_number
 from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
@@ -48,7 +60,7 @@ def no_learning(run: RunRecord) -> Finding | None:
         return None
     farthest = float(np.abs(kl.values[len(kl) // 2 :]).max())
     change = measure_gain(scores)
-    if farthest > STILL_KL or change.deviations > 4.0:
+    if farthest > STILL_KL or change.deviations > STILL_ERRORS:
         return None
     text = (
         f"the policy stays where it began (KL of {format_number(kl.end, 1)} nats at the end), and the score's change of"
@@ -78,8 +90,8 @@ def no_gain(run: RunRecord) -> Finding | None:
         return None
     change = measure_gain(scores)
     spread = read_series(run, "objective/scores_std")
-    worth = 0.1 * spread.start if len(spread) else 0.0
-    if change.size > worth or change.size > 2.0 * change.error or _best_gain(scores) > 4.0:
+    worth = GAIN_SPREAD * spread.start if len(spread) else 0.0
+    if change.size > worth or change.size > GAIN_ERRORS * change.error or _best_gain(scores) > STILL_ERRORS:
         return None
     update = kl.where(kl.values > SPENT_KL)
     text = (
@@ -114,11 +126,13 @@ def score_falls(run: RunRecord) -> Finding | None:
     lost, gained = float(means[peak] - means[-1]), float(means[peak] - means[0])
     error = scores.noise * math.sqrt(2.0 / width)
     spread = read_series(run, "objective/scores_std")
-    least = max(5.0 * error, 0.25 * float(np.median(spread.values)) if len(spread) else 0.0)
+    least = max(FALL_ERRORS * error, FALL_SPREAD * float(np.median(spread.values)) if len(spread) else 0.0)
     if not lost > least or lost < GAIN_LOST * gained or len(means) - 1 - peak < width:
         return None
     highest = int(scores.updates[peak + width // 2])
-    begins = int(np.flatnonzero(means >= means[peak] - 1.5 * error)[-1])  # among stretches alike the best is chance
+    begins = int(
+        np.flatnonzero(means >= means[peak] - ALIKE_ERRORS * error)[-1]
+    )  # among stretches alike the best is chance
     update = int(scores.updates[begins + width // 2])
     what = "score" if any(f"objective/{name}scores" in run.metrics for name in ("", "raw_")) else "reward"
     text = (

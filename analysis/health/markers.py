@@ -1,6 +1,7 @@
 """Surface markers: how many answers have a `?`, a `!` or an emoji, and how many of the base policy's had."""
 
 from analysis.health.signals import read_series
+from analysis.health.thresholds import NAMED_RISE
 from analysis.records.runs import RunRecord
 from analysis.wording.statements import format_number
 
@@ -28,7 +29,7 @@ def describe_moved_markers(run: RunRecord) -> str:
     moved = []
     for marker, what in MARKERS.items():
         rate = read_series(run, f"eval/{marker}_rate")
-        if len(rate) > 1 and abs(rate.values[-1] - rate.values[0]) > 0.3:
+        if len(rate) > 1 and abs(rate.values[-1] - rate.values[0]) > NAMED_RISE:
             first, last = (format_number(100 * float(x), 2) for x in (rate.values[0], rate.values[-1]))
             moved.append(f"{what} in {last} % of the answers, at first in {first} %")
     return f"; {', '.join(moved)}" if moved else ""

@@ -12,14 +12,22 @@ from analysis.health.thresholds import (
     CLIPPED,
     CLIPPED_PER_MOVE,
     EXPLAINED,
+    EXPLAINED_KEPT,
     EXPLAINED_LOST,
     GRADIENT_GROWTH,
     LARGE_APPROXKL,
+    LEAST_COUNTED,
+    LEAST_LOST,
+    LEAST_VARIANCE,
     LOSS_GROWTH,
+    MOVED_KL,
     MOVES,
     MOVES_FAR,
+    NARROW_RANGE,
+    NEARLY_ALL,
     SINGLE_STEP,
     UNCLIPPED,
+    WORSE,
 )
 from analysis.records.runs import Floats, RunRecord
 from analysis.wording.statements import format_number
@@ -63,7 +71,7 @@ def clipping(run: RunRecord) -> Finding | None:
     if level > CLIPPED:
         update = clipped.where(clipped.values > CLIPPED)
         text = f"clipping holds back {format_number(100 * level)} % of the tokens in the median update{range_text}"
-        advice = "raise ppo.clip_range (0.2 is usual)" if clip_range and clip_range < 0.1 else "lower ppo.lr"
+        advice = "raise ppo.clip_range (0.2 is usual)" if clip_range and clip_range < NARROW_RANGE else "lower ppo.lr"
         advice += "; fewer steps an update (ppo.num_ppo_epochs, ppo.num_minibatches)"
         return Finding(ALWAYS_CLIPS, update, text, {"median share clipped": level}, advice)
     return _never_clips(run, clipped, range_text)
@@ -73,7 +81,7 @@ def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | 
     steps = [read_setting(run, key) for key in ("ppo.num_ppo_epochs", "ppo.num_minibatches")]
     if len(clipped) < 10 or steps == [1.0, 1.0]:
         return None
-    largest = float(np.quantile(clipped.values, 0.95))
+    largest = float(np.quantile(clipped.values, NEARLY_ALL))
     evidence = {
         "median share clipped": float(np.median(clipped.values)),
         "share clipped in 95 % of the updates": largest,
@@ -83,7 +91,7 @@ def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | 
         # It may not have moved at all.
         return (
             _never(clipped, range_text, "", evidence)
-            if largest <= UNCLIPPED and read_series(run, "objective/kl").end > 0.1
+            if largest <= UNCLIPPED and read_series(run, "objective/kl").end > MOVED_KL
             else None
         )
     moved = float(np.median(moves))
@@ -173,25 +181,25 @@ def value_model(run: RunRecord) -> Finding | None:
         return None
     width = min(max(5, len(updates) // 10), 25)
     first = float(np.median(variances[: max(5, len(updates) // 5)]))
-    counts = variances >= first / 4
+    counts = variances >= LEAST_VARIANCE * first
     late = float(np.median(explained[-width:]))
-    end = f", and {'are worse than a constant' if late < -0.1 else 'no more than a constant would'} at the end"
+    end = f", and {'are worse than a constant' if late < -WORSE else 'no more than a constant would'} at the end"
     advice = "raise ppo.value_lr or ppo.vf_coef; ppo.value_warmup_updates=5; ppo.value_model=policy or reward_model;"
     advice += " bring scores to a common scale (reward_model.normalize=true)"
     best = float(_pooled(explained[counts], variances[counts], 0.0, width).max(initial=-np.inf))
     evidence = {f"best explained variance over {width} updates": best, "median at the end": late}
     if best <= EXPLAINED:
-        if counts.sum() < max(12, 0.6 * len(updates)) or not first > 0:
+        if counts.sum() < max(12, LEAST_COUNTED * len(updates)) or not first > 0:
             return None
         text = f"the values explain {format_number(100 * max(best, 0.0), 2)} % of the returns' variance at best"
         return Finding(VALUE_MODEL, int(updates[0]), f"{text} (over any {width} updates){end}", evidence, advice)
     if "objective/rewards_std" not in run.metrics:
         return None
     pooled = Series(updates[width - 1 :], _pooled(explained, variances, first, width))
-    limit = min(EXPLAINED_LOST, 0.4 * best)
+    limit = min(EXPLAINED_LOST, EXPLAINED_KEPT * best)
     is_lost = pooled.values <= limit
     update = pooled.where(is_lost)
-    if update is None or max(pooled.end, late) > limit or is_lost.mean() < 0.2:
+    if update is None or max(pooled.end, late) > limit or is_lost.mean() < LEAST_LOST:
         return None
     text = (
         f"the values explained up to {format_number(100 * best, 2)} % of the returns' variance, and "

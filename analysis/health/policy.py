@@ -3,6 +3,7 @@
 import numpy as np
 
 from analysis.health.signals import Finding, read_score, read_series, read_setting, read_together
+from analysis.health.thresholds import MISSED_TARGET
 from analysis.records.runs import KL_BUDGET, RunRecord
 from analysis.wording.statements import format_number
 from rlhf_sweeps.verdicts.policy import (
@@ -93,8 +94,8 @@ def kl_target(run: RunRecord) -> Finding | None:
     target, kl = read_setting(run, "ppo.kl_target"), read_series(run, "objective/kl")
     if not target or target <= 0 or len(kl) < 10:
         return None
-    update = kl.where(kl.values > 2.0 * target)
-    if update is None or kl.end < 2.0 * target:
+    update = kl.where(kl.values > MISSED_TARGET * target)
+    if update is None or kl.end < MISSED_TARGET * target:
         return None
     coefficient = read_series(run, "objective/kl_coef")
     evidence = {"target": target, "KL at the end": kl.end}

@@ -1,4 +1,4 @@
-"""The limits of the rules of health, in one place.
+"""The limits of the rules of health, in one place; how many updates a rule needs stands in the rule, and is chosen.
 
 They were chosen on the recorded runs of the embedded model in tests/helpers/health_records; a line that names sound
 runs has the figure of those in which nothing is wrong. The README.md there has the rates of false alarms with these
@@ -10,7 +10,13 @@ rlhf_sweeps/verdicts/policy.py.
 SAME_SCORES = 1e-6  # standard deviation of a batch's scores over their size, at or below which they are the same
 SPREAD_LEFT = 0.01  # of the standard deviation of scores at the start; sound runs: 0.09 and more
 STILL_KL = 0.01  # nats of a response, up to which the policy has not moved
+STILL_ERRORS = 4.0  # standard errors up to which a change in score may be noise, also that of the best stretch
 SPENT_KL = 3.0  # nats of a response that should have raised the score
+GAIN_SPREAD = 0.1  # of the standard deviation of scores at the start, a gain that is worth nothing
+GAIN_ERRORS = 2.0  # standard errors, up to which a gain after so much KL counts as none
+FALL_ERRORS = 5.0  # standard errors of a fall after the peak, more than elsewhere since the peak is looked for
+FALL_SPREAD = 0.25  # of the standard deviation of a batch's scores, that a fall after the peak is at least
+ALIKE_ERRORS = 1.5  # standard errors up to which stretches are alike, so that the best of them is the best by chance
 GAIN_LOST = 0.4  # of the gain so far, which a fall after the peak loses at least
 
 # Answers.
@@ -28,6 +34,10 @@ CUT_LATE = 0.25  # share at the end of a run in which it rises
 # Reward hacking.
 SURE = 3.5  # standard errors of a change that is more than noise
 LEAST_FALL = 0.12  # of a win rate
+SCORE_SURE = 4.5  # the same for a judge whose scores alone are known: their noise is estimated, too
+NAMED_FALL = 0.05  # of a judge's best value (at least of 1), from which the sentence says that it falls
+NAMED_RISE = 0.3  # of the share of answers with a marker, from which a finding on the judges names the marker
+USUAL_PROMPTS = 100.0  # held-out prompts where the config does not say how many
 OWN_WINS = 0.75  # own win rate of which other reward models should see a part
 
 # The optimizer.
@@ -37,11 +47,22 @@ UNCLIPPED = 1e-5  # share of the tokens up to which nothing is clipped
 MOVES = 5e-4  # approxkl, nats a token, from which sound runs clipped 0.4 % and more
 MOVES_FAR = 0.002  # approxkl, nats a token, from which the next limit holds
 CLIPPED_PER_MOVE = 0.025  # share clipped over the root of approxkl; sound runs: 0.1 and more, clip_range=0.99: 0.02
+NEARLY_ALL = 0.95  # of the updates, in which nothing is clipped if nothing ever is
+MOVED_KL = 0.1  # nats of a response, from which the policy has moved where approxkl is not recorded
+NARROW_RANGE = 0.1  # ppo.clip_range, below which the advice is to raise it
 SINGLE_STEP = 1e-8  # approxkl, nats a token, of updates of one step, before which nothing has moved
 GRADIENT_GROWTH = 10.0  # times the norm before; sound runs: up to 2.5
 LOSS_GROWTH = 10.0  # times the loss before; sound runs: up to 2.5
 EXPLAINED = 0.03  # share of the returns' variance; sound runs explained 0.18 and more over some stretch
 EXPLAINED_LOST = 0.15  # the same where it was more before; sound runs kept 0.27 of the first and more
+EXPLAINED_KEPT = 0.4  # of the best share so far, up to which it is lost
+LEAST_LOST = 0.2  # of the updates, in which it has to be lost
+LEAST_VARIANCE = 0.25  # of the rewards' variance at the start, from which an update counts
+LEAST_COUNTED = 0.6  # of the updates, which have to count for a verdict over the whole run
+WORSE = 0.1  # share of the variance below 0, from which the sentence says that values are worse than a constant
+
+# KL.
+MISSED_TARGET = 2.0  # times ppo.kl_target
 
 # Patterns.
 PATTERN_LEVEL = 0.05  # p value, corrected for all tests

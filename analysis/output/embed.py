@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.output.plain_values import plain_value
 
-# Significant digits that a plot can show.
+# Significant digits that a plot can show; chosen.
 _DIGITS = 5
 
 

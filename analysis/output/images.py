@@ -36,6 +36,7 @@ _METADATA: Mapping[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+# Chosen by looking at drawings and lists.
 _DOTS = 100  # pixels of the page an inch
 _LEGEND_MARK = 6  # letters that the mark beside a name takes
 _TICK_LETTER = 8.5  # pixels that a letter below an axis takes, with its share of the room between ticks

@@ -9,7 +9,7 @@ from analysis.output.charts import Chart
 from analysis.wording.intervals import digits_of, interval
 from analysis.wording.statements import Statement, clip_text, format_number
 
-# Of a text that comes from a record, such as a path in a config, or a response.
+# Characters of a text that comes from a record, such as a path in a config, or a response; chosen by looking.
 _MAX_CELL = 160
 
 

@@ -38,6 +38,7 @@ _SYMBOLS = {
     "triangle": "triangle-down",
     "tick": "line-ns-open",
 }
+# Chosen by looking at drawings and lists.
 _TICK_WIDTH = 110  # pixels that a column of words takes
 _NO_HOVER = {"hoverinfo": "skip"}
 

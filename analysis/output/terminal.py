@@ -17,8 +17,8 @@ from analysis.wording.statements import Statement, format_number
 from rlhf_sweeps.wording import WIDTH
 
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "best": "bold"}
-_INDENT = 2
-_LONGEST_CELL = 40  # characters
+_INDENT = 2  # spaces; chosen by looking
+_LONGEST_CELL = 40  # characters; chosen by looking
 
 
 def show(parts: Iterable[Part], file: IO[str] | None = None) -> None:

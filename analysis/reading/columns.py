@@ -15,7 +15,7 @@ from analysis.reading.metric_names import is_metric
 
 _MOST_TOLD = 3  # different cells that are no numbers
 _TRUTHS = {"true": True, "false": False}
-_LARGEST = 2**63
+_LARGEST = 2**63  # whole numbers below it fit into 64 bits
 
 
 def read_numbers(

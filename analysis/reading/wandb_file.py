@@ -14,6 +14,7 @@ import orjson
 
 _HEADER = struct.Struct("<4sHB")  # ":W&B", 0xBEE1, version
 _CHUNK = struct.Struct("<IHB")  # crc32 over type and data, length, type
+# The format of LevelDB logs, which W&B uses: bytes of a block, and types of the parts of a record.
 _BLOCK = 32768
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _STEP = "_step"

@@ -22,7 +22,7 @@ GROUP = "group:"
 TIMEOUT = 20  # seconds for one answer of the server
 _FORMS = f"entity/project, entity/project/RUN_ID, or entity/project/{GROUP}NAME"
 _THREADS = 8  # a run's history takes three requests, most of which is waiting
-_MOST_FAILURES = 5
+_MOST_FAILURES = 5  # runs that cannot be read before the project is given up; chosen
 # While the client is set up. By default it tries for minutes to reach a server; a project is asked for whatever the
 # mode says in which runs are logged; and its folders for files are not to be made in those of the record.
 _ENVIRONMENT = {"WANDB_X_GRAPHQL_RETRY_MAX": "3", "WANDB_X_GRAPHQL_RETRY_WAIT_MIN_SECONDS": "1"}

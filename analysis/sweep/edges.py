@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import Setting, View
-from analysis.sweep.thresholds import MOSTLY_AT_EDGE, NEAR_EDGE, OUTER, SURE_EDGE
+from analysis.sweep.thresholds import KEPT_BESIDE_EDGE, LARGE_FACTOR, MOSTLY_AT_EDGE, NEAR_EDGE, OUTER, SURE_EDGE
 from rlhf_sweeps.record import Axis, write_command
 
 # Keys that can go no further.
@@ -100,7 +100,7 @@ def _override(axis: Axis, is_high: bool) -> str | None:
         return None
     if axis.choices:
         return _list_override(axis, is_high, most)
-    inner = axis.value(0.7 if is_high else 0.3)
+    inner = axis.value(1 - KEPT_BESIDE_EDGE if is_high else KEPT_BESIDE_EDGE)
     width = axis.high - axis.low
     if is_high:
         outer = min(edge * 10 if axis.is_log else edge + width, most)
@@ -118,8 +118,8 @@ def _list_override(axis: Axis, is_high: bool, most: float) -> str | None:
     ordered: Sequence[str] = axis.choices if is_high else axis.choices[::-1]
     last, before = float(ordered[-1]), float(ordered[-2])
     ratio = last / before if last * before > 0 else 1.0
-    if max(ratio, 1 / ratio) >= 2:
-        powers = (1.0, 2.0) if max(ratio, 1 / ratio) < 4 else (0.5, 1.0)
+    if max(ratio, 1 / ratio) >= 2:  # a list of factors
+        powers = (1.0, 2.0) if max(ratio, 1 / ratio) < LARGE_FACTOR else (0.5, 1.0)
         further = [last * ratio**power for power in powers]
     else:
         further = [last + (last - before) * step for step in (1, 2)]

@@ -19,7 +19,7 @@ from analysis.records.runs import Floats
 from analysis.sweep.chance import compute_p_values
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.thresholds import (
-    CHANCE,
+    MATTERS_BY_CHANCE,
     MAX_CHOICES,
     MAX_IMPORTANCE_SETTINGS,
     MIN_IMPORTANCE_SETTINGS,
@@ -65,7 +65,7 @@ class KeyImportance:
     @property
     def is_clear(self) -> bool:
         """Whether it matters beyond chance."""
-        return self.p_value <= CHANCE
+        return self.p_value <= MATTERS_BY_CHANCE
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from analysis.sweep.ledger import Ledger
 from analysis.sweep.margin import Lead
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import View
-from analysis.sweep.thresholds import GAP, MAX_SEEDS, NARROW, SURE_CHOICE
+from analysis.sweep.thresholds import GAP, MAX_SEEDS, MIN_COMPLETE_TRIALS, NARROW, SURE_CHOICE
 from analysis.wording.statements import Statement, format_count, format_duration
 
 _NOT_APART = "luck and merit cannot be told apart"
@@ -139,7 +139,7 @@ def _budget_steps(source: Source, view: View, optimum: Optimum | None, costs: Le
     """Whether more trials of the same search are worth it, by the gain in its last third."""
     complete = [trial for trial in view.trials if trial.state == COMPLETE and trial.objectives]
     is_search = any(axis.is_interval for axis in view.axes)
-    if not is_search or optimum is None or len(complete) < 9 or view.label:
+    if not is_search or optimum is None or len(complete) < MIN_COMPLETE_TRIALS or view.label:
         return []
     sign = view.sign()
     gains = [sign * float((trial.objectives or [math.nan])[0]) for trial in complete]

@@ -17,10 +17,11 @@ from analysis.sweep.chance import compute_p_values
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.surface import FittedSurface, fit_surface
 from analysis.sweep.thresholds import (
-    CHANCE,
+    BAND,
     FLAT,
     FLOOR_DEPTH,
     LIKELY,
+    MATTERS_BY_CHANCE,
     MAX_SETTINGS,
     MIN_EXPLAINED,
     MIN_SETTINGS,
@@ -61,7 +62,7 @@ class Profile:
     @property
     def is_clear(self) -> bool:
         """Whether the key matters beyond chance."""
-        return self.p_value <= CHANCE
+        return self.p_value <= MATTERS_BY_CHANCE
 
     @property
     def is_flat(self) -> bool:
@@ -153,7 +154,7 @@ def find_optimum(view: View, objective: int = 0) -> Optimum | None:
     )
     is_measured = np.array([not setting.is_estimate for setting in settings])
     explained = _explained(surface, is_measured)
-    if p_values.min() > CHANCE and explained < MIN_EXPLAINED:
+    if p_values.min() > MATTERS_BY_CHANCE and explained < MIN_EXPLAINED:
         return None
     # The highest point of the surface is less lucky than the highest measurement.
     best = int(np.where(is_measured, surface.mean(points), -np.inf).argmax())
@@ -184,7 +185,7 @@ def _profile(surface: FittedSurface, anchor: Floats, index: int, sign: float, p_
     points = np.tile(anchor, (len(positions), 1))
     points[:, index] = positions
     mean, covariance = surface.predict(points)
-    margin = 1.645 * np.sqrt(np.clip(np.diag(covariance), 0, None))
+    margin = BAND * np.sqrt(np.clip(np.diag(covariance), 0, None))
     draws = surface.draws(points, NUM_DRAWS)
     within = (draws >= draws.max(axis=1, keepdims=True) - surface.noise).mean(axis=0)
     highest = np.bincount(draws.argmax(axis=1), minlength=len(positions)) / len(draws)

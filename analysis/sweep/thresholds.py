@@ -7,7 +7,9 @@ test in tests/analysis/sweep that is named runs a part of these again.
 import numpy as np
 
 # Importance against chance.
-CHANCE = 0.05  # probability that any key is said to matter in a sweep where none does; test_importance.py counts it
+MATTERS_BY_CHANCE = (
+    0.05  # probability that any key is said to matter in a sweep where none does; test_importance.py counts it
+)
 NUM_PERMUTATIONS = 999  # of the objectives
 SETTINGS_PER_TERM = 2.5  # settings for each term of the model, from which it holds all axes at once
 
@@ -40,7 +42,10 @@ MAX_SETTINGS = 250  # settings, for speed
 FLOOR_DEPTH = 2.0  # differences of best and median, by which the floor lies below the median
 NUM_DRAWS = 400  # surfaces drawn
 NUM_POINTS = 81  # positions on an interval
-MIN_EXPLAINED = 0.7  # share of the variance predicted, where no key is clear; 1 of 20 sweeps of pure noise reaches it
+BAND = 1.645  # standard deviations on either side of the mean that hold 90 % of a normal distribution
+MIN_EXPLAINED = (
+    0.7  # share of the variance predicted, where no key is clear; 1 of 20 sweeps of noise had it (no test repeats it)
+)
 LIKELY = 0.5  # probability from which a value counts as within noise of the best
 POSSIBLE = 0.1  # probability from which a value is not ruled out
 FLAT = 0.6  # probability from which, over all of an axis, the key does not matter
@@ -49,12 +54,15 @@ FLAT = 0.6  # probability from which, over all of an axis, the key does not matt
 SURE_EDGE = 0.95  # probability that the objective still rises towards the edge
 MOSTLY_AT_EDGE = 0.5  # of the surfaces drawn, whose highest point lies at the edge
 OUTER = 0.1  # of an interval: from there to its edge the objective must rise
+KEPT_BESIDE_EDGE = 0.3  # of an interval, next to the edge, that a wider search keeps
+LARGE_FACTOR = 4  # between the last two numbers of a list, from which the next ones are proposed closer together
 NEAR_EDGE = 0.25  # of an axis: so near to its edge the best setting must lie
 
 # Next steps.
 SURE_CHOICE = 0.95  # probability from which a choice is the best
 NARROW = 0.5  # of an axis: up to so much of it is worth searching on its own
 GAP = 0.25  # of an axis without any setting
+MIN_COMPLETE_TRIALS = 9  # complete trials, of which the last third is compared with the others
 MAX_SEEDS = 10  # seeds that are proposed at most
 
 # Pruned trials. Measured on searches with a median pruner: what is not ruled out holds the optimum in 94 of 100 or more

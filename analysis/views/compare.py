@@ -20,7 +20,8 @@ from analysis.wording.intervals import probability_text
 from analysis.wording.statements import Statement, format_count, format_number
 from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN, GroupPair, describe_verdict
 
-_MAX_KEYS = 6
+# Chosen by looking at drawings and lists.
+_MAX_KEYS = 6  # config keys that differ between groups
 _MAX_GROUPS = 30  # of a chart
 _PERCENTILES = ("percentile_low", "percentile_high")
 _RUNS_BELOW = 0.22  # of a row: how far the runs stand below their mean

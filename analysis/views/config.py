@@ -11,8 +11,9 @@ from analysis.wording.labels import label_values, write_exactly
 from analysis.wording.statements import clip_text, format_count, join_words
 from rlhf_sweeps.record import Run, natural_key, salvage_hydra, write_rerun
 
-_MAX_KEYS = 200
-_MAX_VALUES = 8
+# Chosen by looking at drawings and lists.
+_MAX_KEYS = 200  # rows
+_MAX_VALUES = 8  # different values of a key
 
 
 def config_view(results: Results) -> list[Part]:

@@ -9,7 +9,7 @@ from analysis.sweep.ledger import MEASURED, Ledger, RunCost
 from analysis.wording.statements import format_count, format_duration, format_number, join_words
 
 _COLORS = {"complete": 0, "pruned": 3, "failed": 1, "test": 2}
-_OTHER = 4
+_OTHER = 4  # the colour of all other outcomes
 _COSTS = [name for name in RunCost.__dataclass_fields__ if name != "untold"]
 _WORDS = {
     "seconds": "time",

@@ -16,6 +16,7 @@ from analysis.wording.statements import format_count
 MAX_PANELS = 24  # of one chart
 _END_SYMBOLS = {DIVERGED: "thick cross", FAILED: "cross", PRUNED: "triangle", STOPPED: "square", UNFINISHED: "hollow"}
 _OTHER_SYMBOL = "diamond"  # of a run that ended for a reason of its own
+# Chosen by looking at drawings and lists.
 _MAX_ENDS = 12  # marks on a line; more would hide it
 _MAX_DOTS = 60  # points of a line that are marked one by one
 _WIDTH, _OTHER_WIDTH = 2.1, 0.9  # of lines

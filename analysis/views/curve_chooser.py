@@ -22,12 +22,13 @@ from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.record import natural_key
 
 _EVALUATED = "eval/score"
-_MAX_PANELS = 6
+# Chosen by looking at drawings and lists.
+_MAX_PANELS = 6  # that the page shows at first
 # Metrics beside the panels: those that say most come first.
 _ORDER = ("eval", "judge", "objective", "policy", "val", "loss", "value")
 _MAX_OTHERS = 24  # grey lines
 _MAX_GROUPS = len(COLORS)
-_MAX_VIEWS = 5
+_MAX_VIEWS = 5  # ways to group the runs
 _MOST_POINTS = (200, 100, 100)  # of a line in a panel, by detail
 
 

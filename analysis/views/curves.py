@@ -21,6 +21,7 @@ from analysis.views.curve_charts import curve_charts
 from analysis.wording.statements import Statement, format_count, join_words
 
 _COLUMNS = ("group", "run", "metric", "update", "episode", "value", "smoothed", "low", "high", "num_runs")
+# Chosen by looking at drawings and lists.
 _MAX_METRICS = 8  # of a line, in sentences; phases.json has them all
 _MAX_GROUPS = 6  # of runs that are described in the report
 _MAX_RUNS = 60  # of such a group: their mean is described

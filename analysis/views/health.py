@@ -13,8 +13,9 @@ from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
 from analysis.wording.statements import format_count, join_words
 
-_MAX_ROWS = 500
-_MAX_EVIDENCE = 6
+# Chosen by looking at drawings and lists.
+_MAX_ROWS = 500  # findings
+_MAX_EVIDENCE = 6  # numbers of a finding
 _COLUMNS = ("run", "kind", "update", "text", "advice", "evidence")
 # What rules look at -> the metrics that tell it, one of which is enough.
 _LOOKED_AT = {

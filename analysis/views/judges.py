@@ -9,9 +9,10 @@ from analysis.output.parts import Cell, Column, Part, Table, text_cell
 from analysis.views.intervals import row_axis
 from analysis.wording.short_labels import shorten_apart
 
+# Chosen by looking at drawings and lists.
 _MAX_GROUPS, _MAX_JUDGES = 30, 12  # of the heat map
 _MAX_COLUMNS = 5  # judges in the terminal
-_LONGEST_JUDGE = 20
+_LONGEST_JUDGE = 20  # letters of a judge's name
 
 
 def judge_parts(matrix: WinRateMatrix, name: str = "judges") -> list[Part]:

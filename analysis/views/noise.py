@@ -14,6 +14,7 @@ from analysis.wording.intervals import probability_text
 from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, GroupPair
 
+# Chosen by looking at drawings and lists.
 _MOST_NAMES = 6  # of settings whose lead is unknown
 
 

@@ -9,6 +9,7 @@ from analysis.views.answers import answers, tiles
 from analysis.views.problems import failure_sentence, problem_sentences
 from analysis.views.trial_charts import history_chart
 
+# Chosen by looking at drawings and lists.
 _FEWEST = 3  # settings that a picture is worth
 
 

@@ -21,9 +21,10 @@ from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import format_number
 from rlhf_sweeps.record import Axis
 
-_MOST_KEYS = 6
-_MOST_LINES = 400
-_NUM_TICKS = 5
+# Chosen by looking at drawings and lists.
+_MOST_KEYS = 6  # axes
+_MOST_LINES = 400  # settings
+_NUM_TICKS = 5  # of an axis
 _BELOW = 0.15  # of an axis: how far below it a setting lies in which the key is not active
 # From the worst fifth to the best: viridis, of which the ends stay readable on light and on dark ground.
 _COLORS = ("#7a6a9b", "#3e6d9c", "#21918c", "#5aa845", "#e0a100")

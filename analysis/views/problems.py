@@ -11,9 +11,10 @@ from analysis.results.results import Results
 from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.record import Run, open_record
 
-_MAX_LOGS = 20
-_LINES = 40
-_BYTES = 16_384
+# Chosen by looking at drawings and lists.
+_MAX_LOGS = 20  # failed runs whose log is shown
+_LINES = 40  # of a log, from its end
+_BYTES = 16_384  # of a log, from its end
 
 
 def problems_view(results: Results, missing: Sequence[str]) -> list[Part]:

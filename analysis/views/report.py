@@ -15,9 +15,9 @@ from analysis.results.results import Results
 from analysis.wording.statements import format_count
 from rlhf_sweeps.record import open_atomically
 
-# Bytes. Beyond, the report is made again with fewer points and samples.
+# Bytes. Beyond, the report is made again with fewer points and samples. The limit that users read is 5 MB.
 LIMIT = 4_900_000
-_SAMPLES = (60, 40, 20)
+_SAMPLES = (60, 40, 20)  # pairs of answers of a run, by detail; chosen
 _DETAILED = ("curves", "samples")  # the tabs that hold most of a file
 Made = TypeVar("Made")
 _log = logging.getLogger(__name__)

@@ -16,10 +16,11 @@ from analysis.wording.short_labels import list_labels, short_names, shorten_apar
 from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.verdicts.pairs import describe_verdict
 
+# Chosen by looking at drawings and lists.
 _MAX_LINES = len(COLORS)  # groups in a panel
-_MAX_ROWS = 30
+_MAX_ROWS = 30  # groups in the table
 _MAX_POINTS = 600  # of a group
-_POINTS_ON_CURVE = 100
+_POINTS_ON_CURVE = 100  # of the fitted law
 
 
 def kl_parts(

@@ -15,6 +15,7 @@ from analysis.wording.statements import clip_text, format_count, format_number
 
 # Keys of a sample, as `Run.samples` has them.
 _SCORE, _BASE = "score", "base_score"
+# Chosen by looking at drawings and lists.
 _MAX_RUNS = 4  # the best run, and the best of every other reward model
 _MAX_PAIRS = 60  # of a run: the prompts that improved most, and least
 _MAX_TEXT = 2000  # characters of an answer

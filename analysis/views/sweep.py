@@ -20,9 +20,10 @@ from analysis.views.trial_charts import history_chart, intermediate_values_chart
 from analysis.wording.intervals import interval
 from rlhf_sweeps.record.trials import format_counts
 
-_MOST_STEPS = 4
+# Chosen by looking at drawings and lists.
+_MOST_STEPS = 4  # next steps
 _MOST_PRINTED = 10  # rows of a table that has a file
-_LONGEST_LABEL = 40  # of a reward model in the name of a file
+_LONGEST_FILE_LABEL = 40  # of a reward model in the name of a file
 
 
 def sweep_view(results: Results) -> list[Part]:
@@ -110,7 +111,7 @@ def _named(chart: Chart | None, analysis: SweepAnalysis, place: int, objective: 
 def _file_endings(labels: Sequence[str]) -> list[str]:
     """The ends of the names of reward models' files; different reward models have different ones."""
     names = ["".join(char if char.isalnum() or char in "-_" else "-" for char in label) for label in labels]
-    names = [name[-_LONGEST_LABEL:] for name in names]
+    names = [name[-_LONGEST_FILE_LABEL:] for name in names]
     return [
         f"_{name}{f'-{index}' if names.count(name) > 1 else ''}" if name else "" for index, name in enumerate(names)
     ]

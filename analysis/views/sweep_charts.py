@@ -19,13 +19,14 @@ from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import format_number
 from rlhf_sweeps.record import Axis
 
-_MOST_BARS = 12
-_MOST_SLICES = 9
+# Chosen by looking at drawings and lists.
+_MOST_BARS = 12  # keys
+_MOST_SLICES = 9  # panels
 _MOST_POINTS = 400  # of a slice
 _MOST_SETTINGS = 1000  # of a panel that stands alone
 _MOST_NUMBERS = 12  # in a small panel
-_NUM_CELLS = 30
-_QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_NUM_CELLS = 30  # along each side of a heat map
+_QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of an axis: its ticks
 _LEAST_GAP = 0.04  # of an axis, between numbers that are written below it
 _DARK, _WHITE = "#1b1f24", "#ffffff"
 _FIT, _BINS, _PRUNED = "fit through the best, with 90 % band", "mean of a bin, with 95 % interval", "pruned (estimate)"

@@ -8,13 +8,11 @@ from analysis.sweep.axes import label_choices, label_position, label_positions
 from analysis.sweep.importance import Importance, KeyImportance
 from analysis.sweep.optimum import Optimum, Profile, explain_too_few
 from analysis.sweep.settings import Setting, View
-from analysis.sweep.thresholds import CHANCE
+from analysis.sweep.thresholds import MATTERS_BY_CHANCE, POSSIBLE
 from analysis.wording.statements import Statement, format_count, format_number, join_words
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.estimates import are_equal
 from rlhf_sweeps.verdicts.noise import Noise
-
-_EXCLUDED = 0.1  # a choice that is within noise of the best with less probability is worse
 
 
 def view_statements(analysis: ViewAnalysis) -> list[Statement]:
@@ -80,7 +78,7 @@ def importance_statements(importance: Importance) -> list[Statement]:
     if not clear:
         text = (
             f"importance is not shown: over {num} settings no key by itself stands out from chance"
-            f" (p > {CHANCE:g} for all by permutation)"
+            f" (p > {MATTERS_BY_CHANCE:g} for all by permutation)"
         )
         return [Statement(text, p_values)]
     statements = [_key_statement(key) for key in clear]
@@ -151,7 +149,7 @@ def _width_statement(profile: Profile) -> Statement:
     if axis.choices:
         good = label_positions(axis, likely.tolist())
         names = label_choices(axis)
-        bad = [name for name, within in zip(names, profile.within, strict=True) if within < _EXCLUDED]
+        bad = [name for name, within in zip(names, profile.within, strict=True) if within < POSSIBLE]
         worse = f"; {', '.join(bad)} {'is' if len(bad) == 1 else 'are'} worse" if bad else ""
         return Statement(f"{start} for {', '.join(good) or 'no choice with certainty'}{worse}", evidence)
     if len(likely):

@@ -16,15 +16,16 @@ from analysis.sweep.settings import View
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import format_duration, format_number
 
-_MOST_POINTS = 2000
+# Chosen by looking at drawings and lists.
+_MOST_POINTS = 2000  # trials
 _MOST_NAMES = 20  # of runs below an axis
 _MOST_SETTINGS = 12  # that the page names at a point
-_MOST_LINES = 40
+_MOST_LINES = 40  # trials
 _MOST_REPORTS = 50  # of a trial
-_MOST_BARS = 200
+_MOST_BARS = 200  # trials
 _HOURS = 3 * 3600  # seconds from which on an axis of time counts hours
 _STATES = {COMPLETE: 0, PRUNED: 3, FAILED: 6}
-_OTHER_STATE = 4
+_OTHER_STATE = 4  # the colour of all other states
 # The marks of settings: name, colour, symbol, size.
 _COMPLETE, _BROKEN = ("complete", 0, "circle", 8.0), ("constraints not kept", 0, "hollow", 8.0)
 _BEST = ("best", 1, "star", 13.0)

@@ -13,9 +13,10 @@ from analysis.results.results import Results
 from analysis.views.counted import Counted, counted_in
 from analysis.wording.statements import clip_text, format_count, format_number, join_words
 
-_MAX_SETTINGS = 12
-_MAX_ROWS = 5000
-_POINTS = 24
+# Chosen by looking at drawings and lists.
+_MAX_SETTINGS = 12  # columns
+_MAX_ROWS = 5000  # trials
+_POINTS = 24  # of the small curve in a row
 _LARGEST = 1e300  # beyond, differences overflow
 _TONES = {"complete": "good", "failed": "bad", "diverged": "bad", "unfinished": "warn", "running": "warn"}
 _LEFT_OUT_IF_EQUAL = ("Base", "Runs")  # columns

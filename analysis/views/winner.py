@@ -13,7 +13,7 @@ from analysis.wording.intervals import probability_text
 from analysis.wording.statements import format_number, join_words
 from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 
-_MAX_SEEDS = 30
+_MAX_SEEDS = 30  # that are proposed to show a difference; more would cost too much; chosen
 
 
 def winner_sentences(comparison: GroupComparison, ranking: SourceRanking) -> list[str]:

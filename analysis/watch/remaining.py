@@ -7,7 +7,7 @@ from statistics import fmean
 from analysis.records.runs import COMPLETE, FAILED
 from analysis.sweep.failures import OF_SETTING
 from analysis.watch.rows import TrialRow
-from analysis.watch.thresholds import MAX_PIECES
+from analysis.watch.thresholds import MAX_JOBS
 from rlhf_sweeps.record.trials import RUNNING
 
 
@@ -55,7 +55,7 @@ def estimate_span(busy: Sequence[float], begun: Sequence[float], new: Sequence[f
     free = sorted(busy) + [0.0] * max(0, workers - len(busy))
     if not queue:
         return max(free, default=0.0)
-    if len(queue) > MAX_PIECES:
+    if len(queue) > MAX_JOBS:
         return (sum(free) + sum(queue)) / max(1, len(free))
     heapq.heapify(free)
     last = max(free)

@@ -8,7 +8,7 @@ from analysis.wording.numbers import as_number
 from analysis.wording.statements import format_number, format_setting
 from rlhf_sweeps.record import natural_key
 
-_DIGITS = 4
+_DIGITS = 4  # of a number, more where two labels would be the same; chosen by looking
 _MOST_DIGITS = 16  # beyond, a number is written as Python does, which tells any two apart
 Key = TypeVar("Key", bound=Hashable)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from rlhf_sweeps.wording import shorten
 
-LONGEST_LABEL = 28
+LONGEST_LABEL = 28  # characters; chosen by looking
 
 
 def shorten_apart(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:

@@ -28,9 +28,10 @@ from trl import RewardConfig, RewardTrainer, SFTConfig, SFTTrainer  # type: igno
 
 from rlhf_sweeps.assets import FOLDER, grammar, measure
 
+# All chosen, for models of at most 4 MB.
 SEED = 0
-VOCAB_SIZE = 2048
-MAX_POSITIONS = 256
+VOCAB_SIZE = 2048  # tokens
+MAX_POSITIONS = 256  # tokens
 SPECIAL_TOKENS = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"

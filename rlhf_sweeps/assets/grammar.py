@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-NUM_TEST_TOPICS = 12
-PAIRS_PER_TOPIC = 10
-MIN_CHARS = 36
+# All chosen.
+NUM_TEST_TOPICS = 12  # topics whose pairs are the test set
+PAIRS_PER_TOPIC = 10  # pairs
+MIN_CHARS = 36  # characters of an answer
 
 
 class Topic(TypedDict):

@@ -19,7 +19,7 @@ from rlhf_sweeps.record import hide
 LONGEST_NAME = 255  # bytes of a file's or a folder's name, on all usual file systems
 _LONGEST_PART = 220  # bytes of a part of such a name: a time stands before it, and a number after it
 _SEPARATORS = [separator for separator in (os.sep, os.altsep) if separator]  # of a path's parts, on this system
-_LONGEST_SHOWN = 200  # characters of a value in a message
+_LONGEST_SHOWN = 200  # characters of a value in a message; chosen
 # The metadata of a field whose values are numbers or words of a fixed list: none of them can be a secret.
 CLOSED = {"is_closed": True}
 WANDB_PROJECT = "1 to 128 characters without / \\ # ? % :"

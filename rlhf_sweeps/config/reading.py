@@ -26,7 +26,7 @@ from rlhf_sweeps.config.schema import (
 from rlhf_sweeps.record import find_variables, is_secret_variable
 
 Node = TypeVar("Node")
-MOST_MISSING = 3  # keys of one group that are named one by one
+MOST_MISSING = 3  # keys of one group that are named one by one; chosen
 # Keys whose values become names of folders, of metrics and of things in W&B.
 NAMES = ("name", "project", "entity", "tags")
 

@@ -15,8 +15,8 @@ from rlhf_sweeps.config.fields import CLOSED, choice, device, number, part_of_pa
 from rlhf_sweeps.config.references import redact
 from rlhf_sweeps.config.reward_models import DTYPES, ClassifierConfig, make_plain_classifier
 
-SEEDS = 2**31  # seeds are below this number
-# The distance of the first test seed from the first seed: larger than any number of seeds.
+SEEDS = 2**31  # seeds are below this number; the random generators of torch, NumPy and Optuna all take such seeds
+# The distance of the first test seed from the first seed: larger than any number of seeds. Chosen.
 TEST_SEEDS_AFTER = 1_000_000
 DIRECTIONS = ("maximize", "minimize")
 CONSTRAINT = re.compile(

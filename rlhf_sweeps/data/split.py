@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import DatasetConfig
+from rlhf_sweeps.data.constants import END_OF_TENTH
 from rlhf_sweeps.data.counts import Counts, SourceCounts
 from rlhf_sweeps.data.locations import DataLocation, locate_held_out_rows, locate_training_rows
 from rlhf_sweeps.data.messages import (
@@ -24,8 +25,6 @@ from rlhf_sweeps.data.messages import (
 )
 from rlhf_sweeps.data.readers import read_rows
 from rlhf_sweeps.data.rows import BadRows, Columns, Row
-
-END_OF_TENTH = f"{2**256 // 10:064x}"  # of the SHA-256 digests
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from rlhf_sweeps.platforms import system
 
-RESERVE = 2**28  # bytes that are left to other processes
-SECONDS_VALID = 1.0  # seconds that a measurement stays valid; measuring costs half a millisecond
-LEAST_PIECE = 2**24  # bytes: smaller pieces are not taken; Python itself allocates less meanwhile
+RESERVE = 2**28  # bytes that are left to other processes; chosen
+SECONDS_VALID = 1.0  # seconds that a measurement stays valid; measuring costs half a millisecond; chosen
+LEAST_PIECE = 2**24  # bytes: smaller pieces are not taken; Python itself allocates less meanwhile; chosen
 _UNLIMITED = 2**60  # version 1 gives a group without a limit a number just below 2**63
 # Files of version 2 and of version 1: the limit, the memory in use, and the parts of it that are a file cache, which
 # the system frees when needed.

@@ -25,6 +25,7 @@ Result = TypeVar("Result")
 
 _LOCK_FILE = ".lock"
 _PATIENCE = 10.0  # seconds, chosen and not measured: our readers take milliseconds, a virus scanner may take longer
+# Constants of the Windows API.
 _KILL_ON_JOB_CLOSE, _EXTENDED_LIMITS = 0x2000, 9
 _SYNCHRONIZE, _QUERY_LIMITED_INFORMATION = 0x100000, 0x1000
 _ACCESS_DENIED, _STILL_RUNNING = 5, 0x102

@@ -10,8 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.process.environment import EnvironmentFault, find_fault, find_repairable_fault
 
-FAILED = 1
-WRONG_INPUT = 2
+FAILED = 1  # as Python exits after an exception
+WRONG_INPUT = 2  # as argparse exits
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
 

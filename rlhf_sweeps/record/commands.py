@@ -26,7 +26,7 @@ _FOLDERS = ("hydra.mode=", "hydra.run.dir=", "hydra.sweep.dir=")
 # Hydra's flags that take no value; argparse accepts abbreviations of them, too.
 _ALONE = ("-m", "-r", "--multirun", "--run")
 _PACKAGE = Path(__file__).parents[1]
-_MOST_FILES = 1000  # of a config directory
+_MOST_FILES = 1000  # of a config directory; chosen
 
 
 def write_command(*words: str) -> str:

@@ -14,12 +14,12 @@ from typing import Any
 from rlhf_sweeps.record.redaction import MASK, NOTHING
 
 _secrets: set[str] = set()
-_SHORTEST = 4  # characters; a shorter secret would occur in many texts by chance
+_SHORTEST = 4  # characters; a shorter secret would occur in many texts by chance; chosen
 # A secret that may be a part of other words is masked only as a whole word: "comp" is not masked in "complete".
 _PART = re.compile(r".{1,5}|[^\W\d_]{1,15}")
 # Common values of secret keys that occur in many messages, too.
 _COMMON = ("none", "null", "true", "false", "auto", "default", "enabled", "disabled", "basic", "bearer", "token")
-_LINE = 8  # characters; a shorter line of a secret of several lines is not masked on its own
+_LINE = 8  # characters; a shorter line of a secret of several lines is not masked on its own; chosen
 _TEXTS = ("message", "traceback")  # the entries of a summary that other packages wrote
 
 

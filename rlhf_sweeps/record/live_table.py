@@ -19,8 +19,8 @@ _STYLES = {
     FAILED: "red",
     UNFINISHED: "yellow",
 }
-_NARROWEST = 5  # characters; the columns of settings are not cut further
-_GAP = 2  # characters between two columns
+_NARROWEST = 5  # characters; the columns of settings are not cut further; chosen
+_GAP = 2  # characters between two columns; chosen
 # The columns that are left out if the terminal is too narrow, in this order.
 _DISPENSABLE = ("s/update", "objective", "trend", "left", "KL")
 

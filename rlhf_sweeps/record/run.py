@@ -30,8 +30,8 @@ from rlhf_sweeps.record.reading import open_record, raise_passing, read_bytes
 from rlhf_sweeps.record.restarts import as_update
 from rlhf_sweeps.record.rows import ReadPosition, append_rows, format_row, read_new_rows, salvage_rows
 
-SCHEMA_VERSION = 1
-_MOST_REASON = 10_000  # bytes of a request to stop
+SCHEMA_VERSION = 1  # of run.json and summary.json
+_MOST_REASON = 10_000  # bytes of a request to stop; ours have some hundred; chosen
 
 
 class Run:

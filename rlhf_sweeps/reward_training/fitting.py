@@ -30,7 +30,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.ppo.memory import BatchSize, require_memory
 from rlhf_sweeps.process.failures import DivergedError
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, TrainingConfig
-from rlhf_sweeps.reward_training.constants import NUM_LOG_LINES, SECONDS_BETWEEN_LINES
+from rlhf_sweeps.reward_training.constants import NUM_LOG_LINES, SECONDS_BETWEEN_LOG_LINES
 from rlhf_sweeps.reward_training.pair_tokens import Row, collate
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class _Log(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask TRL to log if the last line is long ago."""
-        control.should_log |= time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES
+        control.should_log |= time.monotonic() - self.last_line > SECONDS_BETWEEN_LOG_LINES
 
     def on_log(
         self,

@@ -6,8 +6,8 @@ from typing import Any
 
 from rlhf_sweeps.wording import WIDTH, align_columns, shorten
 
-LONGEST_NAME = 24  # characters
-MOST_LEFT_OUT = 10  # sentences about runs that were left out
+LONGEST_TABLE_NAME = 24  # characters of a reward model in the table; chosen
+MOST_LEFT_OUT = 10  # sentences about runs that were left out; chosen
 
 Entry = Mapping[str, Any]
 
@@ -111,7 +111,7 @@ def _format_percent(rate: float) -> str:
 
 
 def _shorten(name: str) -> str:
-    return shorten(name, LONGEST_NAME)
+    return shorten(name, LONGEST_TABLE_NAME)
 
 
 def _wrap(text: str) -> list[str]:

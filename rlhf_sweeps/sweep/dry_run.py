@@ -24,7 +24,7 @@ from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.tracking import wandb_run as tracking
 from rlhf_sweeps.tracking.names import is_off
 
-NUM_LISTED = 20  # trials of a grid
+NUM_LISTED = 20  # trials of a grid that are printed one by one; chosen
 # An update with its evaluation, without tracking. Hydra applies values after groups, so a given tracking.mode would
 # override the group tracking=disabled.
 MEASURED = ("eval.every=1", "tracking.mode=disabled")

@@ -25,7 +25,7 @@ from rlhf_sweeps.sweep.study.trials import COMPLETE, ENVIRONMENT, FAILED, MENDAB
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.verdicts.objective import compute_objectives, compute_violations, find_missing_metrics
 from rlhf_sweeps.verdicts.settings import mean_over_seeds, mean_violations
-from rlhf_sweeps.wording import LONGEST, cut
+from rlhf_sweeps.wording import LONGEST_MESSAGE, cut
 
 # A run with such a status in its summary is not started again.
 ENDED = ("complete", "diverged", "failed")
@@ -267,7 +267,7 @@ def _read_error(log: Path) -> str:
         text = ""
     last = text.rpartition("\n")[2]
     is_error = re.match(r"[\w.]*(Error|Exception)\b", last) is not None
-    return cut(last, LONGEST) if is_error else f"a full disk, or another fault of the environment (see {log})"
+    return cut(last, LONGEST_MESSAGE) if is_error else f"a full disk, or another fault of the environment (see {log})"
 
 
 def _explain_loss(active: Active) -> str:

@@ -11,7 +11,7 @@ from rlhf_sweeps.process.interruption import Interruption
 from rlhf_sweeps.sweep import SweepInterruptedError
 from rlhf_sweeps.sweep.patience import Patience
 
-SECONDS_BETWEEN_LOOKS = 0.1  # chosen
+LONGEST_SLEEP = 0.1  # seconds, after which a pause looks whether it was interrupted; chosen
 
 
 class Runs(Protocol):
@@ -87,4 +87,4 @@ def _wait(error: Exception, patience: Patience, tell: Callable[[str], None], int
         return
     tell(f"{what}; trying again in {end - time.monotonic():.0f} s")
     while interruption.reason is None and time.monotonic() < end:
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(LONGEST_SLEEP)

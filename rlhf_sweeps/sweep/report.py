@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlhf_sweeps.record import STORAGE, hide, report_file, write_command, write_folder
 from rlhf_sweeps.sweep.execution import companion
-from rlhf_sweeps.wording import LONGEST, cut, describe_error, display_path
+from rlhf_sweeps.wording import LONGEST_MESSAGE, cut, describe_error, display_path
 
 # The analysis of this package is installed beside it; the working directory may contain another package of that name.
 PLACE = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ def _write(folder: Path, words: Sequence[str], variables: Mapping[str, str]) -> 
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     if process.returncode < 0 or not lines:
         return f"exit status {process.returncode}"
-    return hide(cut(lines[-1].removeprefix("error: "), LONGEST))
+    return hide(cut(lines[-1].removeprefix("error: "), LONGEST_MESSAGE))
 
 
 def _make_environment() -> dict[str, str]:

@@ -13,8 +13,8 @@ from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front, rank_key
 from rlhf_sweeps.wording import display_path
 
-NUM_NEXT = 3  # settings of the ranking that are printed after the best
-MOST_LISTED = 20  # at most so many points are printed one by one
+NUM_NEXT = 3  # settings of the ranking that are printed after the best; chosen
+MOST_LISTED = 20  # at most so many points are printed one by one; chosen
 
 
 def rank(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepTrial]:

@@ -12,7 +12,7 @@ from rlhf_sweeps.config.schema import DIRECTIONS, Config
 from rlhf_sweeps.record import find_passwords, remember
 from rlhf_sweeps.sweep.study.trials import CAUSES
 
-DEFAULT_TRIALS = 20
+DEFAULT_TRIALS = 20  # of a search, if neither n_trials nor sweep.budget_hours is given; chosen
 OWN_TRIAL = "rlhf_sweeps.trial.run"  # its metrics are known beforehand; another function may record any metrics
 # Null in the files: Hydra's struct mode does not allow new keys of a mapping on the command line.
 MAPPINGS_AND_LISTS = {"params": dict, "conditions": dict, "ties": list, "sampler_args": dict, "pruner_args": dict}

@@ -9,7 +9,7 @@ from typing import Any
 from rlhf_sweeps.config.fields import WANDB_PROJECT, format_value, is_wandb_project
 
 PROJECT = "rlhf_sweeps"
-LONGEST, LONGEST_TAG = 128, 64  # characters of the names of runs and groups, and of a tag; W&B's limits
+LONGEST_RUN_NAME, LONGEST_TAG = 128, 64  # characters of the names of runs and groups, and of a tag; W&B's limits
 # Only the record may say this: with it a continued run finds its W&B run again.
 _IGNORED_VARIABLES = ("WANDB_RUN_ID", "WANDB_RESUME")
 _TRUE = ("1", "on", "yes", "true")
@@ -76,7 +76,7 @@ def hide_variables() -> None:
         os.environ.pop(variable, None)
 
 
-def shorten(name: str, longest: int = LONGEST) -> str:
+def shorten(name: str, longest: int = LONGEST_RUN_NAME) -> str:
     """The name, with … in the middle if it is too long for W&B: names mostly differ at their ends."""
     if len(name) <= longest:
         return name

@@ -8,7 +8,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Run, name_aside
 from rlhf_sweeps.training import checkpoints
 
-_FEW = 3  # damaged files that are named one by one
+_FEW = 3  # damaged files that are named one by one; chosen
 
 log = logging.getLogger("rlhf_sweeps")
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from rlhf_sweeps.verdicts.estimates import adjust_by_holm
 from rlhf_sweeps.verdicts.intervals import Outcomes
-from rlhf_sweeps.verdicts.pairs import BETTER, LEVEL, NOISE, UNKNOWN
+from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, SIGNIFICANCE_LEVEL, UNKNOWN
 from rlhf_sweeps.verdicts.student import p_value, student_quantile
 
 
@@ -65,7 +65,7 @@ def compare_by_prompt(groups: Mapping[str, Outcomes]) -> list[Difference]:
             continue
         margin = student_quantile(freedom) * error
         has_seeds = min(len(groups[first]), len(groups[second])) > 1
-        verdict = NOISE if p > LEVEL else BETTER if has_seeds else UNKNOWN
+        verdict = NOISE if p > SIGNIFICANCE_LEVEL else BETTER if has_seeds else UNKNOWN
         compared.append(Difference(first, second, value, value - margin, value + margin, p, verdict))
     return compared
 

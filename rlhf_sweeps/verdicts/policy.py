@@ -26,6 +26,7 @@ NATS, NATS_OF_ANY = 100.0, 50.0  # of a whole response: of any length; of unknow
 TIMES_BEFORE, LEAST = 10.0, 0.2  # times its earlier level, and nats of a token or of a response
 BELOW_ZERO, ERRORS_BELOW_ZERO = 0.1, 5.0  # nats, and standard errors of the level
 ENTROPY_LEFT = 0.25  # of the entropy at the start; sound runs keep 0.77 of it, the published run 0.35
+SUM_LEFT = 0.5  # of ENTROPY_LEFT, where the entropy is that of whole responses, whose length may fall, too; chosen
 ENTROPY_RISEN = 2.5  # times the entropy at the start
 
 _NOTHING = Series(np.empty(0), np.empty(0))
@@ -187,7 +188,7 @@ def find_entropy_collapse(entropy: Series, is_sum: bool = False) -> Onset | None
     """
     if len(entropy) < 5 or not entropy.start > 0:
         return None
-    limit = ENTROPY_LEFT * entropy.start * (0.5 if is_sum else 1.0)
+    limit = ENTROPY_LEFT * entropy.start * (SUM_LEFT if is_sum else 1.0)
     update = entropy.where(entropy.values < limit)
     evidence = {"at the start": entropy.start, "at the end": entropy.end}
     return None if update is None else Onset(update, limit, evidence=evidence)

@@ -2,5 +2,5 @@
 
 NO_TREND = "no trend"
 
-CHANCE = 0.005  # the largest p value of a rise or a fall
+TREND_CHANCE = 0.005  # the largest p value of a rise or a fall
 LEAST_CHANGE = 0.1  # as a share of the curve's range; a smaller change is no trend

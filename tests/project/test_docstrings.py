@@ -44,7 +44,7 @@ def list_parameters(function: ast.FunctionDef) -> set[str]:
 
 def list_attributes(owner: ast.ClassDef) -> set[str]:
     """Fields, methods, what a method stores on its object, and the parameters of the constructor; of bases, too."""
-    names = {field.target.id for field in owner.body if isinstance(field, ast.AnnAssign) and is_name(field.target)}
+    names = {ast.unparse(field.target) for field in owner.body if isinstance(field, ast.AnnAssign)}
     for node in ast.walk(owner):
         if isinstance(node, ast.FunctionDef):
             names |= {node.name} | (list_parameters(node) if node.name == "__init__" else set())
@@ -52,10 +52,6 @@ def list_attributes(owner: ast.ClassDef) -> set[str]:
             names.add(node.attr)
     bases = {ast.unparse(base) for base in owner.bases} - {owner.name}
     return names.union(*(list_attributes(node) for base in bases for node in CLASSES.get(base, [])))
-
-
-def is_name(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name)
 
 
 CLASSES: dict[str, list[ast.ClassDef]] = defaultdict(list)

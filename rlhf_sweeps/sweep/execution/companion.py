@@ -11,7 +11,7 @@ import time
 
 from rlhf_sweeps.platforms import system
 
-SECONDS_BETWEEN_LOOKS = 0.5  # chosen
+SECONDS_BETWEEN_CHECKS = 0.5  # whether the starter still runs; chosen
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
 def _end_with(starter: int) -> None:
     # Windows still names a parent that has ended; elsewhere a dead process exists until its status is read.
     while os.getppid() == starter and system.is_running(starter):
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(SECONDS_BETWEEN_CHECKS)
     os._exit(1)
 
 

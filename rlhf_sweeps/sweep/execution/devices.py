@@ -8,7 +8,7 @@ from rlhf_sweeps.platforms import memory, system
 
 # Models that are small enough for a CPU gain little from many cores, and each run needs its own memory. Chosen.
 WORKERS_ON_CPU = 2
-SMALLEST_SHARE = 2**28  # bytes; torch and transformers alone take about this much
+SMALLEST_SHARE = 2**28  # bytes; torch and transformers alone take about this much; chosen
 
 
 def detect_devices(device: str) -> list[str]:

@@ -16,8 +16,8 @@ Process = BaseProcess
 log = logging.getLogger("rlhf_sweeps")
 # The status that multiprocessing reports for a process whose fork server has ended; a process may also exit with it.
 UNKNOWN_STATUS = 255
-KILLED = -9
-PAUSES = (0.0, 0.1, 0.5)  # seconds between attempts to start a process; chosen
+KILLED = -9  # the status of a process that SIGKILL ended
+START_PAUSES = (0.0, 0.1, 0.5)  # seconds between attempts to start a process; chosen
 
 
 class Starter:
@@ -49,7 +49,7 @@ class Starter:
         """
         process = system.process_class(self._method)(target=target, args=tuple(arguments))
         # A killed fork server is replaced as soon as its end is noticed; but its imports may end the new one, too.
-        for seconds in (*PAUSES, None):
+        for seconds in (*START_PAUSES, None):
             try:
                 self._try_to_start(process)
                 break

@@ -16,7 +16,7 @@ from optuna.distributions import CategoricalDistribution
 from rlhf_sweeps.sweep.search.search_space import Parameter
 
 LENGTH_SCALE = 0.3  # length scale of the kernel, as a share of an axis
-NOISE = 0.1  # variance of the noise of a value; the variance of all values is 1
+NOISE_VARIANCE = 0.1  # variance of the noise of a value; the variance of all values is 1
 CONFIDENCE_FACTOR = 1.0  # standard deviations in the upper confidence bound
 
 
@@ -51,7 +51,7 @@ def choose_most_promising(
 
 def _predict(measured: np.ndarray, values: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the Gaussian process at `points` (points, axes), given `values` at `measured`."""
-    gram = _compute_kernel(measured, measured) + NOISE * np.eye(len(measured))
+    gram = _compute_kernel(measured, measured) + NOISE_VARIANCE * np.eye(len(measured))
     cross = _compute_kernel(points, measured)
     weights = np.linalg.solve(gram, cross.T)
     variance = 1.0 - np.einsum("ij,ji->i", cross, weights)

@@ -36,7 +36,7 @@ STATES = {
 }
 # Walks a search space: calls its argument with the name and distribution of each parameter; returns all values.
 Suggest = Callable[[Callable[[str, BaseDistribution], Any]], dict[str, Any]]
-WHOLE_RUN = 1_000_000  # samplers see the updates of any run scaled to so many steps
+WHOLE_RUN = 1_000_000  # samplers see the updates of any run scaled to so many steps; chosen
 
 
 class Study:

@@ -130,7 +130,7 @@ def test_too_few_distances_give_no_fit(distances: Sequence[float]) -> None:
 # (percentiles of the same bootstrap 58 to 90 %), the peak's 93 % of the draws that show one.
 @pytest.mark.parametrize("num_runs", [2, 3, 5])
 def test_coverage(monkeypatch: pytest.MonkeyPatch, num_runs: int) -> None:
-    monkeypatch.setattr(over_optimization, "RESAMPLES", 300)
+    monkeypatch.setattr(over_optimization, "LAW_RESAMPLES", 300)
     random = np.random.default_rng(num_runs)
     draws = []
     for _ in range(200):

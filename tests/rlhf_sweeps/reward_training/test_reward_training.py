@@ -128,8 +128,8 @@ def test_slow_steps_are_told_as_they_go_on(
 ) -> None:
     """While a step lasts, and after each of them; of many quick ones only ten lines tell."""
     caplog.set_level("INFO")
-    monkeypatch.setattr(pair_trainer, "SECONDS_BETWEEN_LINES", 0.001)
-    monkeypatch.setattr(fitting, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(pair_trainer, "SECONDS_BETWEEN_LOG_LINES", 0.001)
+    monkeypatch.setattr(fitting, "SECONDS_BETWEEN_LOG_LINES", 0.0)
     changes = ["reward_model.microbatch_size=2", "reward_model.num_epochs=7"]  # 21 steps, a line after every second
     training.train(compose_training(*small, *changes), tmp_path / "trained")
     lines = [line for line in caplog.messages if line.startswith("step ")]

@@ -10,9 +10,9 @@ from rlhf_sweeps.verdicts import pairs, policy, trend
 
 # Word -> the numbers that its definition must name.
 THRESHOLDS = {
-    pairs.NOISE: (pairs.LEVEL,),
-    pairs.BETTER: (pairs.LEVEL,),
-    pairs.WORSE: (pairs.LEVEL,),
+    pairs.NOISE: (pairs.SIGNIFICANCE_LEVEL,),
+    pairs.BETTER: (pairs.SIGNIFICANCE_LEVEL,),
+    pairs.WORSE: (pairs.SIGNIFICANCE_LEVEL,),
     pairs.UNKNOWN: (),
     "best": (),
     policy.BLOW_UP: (
@@ -27,9 +27,9 @@ THRESHOLDS = {
     policy.OVER_BUDGET: (policy.USUAL_BUDGET,),
     policy.CLOSE: (policy.NEAR_BUDGET,),
     policy.UNDER_CONTROL: (policy.NEAR_BUDGET,),
-    policy.COLLAPSE: (policy.ENTROPY_LEFT,),
+    policy.COLLAPSE: (policy.ENTROPY_LEFT, policy.ENTROPY_LEFT * policy.SUM_LEFT),
     policy.RISE: (policy.ENTROPY_RISEN,),
-    trend.NO_TREND: (trend.CHANCE, trend.LEAST_CHANGE),
+    trend.NO_TREND: (trend.TREND_CHANCE, trend.LEAST_CHANGE),
 }
 
 

@@ -59,7 +59,7 @@ def test_upper_confidence_bounds_agree_with_the_textbook() -> None:
 
         values = np.array([value for _, value in tried])
         scaled = (values - values.mean()) / values.std()
-        gram = np.array([[k(a, b) for (b, _) in tried] for (a, _) in tried]) + grid_order.NOISE * np.eye(6)
+        gram = np.array([[k(a, b) for (b, _) in tried] for (a, _) in tried]) + grid_order.NOISE_VARIANCE * np.eye(6)
         inverse = np.linalg.inv(gram)
         bounds = []
         for point in left:
@@ -98,7 +98,7 @@ def test_points_that_run_count_as_what_they_promised() -> None:
         return found
 
     def posterior(known: np.ndarray, values: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        inverse = np.linalg.inv(covariance(known, known) + grid_order.NOISE * np.eye(len(known)))
+        inverse = np.linalg.inv(covariance(known, known) + grid_order.NOISE_VARIANCE * np.eye(len(known)))
         cross = covariance(at, known)
         return cross @ inverse @ values, np.sqrt(1 - np.diag(cross @ inverse @ cross.T))
 
