@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.health.hacking import OTHER_REWARD, average_judges, bound_win_error, list_judges, own_is_up
 from analysis.health.markers import MARKERS, read_base_rate
-from analysis.health.signals import Finding, read_score, read_series, read_setting
+from analysis.health.signals import Finding, read_config_value, read_score, read_series
 from analysis.health.thresholds import (
     CUT,
     CUT_LATE,
@@ -96,7 +96,7 @@ def truncated(run: RunRecord) -> Finding | None:
     if update is None and not (len(smooth) < smooth.window and end >= CUT):
         return None
     begins = int(cut.updates[0]) if start >= CUT else int(update or cut.updates[0])
-    limit = read_setting(run, "ppo.response_length")
+    limit = read_config_value(run, "ppo.response_length")
     at = f" at ppo.response_length={format_number(limit)}" if limit else ""
     text = (
         f"{format_number(100 * end, 2)} % of the answers are cut{at} at the end "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.health.markers import describe_moved_markers
-from analysis.health.signals import Finding, read_score, read_series, read_setting
+from analysis.health.signals import Finding, read_config_value, read_score, read_series
 from analysis.health.thresholds import ALIKE_ERRORS, LEAST_FALL, NAMED_FALL, OWN_WINS, SCORE_SURE, SURE, USUAL_PROMPTS
 from analysis.records.runs import Floats, RunRecord
 from analysis.wording.statements import format_number
@@ -137,7 +137,7 @@ def _evaluations(wins: Series) -> int:
 
 def bound_win_error(run: RunRecord, num_evaluations: int) -> float:
     """An upper bound on the standard error of a mean win rate: that of independent prompts with a rate of a half."""
-    return 0.5 / math.sqrt(max(read_setting(run, "eval.num_prompts") or USUAL_PROMPTS, 1.0) * num_evaluations)
+    return 0.5 / math.sqrt(max(read_config_value(run, "eval.num_prompts") or USUAL_PROMPTS, 1.0) * num_evaluations)
 
 
 def held_out_falls(run: RunRecord) -> Finding | None:

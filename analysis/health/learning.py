@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from analysis.health.signals import Finding, read_score, read_series, read_setting
+from analysis.health.signals import Finding, read_config_value, read_score, read_series
 from analysis.health.thresholds import (
     ALIKE_ERRORS,
     FALL_ERRORS,
@@ -66,7 +66,7 @@ def no_learning(run: RunRecord) -> Finding | None:
         f"the policy stays where it began (KL of {format_number(kl.end, 1)} nats at the end), and the score's change of"
     )
     text += f" {format_number(change.size)} is within four standard errors"
-    lr = read_setting(run, "ppo.lr")
+    lr = read_config_value(run, "ppo.lr")
     advice = (
         f"raise ppo.lr{f' (now {format_number(lr)})' if lr else ''}; lower ppo.kl_coef; look whether "
         "rewards differ at all"
@@ -78,7 +78,8 @@ def no_learning(run: RunRecord) -> Finding | None:
 def _is_warming_up(run: RunRecord) -> bool:
     """Whether the run ended while its learning rate rose, or its value model learned alone."""
     updates = max(
-        read_setting(run, "ppo.lr_warmup_updates") or 0.0, read_setting(run, "ppo.value_warmup_updates") or 0.0
+        read_config_value(run, "ppo.lr_warmup_updates") or 0.0,
+        read_config_value(run, "ppo.value_warmup_updates") or 0.0,
     )
     return bool(run.num_updates < 2 * updates)
 

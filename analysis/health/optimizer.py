@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from analysis.health.signals import Finding, read_series, read_setting, read_together
+from analysis.health.signals import Finding, read_config_value, read_series, read_together
 from analysis.health.thresholds import (
     CLIPPED,
     CLIPPED_PER_MOVE,
@@ -66,7 +66,7 @@ def clipping(run: RunRecord) -> Finding | None:
     clipped = read_series(run, "policy/clipfrac_avg")
     if len(clipped) < 5:
         return None
-    level, clip_range = float(np.median(clipped.values)), read_setting(run, "ppo.clip_range")
+    level, clip_range = float(np.median(clipped.values)), read_config_value(run, "ppo.clip_range")
     range_text = f" (ppo.clip_range={format_number(clip_range)})" if clip_range else ""
     if level > CLIPPED:
         update = clipped.where(clipped.values > CLIPPED)
@@ -78,7 +78,7 @@ def clipping(run: RunRecord) -> Finding | None:
 
 
 def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | None:
-    steps = [read_setting(run, key) for key in ("ppo.num_ppo_epochs", "ppo.num_minibatches")]
+    steps = [read_config_value(run, key) for key in ("ppo.num_ppo_epochs", "ppo.num_minibatches")]
     if len(clipped) < 10 or steps == [1.0, 1.0]:
         return None
     largest = float(np.quantile(clipped.values, NEARLY_ALL))

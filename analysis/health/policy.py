@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analysis.health.signals import Finding, read_score, read_series, read_setting, read_together
+from analysis.health.signals import Finding, read_config_value, read_score, read_series, read_together
 from analysis.health.thresholds import MISSED_TARGET
 from analysis.records.runs import KL_BUDGET, RunRecord
 from analysis.wording.statements import format_number
@@ -64,7 +64,7 @@ def kl_blow_up(run: RunRecord) -> Finding | None:
         )
         return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
     text = f"the KL to the reference policy passes {format_number(onset.limit)} nats ({onset.why}) and ends at {end}"
-    lr = read_setting(run, "ppo.lr")
+    lr = read_config_value(run, "ppo.lr")
     advice = f"{_LESS_KL}{f' (now {format_number(lr)})' if lr else ''}; ppo.target_kl ends an update that goes too far"
     return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
 
@@ -91,7 +91,7 @@ def kl_budget(run: RunRecord) -> Finding | None:
 
 def kl_target(run: RunRecord) -> Finding | None:
     """The controller of the KL coefficient does not reach its target."""
-    target, kl = read_setting(run, "ppo.kl_target"), read_series(run, "objective/kl")
+    target, kl = read_config_value(run, "ppo.kl_target"), read_series(run, "objective/kl")
     if not target or target <= 0 or len(kl) < 10:
         return None
     update = kl.where(kl.values > MISSED_TARGET * target)

@@ -47,7 +47,7 @@ def read_together(run: RunRecord, *metrics: str) -> tuple[Floats, list[Floats]]:
     return run.updates[is_there], [column[is_there] for column in columns]
 
 
-def read_setting(run: RunRecord, key: str) -> float | None:
+def read_config_value(run: RunRecord, key: str) -> float | None:
     """A config value that is a finite number; None for anything else."""
     return as_number(run.config.get(key))
 

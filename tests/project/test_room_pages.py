@@ -109,7 +109,7 @@ def test_every_key_is_in_the_table_of_its_page() -> None:
     assert keys <= find_words(read_section("rlhf_sweeps/record", "## What a run is worth"))
     keys = {f"hydra.sweeper.{name}" for name in names_of(SweeperConfig)}
     keys |= {f"sweep.{name}" for name in names_of(SweepConfig)}
-    assert keys <= find_words(read_section("rlhf_sweeps/sweep", "## Settings"))
+    assert keys <= find_words(read_section("rlhf_sweeps/sweep", "## Keys"))
 
 
 def test_every_choice_is_in_the_table_of_its_page() -> None:
@@ -117,7 +117,7 @@ def test_every_choice_is_in_the_table_of_its_page() -> None:
     assert choices_of("dataset") <= find_words(read_section("rlhf_sweeps/data", "## Data sets"))
     assert choices_of("ppo") <= find_words(read_page("rlhf_sweeps/ppo").partition("\n## ")[0])
     assert choices_of("tracking") <= find_words(read_page("rlhf_sweeps/tracking").partition("\n## ")[0])
-    assert {*SAMPLERS, *PRUNERS} <= find_words(read_section("rlhf_sweeps/sweep", "## Settings"))
+    assert {*SAMPLERS, *PRUNERS} <= find_words(read_section("rlhf_sweeps/sweep", "## Keys"))
 
 
 def test_every_kind_of_reward_model_is_in_the_table() -> None:
@@ -143,6 +143,14 @@ def test_every_command_of_the_analysis_is_explained() -> None:
     (commands,) = [action.choices for action in _parser()._actions if action.choices]
     section = read_section("analysis", "## Commands")
     assert [name for name in commands if f"python -m analysis {name} " not in section] == []
+
+
+@pytest.mark.parametrize(("page", "heading"), [("analysis", "## Files"), ("rlhf_sweeps", "## The files")])
+def test_the_files_of_a_room_stand_in_order(page: str, heading: str) -> None:
+    blocks = [block.splitlines() for block in read_section(page, heading).split("\n\n") if block.startswith("    ")]
+    names = [[line.split()[0] for line in block] for block in blocks]
+    assert len(names) > 8
+    assert [block for block in names if block != sorted(block)] == []
 
 
 def find_modules() -> dict[str, ModuleType]:
