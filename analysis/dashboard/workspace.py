@@ -66,7 +66,7 @@ def _build(entity: str, project: str, sweep: str | None, title: str) -> Any:
             from wandb_workspaces import workspaces as ws
         except ImportError as error:
             raise AnalysisError(
-                f"workspace: needs a package that is not there ({error.name}): pip install 'rlhf_sweeps[workspaces]'"
+                f"workspace: needs {error.name}, the extra `workspaces` (python -m pip install wandb-workspaces)"
             ) from error
         wanted = [expr.Metric("JobType") == "train"]
         if sweep:

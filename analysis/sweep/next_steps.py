@@ -128,11 +128,18 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
     best = won.best.numbers[0]
     text = f"{format_count(len(rivals), 'setting')} cannot be told from the best, trial {best}, by noise alone"
     if reachable:
-        text += f": {key}={max(reachable)} would tell {len(reachable)} of them apart"
+        # A difference of two of its standard errors has p = 0.05, and half of the sweeps come to a smaller one.
+        which = "each" if len(reachable) == len(rivals) else _largest(len(reachable))
+        text += f": if the differences are as large as they look, {key}={max(reachable)} has about an even chance to "
+        text += f"show {which}"
     else:
         text += f"; more than {MAX_SEEDS} seeds each would be needed, so take the cheapest or safest"
     evidence = {"noise": noise.deviation, "repetitions": float(noise.repetitions), "smallest difference": min(gaps)}
     return [Statement(text, evidence)]
+
+
+def _largest(count: int) -> str:
+    return "the largest" if count == 1 else f"each of the {count} largest"
 
 
 def _budget_steps(source: Source, view: View, optimum: Optimum | None, costs: Ledger) -> list[Statement]:

@@ -67,7 +67,8 @@ def _of_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[
     lines = []
     if within_noise:
         names = _listed(within_noise, titles)
-        lines.append(f"Not against all: {names} {_be(within_noise)} within noise of it; {chance_text}")
+        start = "Not against all" if beaten else "No"
+        lines.append(f"{start}: {names} {_be(within_noise)} within noise of it; {chance_text}")
     if unknown:
         start = "" if within_noise else "Not against all: "
         which = _listed(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"

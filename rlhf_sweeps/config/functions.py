@@ -28,7 +28,8 @@ def check_rule(config: RewardModelConfig, key: str) -> None:
     if isinstance(config, CallableConfig):
         find_callable(config, key)
     if isinstance(config, VaderConfig) and importlib.util.find_spec("vaderSentiment") is None:
-        raise ConfigError(f"{key}.kind=vader: needs vaderSentiment (python -m pip install 'rlhf_sweeps[vader]')")
+        install = "python -m pip install vaderSentiment"
+        raise ConfigError(f"{key}.kind=vader: needs vaderSentiment, the extra `vader` ({install})")
 
 
 def find_callable(config: CallableConfig, key: str) -> Callable[..., Any]:

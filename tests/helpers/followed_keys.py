@@ -47,7 +47,7 @@ TRAINED: dict[str, tuple[dict[str, Any], Any, str]] = {
 }
 # Where another key is followed: file::test, in which the key's last part is named.
 ELSEWHERE = {
-    "name": "hydra_part::test_all_runs_of_a_grid_have_answers_of_their_own_and_one_time",
+    "name": "hydra_answers::test_all_runs_of_a_grid_have_answers_of_their_own_and_one_time",
     "seed": "odd_sweeps::test_each_run_has_its_seed",
     "device": "executors::test_each_worker_has_its_device",
     "model.name": "key_outcomes::test_names_and_suggestions_reach_what_they_are_for",
@@ -96,7 +96,7 @@ ELSEWHERE = {
     "sweep.trial_hours": "engine_failures::test_a_trial_has_a_time_limit",
     "sweep.update_timeout": "sweep_kills::test_updates_that_are_done_again_are_a_sign_of_life",
     "sweep.retries": "engine_failures::test_failures_cost_themselves_alone_and_have_causes",
-    "sweep.kl_patience": "judge::test_patience_beyond_the_kl_budget",
+    "sweep.kl_patience": "pruning_state::test_patience_beyond_the_kl_budget",
     "sweep.cost_per_hour": "dry_run::test_it_says_what_would_run_and_leaves_nothing",
     "sweep.report": "sweep_report::test_it_can_be_switched_off_and_on_when_a_sweep_goes_on",
     "hydra.sweeper._target_": "key_outcomes::test_the_plugin_is_found_by_its_target",
@@ -113,12 +113,12 @@ ELSEWHERE = {
     "hydra.sweeper.params": "record_fields::test_a_later_start_knows_all_of_a_trial_that_has_ended",
     "hydra.sweeper.conditions": "configurations::test_trials_are_not_compared_where_other_keys_are_swept",
     "hydra.sweeper.ties": "configurations::test_trials_are_not_compared_where_other_keys_are_swept",
-    "hydra.sweeper.sampler": "unasked::test_twelve_trials_of_sixteen_points_are_twelve_settings",
+    "hydra.sweeper.sampler": "untried_sampler::test_twelve_trials_of_sixteen_points_are_twelve_settings",
     "hydra.sweeper.sampler_args": "samplers::test_what_cannot_work_is_said_in_one_line",
     "hydra.sweeper.pruner": "engine::test_a_setting_can_be_pruned_between_seeds",
     "hydra.sweeper.pruner_args": "engine_objectives::test_optunas_pruners_see_the_metric_as_it_is",
     "hydra.sweeper.prune_on": "odd_sweeps::test_the_objective_that_prunes_may_be_the_second",
-    "hydra.sweeper.seed": "unasked::test_twelve_trials_of_sixteen_points_are_twelve_settings",
+    "hydra.sweeper.seed": "untried_sampler::test_twelve_trials_of_sixteen_points_are_twelve_settings",
     "hydra.sweeper.start_method": "executors::test_how_trials_end",
     "hydra.sweeper.accept_changes": (
         "engine_refusals::test_another_space_or_config_is_refused_with_the_difference_or_accepted"

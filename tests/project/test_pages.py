@@ -15,8 +15,10 @@ from helpers.sweeping import sweep
 
 from analysis.command import _parser
 from rlhf_sweeps.sweep import report
+from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS
 
 README = ROOT / "README.md"
+CONF = ROOT / "conf"
 # Commands that are not tried here, and why.
 UNTRIED = {
     "python -m venv ": "makes an environment, as .ci/run does",
@@ -86,15 +88,12 @@ def test_a_link_and_a_heading_are_read_as_a_host_reads_them(tmp_path: Path) -> N
 
 @pytest.fixture
 def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A reader's folder of choices, in the working directory: the model of conf/README.md, and a reward model."""
-    (model,) = [block.text for block in blocks(ROOT / "conf" / "README.md") if block.language == "yaml"]
+    """A reader's folder of choices, in the working directory: the examples of conf/README.md in their places."""
     folder = tmp_path / "my_conf"
-    for name, text in {
-        "model/my_model": model,
-        "reward_model/my_own": "defaults: [length, _self_]\nname: my_own\n",
-    }.items():
-        (folder / name).parent.mkdir(parents=True)
-        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    for text in [block.text for block in blocks(ROOT / "conf" / "README.md") if block.language == "yaml"]:
+        ((group, name),) = re.findall(r"^# python .* (\w+)=(my_\w+)$", text, re.MULTILINE)
+        (folder / group).mkdir(parents=True)
+        (folder / group / f"{name}.yaml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -107,6 +106,27 @@ def test_every_command_can_be_given(own_files: Path) -> None:
         except (Exception, SystemExit) as error:
             problems.append(f"{page}: {command}: {error!r}")
     assert problems == []
+
+
+def test_every_choice_says_how_it_is_used(own_files: Path) -> None:
+    """The examples of the page, too. A line that says where its keys belong comes before this comment."""
+    for path in sorted([*CONF.glob("*/*.yaml"), *own_files.glob("*/*.yaml")]):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        is_placed = lines[0].startswith("# @package ")
+        assert is_placed == (path.parent.name in ("experiment", "search")), path
+        command = lines[is_placed].removeprefix("# ")
+        if command != f"python -m rlhf_sweeps {path.parent.name}={path.stem}":  # which test_config.py composes
+            try_command(command, own_files)
+
+
+def test_a_command_that_needs_an_extra_has_it_named_on_its_page() -> None:
+    """A reader who has installed the package alone can give every other command."""
+    extras = PYPROJECT["project"]["optional-dependencies"].keys()
+    for page, command in commands():
+        for extra in {*re.findall(r"\w+", command)} & extras:
+            assert f"pip install -e '.[{extra}]'" in (ROOT / page).read_text(encoding="utf-8"), f"{page}: {command}"
+    first = [command for page, command in commands() if page == "README.md" and "pip install" not in command]
+    assert [command for command in first if {*re.findall(r"\w+", command)} & extras] == []
 
 
 @pytest.mark.parametrize(
@@ -155,6 +175,12 @@ def test_a_sweep_prints_what_the_first_page_shows(
 
 def _without_numbers(text: str) -> str:
     return re.sub(r"\d[\d.]*", "0", re.sub(r"outputs/[^/\s]+", "FOLDER", text))
+
+
+def test_the_pages_name_the_number_of_trials() -> None:
+    assert f"a search, {DEFAULT_TRIALS} trials" in README.read_text(encoding="utf-8")
+    page = (ROOT / "rlhf_sweeps" / "sweep" / "README.md").read_text(encoding="utf-8")
+    assert page.count(f"{DEFAULT_TRIALS} trials") + page.count(f"trials, {DEFAULT_TRIALS}") == 2
 
 
 def test_the_keys_that_people_change_exist() -> None:

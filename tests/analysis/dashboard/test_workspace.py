@@ -174,7 +174,7 @@ def test_without_a_key_it_is_printed_and_stderr_says_why(
 def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
 
-    with pytest.raises(AnalysisError, match=r"wandb_workspaces\): pip install 'rlhf_sweeps\[workspaces\]'$"):
+    with pytest.raises(AnalysisError, match=r"needs wandb_workspaces, .* \(python -m pip install wandb-workspaces\)$"):
         write_workspace("entity/ppo", dry_run=True)
 
 

@@ -90,7 +90,7 @@ def test_the_leader_is_the_one_with_the_best_mean_whatever_its_middle_half() -> 
     assert ranking.best is not None
     assert (won.best.numbers, ranking.best.numbers) == ((0,), (0,))
     assert won.is_clear is False
-    assert noise_sentences(ranking)[0].startswith("Not against all: Trial 1 is within noise of it")
+    assert noise_sentences(ranking)[0].startswith("No: Trial 1 is within noise of it")
 
 
 def test_seeds_of_one_setting_are_merged_alike_however_their_numbers_are_written() -> None:

@@ -64,7 +64,9 @@ def with_seeds(worths: list[list[float]], is_test: bool = False) -> Source:
     ("worths", "start"),
     [
         ([[1.0, 1.01, 0.99], [0.5, 0.51, 0.49]], "Yes: Trial 0 is better than every other"),
-        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5]], "Not against all: Trial 1 is within noise of it"),
+        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5]], "No: Trial 1 is within noise of it"),
+        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5], [-9.0, -9.1, -9.2]], "Not against all: Trial 1 is within noise of it"),
+        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5], [0.4]], "No: Trial 1 is within noise of it"),
         ([[0.5], [0.4]], "Unknown: every setting ran on one seed"),
     ],
 )
@@ -245,7 +247,7 @@ def test_trials_that_differ_in_their_seed_only_are_one_setting() -> None:
 def test_of_a_setting_with_several_trials_it_is_said_in_the_plural() -> None:
     """One trial for each seed: of two settings that overlap, and of two with nothing in common, three seeds each."""
     for worths, told in (
-        ([1.0, 0.2, 0.6, 0.9, 0.3, 0.5], "Not against all: Trials 3, 4 and 5 are within noise of it"),
+        ([1.0, 0.2, 0.6, 0.9, 0.3, 0.5], "No: Trials 3, 4 and 5 are within noise of it"),
         ([1.0, 1.1, 1.2, 0.1, 0.2, 0.3], "Yes: Trials 0, 1 and 2 are better than every other"),
     ):
         runs = [run(k, worth, seed=k % 3, **{"ppo.lr": 10.0 ** -(k // 3)}) for k, worth in enumerate(worths)]

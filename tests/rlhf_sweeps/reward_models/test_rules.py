@@ -104,7 +104,7 @@ def test_a_vader_score_by_hand() -> None:
 
 def test_without_vader_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vaderSentiment", None)
-    line = "reward_model.kind=vader: needs vaderSentiment (python -m pip install 'rlhf_sweeps[vader]')"
+    line = "reward_model.kind=vader: needs vaderSentiment, the extra `vader` (python -m pip install vaderSentiment)"
     for refuse in (check_rule, load_rule):
         with pytest.raises(ConfigError, match=f"^{re.escape(line)}$"):
             refuse(VaderConfig("vader", "vader", None), "reward_model")

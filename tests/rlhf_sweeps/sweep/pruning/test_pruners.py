@@ -295,7 +295,6 @@ def test_the_trial_in_question_is_no_complete_one_for_optuna() -> None:
     """At the end of its first seed; with two complete trials the pruner begins, and there is one."""
     pruner = rule("optuna.pruners.MedianPruner", n_startup_trials=2, n_warmup_steps=0)
     trial = ObjectiveCurve(1, {NUM_STEPS: 1.0})
-    assert not pruner.should_prune(trial, [ObjectiveCurve(0, {NUM_STEPS: 2.0})], NUM_STEPS)
-    assert pruner.should_prune(
-        trial, [ObjectiveCurve(0, {NUM_STEPS: 2.0}), ObjectiveCurve(2, {NUM_STEPS: 2.0})], NUM_STEPS
-    )
+    peers = [ObjectiveCurve(number, {NUM_STEPS: 2.0}) for number in (0, 2)]
+    assert not pruner.should_prune(trial, peers[:1], NUM_STEPS)
+    assert pruner.should_prune(trial, peers, NUM_STEPS)
