@@ -17,7 +17,8 @@ from helpers.report_records import comparison
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from rlhf_sweeps.record import Sweep
+from rlhf_sweeps.record import Axis, Sweep
+from rlhf_sweeps.record.axes import as_data
 
 PROMPTS = 120  # held out, of which win rates are shares
 UPDATES = 24
@@ -32,7 +33,7 @@ def grid(folder: Path) -> Path:
     """
     points = [{"ppo.lr": lr, "ppo.kl_coef": kl} for lr, kl in product((1e-4, 3e-4, 1e-3), (0.02, 0.1))]
     heights = (1.0, 0.8, 1.9, 1.6, 1.75, 0.9)
-    axes = [_listed("ppo.lr", "0.0001", "0.0003", "0.001"), _listed("ppo.kl_coef", "0.02", "0.1")]
+    axes = [Axis("ppo.lr", ("0.0001", "0.0003", "0.001")), Axis("ppo.kl_coef", ("0.02", "0.1"))]
     sweep = _started(folder, axes, [0, 1], num_trials=6)
     study = _study(sweep)
     settings = {"objective__constraints": [LIMIT], "sweep__seeds": 2}
@@ -61,9 +62,9 @@ def grid(folder: Path) -> Path:
 def search(folder: Path) -> Path:
     """18 trials over three keys, the objective a hill over the learning rate: 4 pruned, 2 failed, 1 still running."""
     axes = [
-        {"key": "ppo.lr", "kind": "interval", "low": 1e-5, "high": 1e-3, "log": True},
-        {"key": "ppo.kl_coef", "kind": "interval", "low": 0.005, "high": 0.2, "log": True},
-        _listed("ppo.clip_range", "0.1", "0.2", "0.3"),
+        Axis("ppo.lr", low=1e-5, high=1e-3, is_log=True),
+        Axis("ppo.kl_coef", low=0.005, high=0.2, is_log=True),
+        Axis("ppo.clip_range", ("0.1", "0.2", "0.3")),
     ]
     distributions: dict[str, BaseDistribution] = {
         "ppo.lr": FloatDistribution(1e-5, 1e-3, log=True),
@@ -95,7 +96,7 @@ def compared(folder: Path) -> Path:
     """Three reward models with three seeds each, each a judge of all, as in `report_records.compared`."""
     names = ("own", "judged", "third")
     points = [{"reward_model": name} for name in names]
-    sweep = _started(folder, [_listed("reward_model", *names)], [0, 1, 2], num_trials=3)
+    sweep = _started(folder, [Axis("reward_model", names)], [0, 1, 2], num_trials=3)
     study = _study(sweep)
     for number, name in enumerate(names):
         worth = []
@@ -203,18 +204,14 @@ def _choices(points: Sequence[Point]) -> dict[str, BaseDistribution]:
     return {key: CategoricalDistribution(list(dict.fromkeys(point[key] for point in points))) for key in points[0]}
 
 
-def _listed(key: str, *choices: str) -> dict[str, Any]:
-    return {"key": key, "kind": "list", "choices": list(choices)}
-
-
-def _started(folder: Path, axes: Sequence[Mapping[str, Any]], seeds: Sequence[int], num_trials: int) -> Sweep:
+def _started(folder: Path, axes: Sequence[Axis], seeds: Sequence[int], num_trials: int) -> Sweep:
     folder.mkdir()
     sweep = Sweep(folder)
     metrics, directions = ["eval/score"], ["maximize"]
     config = {"objective.metrics": metrics, "objective.directions": directions}
     start = {"id": "abc", "study_name": "made", "seconds": 300.0, "config": config, "seeds": list(seeds)}
-    plan = {"axes": list(axes), "metrics": metrics, "directions": directions, "num_trials": num_trials}
-    is_comparison = any(axis["key"] == "reward_model" for axis in axes)
+    plan = {"axes": as_data(axes), "metrics": metrics, "directions": directions, "num_trials": num_trials}
+    is_comparison = any(axis.key == "reward_model" for axis in axes)
     sweep.write_start({**start, **plan, "is_comparison": is_comparison})
     return sweep
 

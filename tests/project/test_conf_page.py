@@ -26,8 +26,11 @@ def listed() -> list[tuple[str, str, bool]]:
 
 
 def test_the_page_lists_every_choice_and_no_other() -> None:
-    files = sorted((path.parent.relative_to(CONF).as_posix(), path.stem) for path in CONF.glob("*/**/*.yaml"))
-    assert sorted((group, name) for group, name, _ in listed()) == files
+    files = {(path.parent.relative_to(CONF).as_posix(), path.stem) for path in CONF.glob("*/**/*.yaml")}
+    names = [(group, name) for group, name, _ in listed()]
+    assert files - {*names} == set(), "missing in conf/README.md"
+    assert {*names} - files == set(), "listed in conf/README.md without a file"
+    assert len(names) == len(set(names))
 
 
 def test_the_choices_in_bold_are_the_defaults() -> None:

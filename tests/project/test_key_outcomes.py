@@ -84,6 +84,7 @@ def test_each_key_has_an_outcome(key: str) -> None:
     if group == "tracking":
         assert name in TRACKED or name in ("mode", "log_model")
         return
+    assert key in ELSEWHERE, f"{key}: say in tests/helpers/followed_keys.py which test follows it"
     file, _, test = ELSEWHERE[key].partition("::")
     assert re.search(rf"\b{name}\b|\b{name}=", source_of(file, test)), f"{ELSEWHERE[key]} does not name {key}"
 
@@ -96,7 +97,9 @@ def test_no_entry_is_without_its_key() -> None:
 
 @functools.cache
 def parsed(file: str) -> tuple[str, list[ast.stmt]]:
-    text = next(Path(__file__).parents[1].rglob(f"test_{file}.py")).read_text(encoding="utf-8")
+    path = next(Path(__file__).parents[1].rglob(f"test_{file}.py"), None)
+    assert path is not None, f"there is no test_{file}.py, which tests/helpers/followed_keys.py names"
+    text = path.read_text(encoding="utf-8")
     return text, ast.parse(text).body
 
 

@@ -165,7 +165,8 @@ def test_every_file_has_its_line() -> None:
     """On one page: of its room, else of its package."""
     pages = [*ROOT.glob("rlhf_sweeps/**/README.md"), ROOT / "analysis" / "README.md"]
     lists = [re.findall(r"^    (\S+\.py) ", page.read_text(encoding="utf-8"), flags=re.MULTILINE) for page in pages]
-    listed = sorted(name for names in lists for name in names)
-    assert listed == sorted(
-        file.as_posix().removeprefix("rlhf_sweeps/") for file in FILES if file.name != "__init__.py"
-    )
+    listed = [name for names in lists for name in names]
+    files = {file.as_posix().removeprefix("rlhf_sweeps/") for file in FILES if file.name != "__init__.py"}
+    assert files - {*listed} == set(), "no page has a line for these"
+    assert {*listed} - files == set(), "these have a line, but are not there"
+    assert [name for name in set(listed) if listed.count(name) > 1] == []

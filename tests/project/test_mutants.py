@@ -24,6 +24,13 @@ def test_every_change_can_be_made(room: str) -> None:
         assert not missing, change.name
 
 
+def test_the_page_has_the_number_of_changes() -> None:
+    page = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    rooms = {path.stem: len(changes([path.stem])) for path in FOLDER.glob("*.toml")}
+    assert f"There are {len(CHANGES)} changes: " in page
+    assert [f"{count} in {room}" for room, count in rooms.items() if f"{count} in {room}" not in page] == []
+
+
 def test_no_change_stands_there_twice() -> None:
     counts = Counter((change.file, change.old, change.new) for change in CHANGES)
     assert [one for one, count in counts.items() if count > 1] == []

@@ -25,7 +25,8 @@ UNTRIED = {
     "source ": "enters it, as .ci/run does",
     "cd ": "counts for the lines after it",
     "git ": "works on the reader's own copy",
-    "ruff ": ".ci/run gives it",
+    "ruff check .": ".ci/run gives it",
+    "ruff format --check .": ".ci/run gives it",
     "mypy": ".ci/run gives it",
     ".ci/run": "runs all tests itself",
     ".ci/pictures ": "draws with a browser",
@@ -70,7 +71,8 @@ def test_the_first_page_is_short_and_has_pictures() -> None:
     assert [line for line in lines if len(line) > 120 and line[0] not in " |!"] == []
     pictures = {link.path for link in links(README) if link.is_picture}
     assert len(pictures) >= 2
-    assert [path for path in pictures if path.stat().st_size > 300_000] == []
+    assert [path for path in pictures if not 10_000 < path.stat().st_size < 300_000] == []
+    assert [path for path in pictures if not path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")] == []
 
 
 def test_a_link_and_a_heading_are_read_as_a_host_reads_them(tmp_path: Path) -> None:
@@ -146,6 +148,9 @@ def test_a_command_that_needs_an_extra_has_it_named_on_its_page() -> None:
         "python -m pytest -m slowly",
         "pip install -e '.[dashbord]'",
         "python -m tests.mutant ppo",
+        "python -m tests.mutants oops",
+        "python -m analysis compare outputs/<sweep> --by reward_modle",
+        "ruff chek .",
         "python tests/benchmarks/nothing.py",
         "frobnicate outputs/<sweep>",
     ],
@@ -199,8 +204,11 @@ def try_command(command: str, own_files: Path) -> None:
     elif match := PYTHON_FILES.match(command):
         name = match[1] if match[1].endswith(".py") else match[1].replace(".", "/")
         assert any((ROOT / path).exists() for path in (name, f"{name}.py")), "no such file"
+        rooms = {path.stem for path in (ROOT / "tests" / "mutants").glob("*.toml")} | {"ROOM"}
+        assert name != "tests/mutants" or not words[3:] or words[3].startswith("-") or words[3] in rooms, "no such room"
     else:
-        assert command.startswith(tuple(UNTRIED)), "neither tried nor among UNTRIED"
+        is_untried = any(command.startswith(start) if start.endswith(" ") else command == start for start in UNTRIED)
+        assert is_untried, "neither tried nor among UNTRIED"
 
 
 def _run(words: list[str], own_files: Path) -> None:
@@ -225,7 +233,9 @@ def _sample(words: list[str], own_files: Path) -> None:
 
 def _analysis(words: list[str], own_files: Path) -> None:
     if words:
-        _parser().parse_args(words)
+        options = _parser().parse_args(words)
+        keys = (getattr(options, "by", None) or "").split(",")
+        assert {*keys} - {""} - existing_keys() == set(), "no such key"
 
 
 def _pytest(words: list[str], own_files: Path) -> None:

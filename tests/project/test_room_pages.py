@@ -60,6 +60,11 @@ def choices_of(group: str) -> set[str]:
     return {file.stem for file in (ROOT / "conf" / group).glob("*.yaml")}
 
 
+def assert_equal(code: set[str], page: set[str]) -> None:
+    """Names that only one of both has are told, not the first place at which two lists differ."""
+    assert (code - page, page - code) == (set(), set()), "missing on the page; listed there and nowhere else"
+
+
 def test_every_function_on_the_page_of_the_architecture_exists() -> None:
     names = [code.removesuffix("()") for code in find_code(read_page("rlhf_sweeps")) if code.endswith("()")]
     assert len(names) > 25
@@ -113,11 +118,14 @@ def test_every_key_is_in_the_table_of_its_page() -> None:
 
 
 def test_every_choice_is_in_the_table_of_its_page() -> None:
-    assert choices_of("reward_model") <= find_words(read_section("rlhf_sweeps/reward_models", "## Kinds"))
+    cells = read_rows(read_section("rlhf_sweeps/reward_models", "## Kinds")).keys() - {"`reward_model=`", "---"}
+    assert_equal(choices_of("reward_model"), {find_code(cell)[0] for cell in cells})
     assert choices_of("dataset") <= find_words(read_section("rlhf_sweeps/data", "## Data sets"))
     assert choices_of("ppo") <= find_words(read_page("rlhf_sweeps/ppo").partition("\n## ")[0])
     assert choices_of("tracking") <= find_words(read_page("rlhf_sweeps/tracking").partition("\n## ")[0])
-    assert {*SAMPLERS, *PRUNERS} <= find_words(read_section("rlhf_sweeps/sweep", "## Keys"))
+    for key, names in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        (cell,) = re.findall(rf"`hydra\.sweeper\.{key}=(.*?), or a dotted path", read_page("rlhf_sweeps/sweep"))
+        assert_equal(set(names), {name.strip("` ") for name in re.split(r",|`;", cell.replace(" and ", ","))})
 
 
 def test_every_kind_of_reward_model_is_in_the_table() -> None:
@@ -177,17 +185,48 @@ def test_every_finding_of_health_is_explained() -> None:
     assert find_modules().keys() == read_findings().keys() - {"diverged"}
 
 
-def numbers_of(module: ModuleType) -> set[float]:
-    """All numbers in the code of a module, and those that it has imported."""
-    code = ast.walk(ast.parse(inspect.getsource(module)))
-    values = [*vars(module).values(), *(node.value for node in code if isinstance(node, ast.Constant))]
-    return {float(value) for value in values if type(value) in (int, float)}
+def numbers_of(module: ModuleType, finding: str) -> set[float]:
+    """The numbers in the rules that return a finding, and in those of our functions that they call, near or far."""
+    makers = {name for name, rule in _functions(module).items() if finding in _returned(rule, module)}
+    rules = [rule for name, rule in _functions(module).items() if name in makers or makers & _names_in(rule)]
+    seen: set[str] = set()
+    waiting = [(module, rule) for rule in rules]
+    numbers: set[float] = set()
+    while waiting:
+        home, function = waiting.pop()
+        if (name := f"{home.__name__}.{function.name}") in seen:
+            continue
+        seen.add(name)
+        for node in ast.walk(function):
+            value = getattr(home, node.id, None) if isinstance(node, ast.Name) else None
+            value = node.value if isinstance(node, ast.Constant) else value
+            if type(value) in (int, float):
+                numbers.add(float(value))
+            elif inspect.isfunction(value) and value.__module__.startswith(("analysis.", "rlhf_sweeps.verdicts")):
+                home_of = importlib.import_module(value.__module__)
+                waiting.append((home_of, _functions(home_of)[value.__name__]))
+    return numbers
+
+
+def _functions(module: ModuleType) -> dict[str, ast.FunctionDef]:
+    nodes = ast.parse(inspect.getsource(module)).body
+    return {node.name: node for node in nodes if isinstance(node, ast.FunctionDef)}
+
+
+def _names_in(function: ast.FunctionDef) -> set[str]:
+    return {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+
+
+def _returned(rule: ast.FunctionDef, module: ModuleType) -> set[str]:
+    """The findings that a function makes."""
+    calls = [node for node in ast.walk(rule) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Finding"]
+    return {getattr(module, ast.unparse(call.args[0]), "") for call in calls}
 
 
 @pytest.mark.parametrize("finding", sorted(find_modules()))
 def test_every_threshold_of_a_finding_is_a_number_of_its_code(finding: str) -> None:
     told = re.findall(r"(?<![\w.`])\d+(?:\.\d+)?(?:e-\d+)?", read_findings()[finding])
-    assert {float(number) for number in told} <= numbers_of(find_modules()[finding])
+    assert {float(number) for number in told} <= numbers_of(find_modules()[finding], finding)
 
 
 def test_false_alarms_are_those_that_were_measured() -> None:

@@ -118,7 +118,7 @@ def test_the_folder_of_a_shell_is_shown_and_names_folders(
 def test_a_secret_is_no_name(key: str, own_choice: Path, command_line: CommandLine) -> None:
     done = command_line(f'{key}="${{oc.env:MY_TOKEN}}"', "tracking=disabled")
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"error: {key}=${{oc.env:MY_TOKEN}}: a secret cannot be " in done.stderr
+    assert f"error: {key}=${{oc.env:MY_TOKEN}}: must not contain a secret" in done.stderr
     assert all(line.startswith("error: ") for line in done.stderr.splitlines())
     assert not SECRET.search(done.stderr.encode())
     assert not (own_choice / "outputs").exists()

@@ -102,7 +102,7 @@ def test_assets_are_small_and_hold_no_pickle() -> None:
     files = [path for path in folder("tiny_policy").parent.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert sum(path.stat().st_size for path in files) <= 8_000_000
     assert sum(path.stat().st_size for path in folder("human_like_mini").iterdir()) <= 250_000
-    assert {path.suffix for path in files} <= {".py", ".json", ".jsonl", ".jinja", ".safetensors"}
+    assert {path.suffix for path in files} <= {".py", ".md", ".json", ".jsonl", ".jinja", ".safetensors"}
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_a_report_computes_nothing_twice(name: str) -> None:
     found = calls([*COMPUTING, curve_chooser.curve_chooser], lambda: report(source))
     assert {call: count for call, count in found.items() if count > 1} == {}
     num_runs = len(source.runs)
-    assert sum(count for call, count in found.items() if call[:2] == ("findings.py", "findings")) == num_runs
+    assert sum(count for call, count in found.items() if call[:2] == ("findings.py", findings.diagnose_run.__name__)) == num_runs
 
 
 def test_a_report_that_gets_smaller_computes_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,11 +112,11 @@ def test_a_report_that_gets_smaller_computes_nothing_twice(tmp_path: Path, monke
 def test_nothing_is_computed_before_it_is_asked_for_and_then_once() -> None:
     known = Results(sweep())
     assert calls(COMPUTING, lambda: Results(sweep())) == {}
-    assert [name for _, name, *_ in calls(COMPUTING, lambda: known.costs)] == ["ledger"]
+    assert [name for _, name, *_ in calls(COMPUTING, lambda: known.costs)] == [ledger.make_ledger.__name__]
     asked = ["ranking", "sweep", "costs", "findings", "patterns"]
     found = calls(COMPUTING, lambda: [(getattr(known, name), known.comparison("ppo.lr")) for name in asked * 2])
     assert set(found.values()) == {1}
-    assert not [call for call in found if call[1] == "ledger"]
+    assert not [call for call in found if call[1] == ledger.make_ledger.__name__]
 
 
 def test_a_changed_source_has_other_results() -> None:

@@ -42,7 +42,9 @@ def test_a_run_records_these_names_and_no_others(
     train(config, tmp_path)
     names = list_metric_names(config)
     row = Run(tmp_path).metrics()[-1]
-    assert sorted(names) == sorted(row)
+    assert {*row} - {*names} == set(), "recorded, and not among the names"
+    assert {*names} - {*row} == set(), "among the names, and not recorded"
+    assert len(names) == len(set(names))
     assert all(isinstance(value, int | float) for value in row.values())
 
 

@@ -21,7 +21,7 @@ import resource, torch
 from rlhf_sweeps.config.fields import TooLargeError
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.platforms.memory import room
-from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
+from rlhf_sweeps.ppo.memory import BatchSize, keep_freed_memory, require_memory
 
 def resident():
     with open("/proc/self/status") as file:
@@ -49,7 +49,7 @@ def work(size):
 def test_a_cpus_batches_are_halved_before_the_system_kills() -> None:
     """Of 64 MiB a sequence 16 or 8 do not fit into 400 MiB; 4 do, and so do 16 where nothing is limited."""
     code = """
-batch = Halving("key", 16)
+batch = BatchSize("key", 16)
 print(batch.run(work), batch.size, resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY)
 print(work(16))
 """
@@ -76,7 +76,7 @@ def in_pieces(size):
     except RuntimeError:
         pass
     return len(blocks), resident() <= room.share
-print(*Halving("key", 2).run(in_pieces))
+print(*BatchSize("key", 2).run(in_pieces))
 """
     assert pretended(code) == "4 True\n"
 
@@ -85,7 +85,7 @@ print(*Halving("key", 2).run(in_pieces))
 def test_what_no_halving_helps_is_one_line() -> None:
     code = """
 try:
-    with fitting("model.path=x", "a smaller model"):
+    with require_memory("model.path=x", "a smaller model"):
         torch.ones(2**27)
 except TooLargeError as error:
     print(error)
@@ -104,7 +104,7 @@ with open("/proc/self/status") as file:
 resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
 """
     code = """
-batch = Halving("key", 16)
+batch = BatchSize("key", 16)
 print(batch.run(work), batch.size, resource.getrlimit(resource.RLIMIT_DATA)[0] == most)
 print(system.is_limited_by_the_user())
 """

@@ -1,6 +1,7 @@
 """Rules as reward models: scores by hand, VADER's by its authors' table, and a pattern that is too slow."""
 
 import importlib.util
+import inspect
 import math
 import re
 import subprocess
@@ -14,12 +15,26 @@ from conftest import ROOT, Compose
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.functions import check_rule
-from rlhf_sweeps.config.reward_models import LengthConfig, PatternConfig, RegexConfig, RewardModelConfig, VaderConfig
+from rlhf_sweeps.config.reward_models import (
+    KINDS,
+    LengthConfig,
+    PatternConfig,
+    RegexConfig,
+    RewardModelConfig,
+    VaderConfig,
+)
 from rlhf_sweeps.process.failures import RewardModelError
+from rlhf_sweeps.reward_models import load, rules
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.rules import load_rule
 
 HAS_VADER = importlib.util.find_spec("vaderSentiment") is not None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_its_branch_where_it_is_loaded(kind: str) -> None:
+    sources = [inspect.getsource(module) for module in (load, rules)]
+    assert any(f"isinstance(config, {KINDS[kind].__name__})" in source for source in sources)
 
 
 def scores(config: RewardModelConfig, *responses: str) -> list[float]:
