@@ -8,7 +8,7 @@ from analysis.output.colors import hex_of
 from analysis.output.embed import embedded, plotly_script, script_hash
 from analysis.output.parts import Block, Section
 from analysis.output.plotly_figures import figures
-from analysis.wording.statements import format_number
+from analysis.wording.statements import capitalize, format_number
 
 _FOLDER = Path(__file__).parent / "templates"
 
@@ -29,7 +29,7 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
     )
     environment.filters |= {
         "number": format_number,
-        "heading": lambda text: _capitalized(text, names),
+        "heading": lambda text: capitalize(text, names),
         "hex": lambda layer: hex_of(getattr(layer, "color", 0)),
         "sentence": lambda text: _sentence(text, names),
     }
@@ -53,14 +53,8 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
     )
 
 
-def _capitalized(text: str, names: Collection[str]) -> str:
-    """With a capital first letter, unless the first word is a key or a name."""
-    first = text.split(" ", 1)[0].rstrip(",:;")
-    return text[:1].upper() + text[1:] if first.replace("-", "").isalpha() and first not in names else text
-
-
 def _sentence(text: str, names: Collection[str]) -> str:
-    return _capitalized(text, names) + ("" if text.endswith((".", "?", "!", "…")) else ".")
+    return capitalize(text, names) + ("" if text.endswith((".", "?", "!", "…")) else ".")
 
 
 def _policy(*scripts: str) -> str:

@@ -67,11 +67,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Sentences:
-    """One sentence a line, with the numbers behind it if it is a Statement, under a heading; `tone` as in a cell."""
+    """One sentence a line, with the numbers behind it if it is a Statement, under a heading.
+
+    Attributes:
+        tone: as in a cell.
+        is_ordered: whether the lines are numbered, the most important one first.
+    """
 
     lines: Sequence[str | Statement]
     title: str = ""
     tone: str = ""
+    is_ordered: bool = False
     kind: str = field(default="sentences", init=False)
 
 
