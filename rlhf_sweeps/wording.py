@@ -34,7 +34,7 @@ def drop_controls(text: str) -> str:
 
 
 def cut(text: str, length: int) -> str:
-    """The text in one line, secrets masked, without control characters; if it is longer than `length` characters, it is cut and ends on dots."""
+    """The text in one line, without control characters, secrets masked; cut after `length` characters, with dots."""
     # Secrets are masked before the cut: a part of a secret would not be recognized any more.
     line = drop_controls(" ".join(hide(text).split()))
     return line if len(line) <= length else f"{line[:length]}..."

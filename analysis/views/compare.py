@@ -131,7 +131,9 @@ def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     means = [estimate.value for estimate in estimates.values()]
     mean_hover = [f"{group.label}: {estimate_cell(group.estimate).text}" for group in groups]
     layers: list[Layer] = [
-        *interval_lines(estimates, "percentiles of the bootstrap", _PERCENTILES, width=7, opacity=0.35),
+        *interval_lines(
+            estimates, "95 % interval by percentiles of the bootstrap", _PERCENTILES, width=7, opacity=0.35
+        ),
         *interval_lines(estimates, "95 % interval"),
         Points(values, run_places, "a run", GREY, "tick", 6, hover=hover),
         Points(means, list(estimates), _statistic(comparison), 0, "circle", 8, hover=mean_hover),
