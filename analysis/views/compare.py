@@ -197,11 +197,11 @@ def _table(comparison: GroupComparison, name: str) -> Table:
         Column(comparison.by),
         Column("Place", True),
         Column("Value [95 %]", True, f"the {_statistic(comparison)} over runs: {comparison.measure.text}"),
+        Column("Against the best"),
         Column("Runs", True),
         Column("Settings", True, "how many settings of the other keys these runs have", is_detail=True),
         Column("Best beats it [95 %]", True, beats),
         Column("p", True, "of no difference to the best group, adjusted for all pairs (Holm)"),
-        Column("Against the best"),
         Column("Not counted"),
     ]
     rows = [_row(comparison, group) for group in comparison.groups]
@@ -216,11 +216,11 @@ def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
         text_cell(group.label),
         number_cell(group.place or None),
         estimate_cell(group.estimate),
+        Cell(describe_verdict(pair)),
         number_cell(len(group.values)),
         number_cell(group.num_settings),
         _probability_cell(pair),
         _p_cell(pair),
-        Cell(describe_verdict(pair)),
         Cell(excluded or "-"),
     ]
 
