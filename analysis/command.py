@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.output.files import FORMATS, write
+from analysis.output.files import write
+from analysis.output.formats import DEFAULT_FORMATS, FORMATS
 from analysis.output.parts import Part
 from analysis.output.places import folder_for, report_for
 from analysis.output.terminal import show
@@ -18,6 +19,7 @@ from analysis.records.runs import Source
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.record import STORAGE
+from rlhf_sweeps.wording import drop_controls
 
 if TYPE_CHECKING:
     from analysis.results.results import Results
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return status
     except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {drop_controls(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -134,9 +136,9 @@ def _add_formats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         type=_formats,
-        default=("png", "svg"),
+        default=DEFAULT_FORMATS,
         metavar="NAME,NAME",
-        help=f"of the figures: {', '.join(FORMATS)} (default: png,svg)",
+        help=f"of the figures: {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
     )
 
 
@@ -169,7 +171,7 @@ def _read(options: argparse.Namespace) -> Source:
     source = read_all(options.places, options.storage)
     problems = [*source.problems, *(f"{run.name}: {text}" for run in source.runs for text in run.problems)]
     for text in problems[:_FEW]:
-        print(f"note: {text}", file=sys.stderr)
+        print(f"note: {drop_controls(text)}", file=sys.stderr)
     if len(problems) > _FEW:
         print(f"note: {len(problems) - _FEW} more problems; the report has them all", file=sys.stderr)
     return source
@@ -182,7 +184,7 @@ def _present(options: argparse.Namespace, view: "Callable[[Results], Sequence[Pa
     source = _read(options)
     folder = folder_for(source, options.out)
     parts = view(Results(source))
-    paths = write(parts, folder, getattr(options, "format", FORMATS[:2]))
+    paths = write(parts, folder, getattr(options, "format", DEFAULT_FORMATS))
     show(parts)
     return _name_files(paths)
 

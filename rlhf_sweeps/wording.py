@@ -7,6 +7,8 @@ from rlhf_sweeps.record import hide
 
 LONGEST_MESSAGE = 300  # characters of a foreign error message; chosen
 WIDTH = 120  # of a terminal, in characters, as of our own lines; chosen
+# Characters that a terminal obeys instead of showing them (C0, DEL and C1), without tabs and ends of lines.
+_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - set(map(ord, "\t\n")))
 
 
 def display_path(path: Path) -> str:
@@ -26,10 +28,15 @@ def quote_message(error: BaseException) -> str:
     return cut(str(error), LONGEST_MESSAGE) or type(error).__name__
 
 
+def drop_controls(text: str) -> str:
+    """The text without control characters: those of a record must not colour, clear or rename a terminal."""
+    return text.translate(_CONTROLS)
+
+
 def cut(text: str, length: int) -> str:
-    """The text in one line, secrets masked; if it is longer than `length` characters, it is cut and ends on dots."""
+    """The text in one line, without control characters, secrets masked; cut after `length` characters, with dots."""
     # Secrets are masked before the cut: a part of a secret would not be recognized any more.
-    line = " ".join(hide(text).split())
+    line = drop_controls(" ".join(hide(text).split()))
     return line if len(line) <= length else f"{line[:length]}..."
 
 

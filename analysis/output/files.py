@@ -1,4 +1,4 @@
-"""Parts as files in a folder: rows as CSV, documents as JSON, charts as PNG, SVG or PDF."""
+"""Parts as files in a folder: rows as CSV, documents as JSON, charts as images."""
 
 import csv
 import json
@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from analysis.output.charts import Chart
+from analysis.output.formats import DEFAULT_FORMATS
 from analysis.output.parts import Document, Part, Rows
 from analysis.output.places import make_folder
 from analysis.output.plain_values import plain_value
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.record import open_atomically, write_atomically
 
-FORMATS = ("png", "svg", "pdf")  # of charts
 
-
-def write(parts: Iterable[Part], folder: Path, formats: Sequence[str] = FORMATS[:2]) -> list[Path]:
+def write(parts: Iterable[Part], folder: Path, formats: Sequence[str] = DEFAULT_FORMATS) -> list[Path]:
     """Write those that have a file; returns the paths.
 
     Args:
         folder: made if it is not there; only if there is something to write.
-        formats: of charts, out of FORMATS.
+        formats: of charts, keys of FORMATS.
 
     Raises:
         AnalysisError: if something cannot be written.

@@ -1,7 +1,12 @@
-"""Charts as PNG, SVG or PDF files, drawn by matplotlib: the same chart gives the same bytes."""
+"""Charts as files, drawn by matplotlib: the same chart gives the same bytes."""
 
+import logging
+import re
 import textwrap
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +16,7 @@ from matplotlib.figure import Figure
 
 from analysis.output.charts import Cells, Chart, ChartAxis, Intervals, Line, Panel, Points, Surface
 from analysis.output.colors import hex_of
+from analysis.output.formats import FORMATS
 from analysis.output.image_layers import DASHES, MARKERS, draw_layer, escape, face_of
 from rlhf_sweeps.record import open_atomically
 
@@ -30,13 +36,8 @@ _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rlhf_sweeps",  # else the names of clip paths are random
 }
-# Without the date and version that would make the bytes differ.
-_METADATA: Mapping[str, dict[str, Any]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-# Chosen by looking at drawings and lists.
+_MISSING_LETTER = "Glyph .* missing"  # the start of matplotlib's warning
+_log = logging.getLogger(__name__)
 _DOTS = 100  # pixels of the page an inch
 _LEGEND_MARK = 6  # letters that the mark beside a name takes
 _TICK_LETTER = 8.5  # pixels that a letter below an axis takes, with its share of the room between ticks
@@ -56,11 +57,29 @@ class _Figure(Figure):
 
 
 def save_chart(chart: Chart, path: Path) -> Path:
-    """Write a chart to a .png, .svg or .pdf; returns the path."""
+    """Write a chart to a file whose ending is one of FORMATS; returns the path."""
     kind = path.suffix[1:]
-    with matplotlib.rc_context(_SETTINGS), open_atomically(path, "wb") as file:
-        draw(chart).savefig(file, format=kind, metadata=_METADATA[kind])
+    with matplotlib.rc_context(_SETTINGS), _note_missing_letters(), open_atomically(path, "wb") as file:
+        draw(chart).savefig(file, format=kind, metadata=dict(FORMATS[kind]))
     return path
+
+
+@contextmanager
+def _note_missing_letters() -> Iterator[None]:
+    """Say once that letters are missing, instead of matplotlib's warning for each letter, file and place."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", _MISSING_LETTER)
+        yield
+    for warning in caught:
+        if re.match(_MISSING_LETTER, str(warning.message)):
+            _say_once("figures have boxes in the place of letters that their font lacks; the report shows all letters")
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+@cache
+def _say_once(text: str) -> None:
+    _log.warning("%s", text)
 
 
 def draw(chart: Chart) -> Figure:

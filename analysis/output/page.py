@@ -1,16 +1,33 @@
 """Sections as one HTML file that needs nothing else: no link, no font, no request."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from analysis.output.charts import Chart
+from analysis.output.charts import Chart, Intervals, Layer, Line, Points
 from analysis.output.colors import hex_of
 from analysis.output.embed import embedded, plotly_script, script_hash
-from analysis.output.parts import Block, Section
+from analysis.output.parts import Block, Cell, Section
 from analysis.output.plotly_figures import figures
-from analysis.wording.statements import format_number
+from analysis.wording.short_labels import shorten_apart
+from analysis.wording.statements import capitalize, format_number
 
 _FOLDER = Path(__file__).parent / "templates"
+_SCRIPTS = ("report_tables.js", "report.js")  # one script of the page, in this order
+_LONGEST_CELL = 160  # characters
+# The marks in a legend; the page's font has them all.
+_GLYPHS = {
+    "circle": "●",
+    "hollow": "○",
+    "diamond": "◆",
+    "square": "■",
+    "cross": "×",
+    "thick cross": "✖\ufe0e",  # not the emoji
+    "star": "★",
+    "triangle": "▼",
+    "tick": "|",
+}
 
 
 def page(title: str, subtitle: str, sections: Sequence[Section], names: Collection[str] = ()) -> str:
@@ -27,12 +44,16 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
     environment = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
-    environment.filters |= {
+    filters: dict[str, Any] = {
         "number": format_number,
-        "heading": lambda text: _capitalized(text, names),
+        "heading": lambda text: capitalize(text, names),
         "hex": lambda layer: hex_of(getattr(layer, "color", 0)),
+        "glyph": lambda layer: _GLYPHS[layer.symbol] if isinstance(layer, Points) else "",
+        "look": _look,
+        "shortened": _shorten_cells,
         "sentence": lambda text: _sentence(text, names),
     }
+    environment.filters |= filters
     charts = [part for section in sections for part in section.parts if isinstance(part, Chart)]
     blocks = [part for section in sections for part in section.parts if isinstance(part, Block)]
     data = {
@@ -40,7 +61,7 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
         "curves": next((block.content for block in blocks if block.kind == "curves"), None),
     }
     plotly, plotly_hash = plotly_script()
-    script = (_FOLDER / "report.js").read_text(encoding="utf-8")
+    script = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     return environment.get_template("report.html").render(
         title=title,
         subtitle=subtitle,
@@ -53,14 +74,24 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
     )
 
 
-def _capitalized(text: str, names: Collection[str]) -> str:
-    """With a capital first letter, unless the first word is a key or a name."""
-    first = text.split(" ", 1)[0].rstrip(",:;")
-    return text[:1].upper() + text[1:] if first.replace("-", "").isalpha() and first not in names else text
+def _look(layer: Layer) -> str:
+    """The classes of a layer's mark in a legend: a glyph, a line with its dashes, or the block of an area."""
+    if isinstance(layer, Points):
+        return "glyph"
+    if isinstance(layer, Line | Intervals):
+        return f"line {getattr(layer, 'dash', 'solid')}"
+    return "block-mark"
+
+
+def _shorten_cells(rows: Sequence[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
+    """Rows whose long texts are cut, column by column, so that those that differ still do."""
+    columns = [shorten_apart([cell.text for cell in column], _LONGEST_CELL) for column in zip(*rows, strict=True)]
+    for row, texts in zip(rows, zip(*columns, strict=True), strict=True):
+        yield [cell if cell.text == text else replace(cell, text=text) for cell, text in zip(row, texts, strict=True)]
 
 
 def _sentence(text: str, names: Collection[str]) -> str:
-    return _capitalized(text, names) + ("" if text.endswith((".", "?", "!", "…")) else ".")
+    return capitalize(text, names) + ("" if text.endswith((".", "?", "!", "…")) else ".")
 
 
 def _policy(*scripts: str) -> str:

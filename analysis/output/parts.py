@@ -7,10 +7,7 @@ from typing import Any
 
 from analysis.output.charts import Chart
 from analysis.wording.intervals import digits_of, interval
-from analysis.wording.statements import Statement, clip_text, format_number
-
-# Characters of a text that comes from a record, such as a path in a config, or a response; chosen by looking.
-_MAX_CELL = 160
+from analysis.wording.statements import Statement, format_number
 
 
 @dataclass(frozen=True)
@@ -18,7 +15,7 @@ class Cell:
     """One cell of a table.
 
     Attributes:
-        text: what is read.
+        text: what is read, whole; renderers shorten a column's texts so that those that differ still do.
         value: what a column of numbers is sorted by; None: missing, sorted last.
         tone: good, bad, warn, best or nothing.
         path: an SVG path of a small curve, in a box of 80 x 20; then `text` says what it shows.
@@ -67,11 +64,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Sentences:
-    """One sentence a line, with the numbers behind it if it is a Statement, under a heading; `tone` as in a cell."""
+    """One sentence a line, with the numbers behind it if it is a Statement, under a heading.
+
+    Attributes:
+        tone: as in a cell.
+        is_ordered: whether the lines are numbered, the most important one first.
+    """
 
     lines: Sequence[str | Statement]
     title: str = ""
     tone: str = ""
+    is_ordered: bool = False
     kind: str = field(default="sentences", init=False)
 
 
@@ -168,6 +171,11 @@ def number_cell(value: Any, tone: str = "") -> Cell:
     return Cell(format_number(float(value)), float(value), tone)
 
 
+def count_cell(value: float) -> Cell:
+    """A whole number, with separators where it is long; any other number as in `number_cell`."""
+    return Cell(f"{value:,.0f}", value) if value >= 1000 else number_cell(value)
+
+
 def interval_cell(value: float, low: float, high: float) -> Cell:
     """`0.7 [0.6, 0.8]`, sorted by the value; without an interval where there is none."""
     if math.isnan(value):
@@ -177,8 +185,8 @@ def interval_cell(value: float, low: float, high: float) -> Cell:
 
 
 def text_cell(value: Any, tone: str = "") -> Cell:
-    """A text, cut where it is very long; sorted as a number where it is one."""
-    text = "-" if value is None else clip_text(str(value), _MAX_CELL)
+    """A text; sorted as a number where it is one."""
+    text = "-" if value is None else str(value)
     try:
         place = float(text)
     except ValueError:
@@ -189,4 +197,4 @@ def text_cell(value: Any, tone: str = "") -> Cell:
 def setting_cell(text: str | None, label: str | None) -> Cell:
     """A setting under its label, a number sorted by its whole value."""
     cell = text_cell(text)
-    return cell if label is None else Cell(clip_text(label, _MAX_CELL), cell.value)
+    return cell if label is None else Cell(label, cell.value)

@@ -40,6 +40,7 @@ _SYMBOLS = {
 }
 # Chosen by looking at drawings and lists.
 _TICK_WIDTH = 110  # pixels that a column of words takes
+_TITLE_GAP = 8  # pixels between an axis's title and its longest tick; without it, Plotly prints them over each other
 _NO_HOVER = {"hoverinfo": "skip"}
 
 
@@ -84,7 +85,8 @@ def _has_columns(panel: Panel) -> bool:
 
 
 def _axis(axis: ChartAxis) -> dict[str, Any]:
-    layout: dict[str, Any] = {"title": {"text": escape(axis.label)}, "type": "log" if axis.is_log else "linear"}
+    title = {"text": escape(axis.label), "standoff": _TITLE_GAP}
+    layout: dict[str, Any] = {"title": title, "type": "log" if axis.is_log else "linear"}
     if axis.ticks:
         layout |= {"tickvals": [place for place, _ in axis.ticks], "ticktext": [escape(text) for _, text in axis.ticks]}
     if axis.is_hidden:

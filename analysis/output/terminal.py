@@ -4,21 +4,22 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import StringIO
-from typing import IO, Any
+from typing import IO, Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
-from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from analysis.output.parts import Alert, Answers, Cell, Column, Command, Part, Sentences, Table, Tiles
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import Statement, format_number
-from rlhf_sweeps.wording import WIDTH
+from analysis.wording.statements import Statement, capitalize, format_number, join_words
+from rlhf_sweeps.wording import WIDTH, drop_controls
 
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "best": "bold"}
-_INDENT = 2  # spaces; chosen by looking
+_INDENT = 2  # spaces, also the gap between two columns; chosen by looking
 _LONGEST_CELL = 40  # characters; chosen by looking
+_LONGEST_WORD = 16  # characters that are never folded; chosen by looking
 
 
 def show(parts: Iterable[Part], file: IO[str] | None = None) -> None:
@@ -49,19 +50,25 @@ def _lines(lines: Iterable[str], width: int, indent: int = 0, style: str = "") -
     start = " " * indent
     wrapper = textwrap.TextWrapper(width, start, f"{start}  ", break_on_hyphens=False)
     for line in lines:
-        for part in wrapper.wrap(line) or [""]:
+        for part in wrapper.wrap(drop_controls(line)) or [""]:
             yield Text(part, style, overflow="ignore", no_wrap=True)
+
+
+def _heading(text: str, width: int, style: str = "bold") -> Iterator[Text]:
+    return _lines([capitalize(text)], width, style=style)
 
 
 def _show_sentences(part: Sentences, width: int) -> Iterator[RenderableType]:
     lines = [line.text if isinstance(line, Statement) else line for line in part.lines]
+    if part.is_ordered:
+        lines = [f"{place}. {line}" for place, line in enumerate(lines, start=1)]
     if part.title:
-        yield from _lines([f"{part.title}:"], width, style="bold")
+        yield from _heading(part.title, width)
     yield from _lines(lines, width, _INDENT if part.title else 0, _STYLES.get(part.tone, ""))
 
 
 def _show_alert(part: Alert, width: int) -> Iterator[RenderableType]:
-    yield from _lines([f"{part.title} {part.where}".rstrip()], width, style="bold yellow")
+    yield from _heading(f"{part.title} {part.where}".rstrip(), width, "bold yellow")
     yield from _lines([*part.lines, f"what helps: {part.advice}"], width, 2 * _INDENT)
 
 
@@ -76,30 +83,38 @@ def _show_tiles(part: Tiles, width: int) -> Iterator[RenderableType]:
 
 def _show_answers(part: Answers, width: int) -> Iterator[RenderableType]:
     for question, lines in part.answers:
-        yield from _lines([question], width, style="bold")
+        yield from _heading(question, width)
         yield from _lines(lines, width, _INDENT)
 
 
 def _show_command(part: Command, width: int) -> Iterator[RenderableType]:
-    yield from _lines([f"{part.title}:"], width, style="bold")
-    yield Text(part.text, overflow="ignore", no_wrap=True)  # to be copied as it is
+    yield from _heading(part.title, width)
+    yield Text(drop_controls(part.text), overflow="ignore", no_wrap=True)  # to be copied as it is
 
 
 def _show_table(part: Table, width: int) -> Iterator[RenderableType]:
-    """Without columns that are details or empty; its first rows only, where it says how many."""
-    yield from _lines([part.caption], width)
+    """Without columns that are details or empty; its first rows only, where it says how many.
+
+    Where the terminal is too narrow, labels wrap; if that is not enough, the last columns are left out.
+    """
+    yield from _heading(part.caption, width)
     rows = part.rows[: part.most_rows or None]
     places = [place for place, column in enumerate(part.columns) if _is_shown(column, [row[place] for row in rows])]
-    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for place in places:
+    texts = [_cell_texts([row[place] for row in rows]) for place in places]
+    widths = _fit_columns([part.columns[place] for place in places], texts, width)
+    table = RichTable(box=None, padding=(0, 0, 0, _INDENT), header_style="bold")
+    for place, num_letters in zip(places, widths, strict=False):
         column = part.columns[place]
-        table.add_column(Text(column.label), justify="right" if column.is_number else "left", overflow="fold")
-    columns = [_cell_texts([row[place] for row in rows]) for place in places]
-    for row in zip(*columns, strict=True):
+        justify: Literal["left", "right"] = "right" if column.is_number else "left"
+        table.add_column(_plain(column.label), width=num_letters, justify=justify, overflow="fold")
+    for row in zip(*texts[: len(widths)], strict=True):
         table.add_row(*row)
-    yield Padding(table, (0, 0, 0, _INDENT))
+    yield table
     if more := len(part.rows) - len(rows):
         yield from _lines([f"and {format_number(more)} more{f', in {part.file}' * bool(part.file)}"], width, _INDENT)
+    if left_out := [part.columns[place].label for place in places[len(widths) :]]:
+        elsewhere = f"; {part.file} has them" * bool(part.file)
+        yield from _lines([f"there is no room for {join_words(left_out)}{elsewhere}"], width, _INDENT)
 
 
 def _is_shown(column: Column, cells: Sequence[Cell]) -> bool:
@@ -108,7 +123,31 @@ def _is_shown(column: Column, cells: Sequence[Cell]) -> bool:
 
 def _cell_texts(cells: Sequence[Cell]) -> list[Text]:
     texts = shorten_apart([cell.text for cell in cells], _LONGEST_CELL)
-    return [Text(text, _STYLES.get(cell.tone, "")) for text, cell in zip(texts, cells, strict=True)]
+    return [_plain(text, _STYLES.get(cell.tone, "")) for text, cell in zip(texts, cells, strict=True)]
+
+
+def _plain(text: str, style: str = "") -> Text:
+    return Text(drop_controls(text), style)
+
+
+def _fit_columns(columns: Sequence[Column], texts: Sequence[Sequence[Text]], width: int) -> list[int]:
+    """The widths of the columns that fit, in characters: the widest ones become narrower, numbers never."""
+    widths, leasts = [], []
+    for column, cells in zip(columns, texts, strict=True):
+        whole = max(text.cell_len for text in cells)
+        words = [*column.label.split(), *(word for text in cells for word in text.plain.split())]
+        word = min(max(map(cell_len, words)), _LONGEST_WORD)
+        widths.append(max(whole, cell_len(column.label)))
+        leasts.append(max(whole, word) if column.is_number else word)
+    while sum(leasts) + _INDENT * len(leasts) > width and len(leasts) > 1:
+        widths.pop()
+        leasts.pop()
+    while sum(widths) + _INDENT * len(widths) > width:
+        widest = max(range(len(widths)), key=lambda place: (widths[place] - leasts[place], place))
+        if widths[widest] <= leasts[widest]:
+            break
+        widths[widest] -= 1
+    return [min(num_letters, max(1, width - _INDENT)) for num_letters in widths]
 
 
 _SHOWN: Mapping[type, Callable[[Any, int], Iterator[RenderableType]]] = {

@@ -132,7 +132,9 @@ def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     means = [estimate.value for estimate in estimates.values()]
     mean_hover = [f"{group.label}: {estimate_cell(group.estimate).text}" for group in groups]
     layers: list[Layer] = [
-        *interval_lines(estimates, "percentiles of the bootstrap", _PERCENTILES, width=7, opacity=0.35),
+        *interval_lines(
+            estimates, "95 % interval by percentiles of the bootstrap", _PERCENTILES, width=7, opacity=0.35
+        ),
         *interval_lines(estimates, "95 % interval"),
         Points(values, run_places, "a run", GREY, "tick", 6, hover=hover),
         Points(means, list(estimates), _statistic(comparison), 0, "circle", 8, hover=mean_hover),
@@ -196,11 +198,11 @@ def _table(comparison: GroupComparison, name: str) -> Table:
         Column(comparison.by),
         Column("Place", True),
         Column("Value [95 %]", True, f"the {_statistic(comparison)} over runs: {comparison.measure.text}"),
+        Column("Against the best"),
         Column("Runs", True),
         Column("Settings", True, "how many settings of the other keys these runs have", is_detail=True),
         Column("Best beats it [95 %]", True, beats),
         Column("p", True, "of no difference to the best group, adjusted for all pairs (Holm)"),
-        Column("Against the best"),
         Column("Not counted"),
     ]
     rows = [_row(comparison, group) for group in comparison.groups]
@@ -215,11 +217,11 @@ def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
         text_cell(group.label),
         number_cell(group.place or None),
         estimate_cell(group.estimate),
+        Cell(describe_verdict(pair)),
         number_cell(len(group.values)),
         number_cell(group.num_settings),
         _probability_cell(pair),
         _p_cell(pair),
-        Cell(describe_verdict(pair)),
         Cell(excluded or "-"),
     ]
 

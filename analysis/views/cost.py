@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from analysis.output.charts import Bars, Chart, ChartAxis, Panel
-from analysis.output.parts import Cell, Column, Document, Part, Rows, Sentences, Table, Tiles, number_cell
+from analysis.output.parts import Cell, Column, Document, Part, Rows, Sentences, Table, Tiles, count_cell, number_cell
 from analysis.sweep.ledger import MEASURED, Ledger, RunCost
 from analysis.wording.statements import format_count, format_duration, format_number, join_words
 
@@ -21,11 +21,12 @@ _WORDS = {
 
 
 def cost_view(costs: Ledger) -> list[Part]:
-    """Numbers, sentences, a bar, a table by state; ledger.csv and ledger.json."""
+    """The sums, sentences on what they lack, a bar, a table by state; ledger.csv and ledger.json."""
     total = costs.total
     if not total.runs and math.isnan(total.seconds):
-        return [Sentences(["cost: not recorded"]), *_files(costs)]
-    parts: list[Part] = [cost_tiles(costs), Sentences(cost_sentences(costs))]
+        return [Sentences(["neither time nor tokens are recorded"]), *_files(costs)]
+    lines = cost_sentences(costs)
+    parts: list[Part] = [cost_tiles(costs), *([Sentences(lines)] if lines else [])]
     if len(costs.by_state) > 1 and total.seconds > 0:
         parts.append(_bar(costs))
     return [*parts, _table(costs), *_files(costs)]
@@ -60,7 +61,9 @@ def _named_values(cost: RunCost) -> dict[str, float]:
 def cost_tiles(costs: Ledger) -> Tiles:
     """The totals; what is not recorded is unknown."""
     total = costs.total
-    tiles = [("Worker time", _or_unknown(total.seconds, format_duration), _hint(total, "seconds", "of one worker"))]
+    episodes = "" if math.isnan(total.episodes) else f", {format_count(round(total.episodes), 'episode')}"
+    tiles = [("Runs", f"{total.runs:,}", format_count(total.updates, "update") + episodes)]
+    tiles.append(("Worker time", _or_unknown(total.seconds, format_duration), _hint(total, "seconds", "of one worker")))
     if costs.wall_seconds > 0:
         busy = (
             f"{format_number(total.seconds / costs.wall_seconds, 2)} workers busy on average"
@@ -73,8 +76,10 @@ def cost_tiles(costs: Ledger) -> Tiles:
     if not math.isnan(total.tokens):
         tiles.append(("Tokens", f"{total.tokens:,.0f}", _hint(total, "tokens", "in and out of all models")))
     if total.saved_updates:
-        updates = f"{total.saved_updates:,} updates not run"
-        tiles.append(("Saved by pruning", _or_unknown(total.saved_seconds, format_duration), updates))
+        share = 100 * total.saved_updates / max(1, total.planned_updates + _unstarted(costs))
+        not_run = f"{total.saved_updates:,} updates not run, {share:.0f} % of all that were planned"
+        pace = "" if math.isnan(total.saved_seconds) else "; at the pace of the pruned trials themselves"
+        tiles.append(("Saved by pruning", _or_unknown(total.saved_seconds, format_duration), not_run + pace))
     if costs.price is not None:
         tiles.append(("Price", format_number(costs.price), f"at {format_number(costs.cost_per_hour)} an hour"))
     if not math.isnan(total.peak_memory_mb):
@@ -91,17 +96,17 @@ def _hint(total: RunCost, name: str, otherwise: str) -> str:
     untold = total.untold.get(name, 0)
     if not untold:
         return otherwise
-    return "not recorded" if untold == total.runs else f"{otherwise}; of {total.runs - untold} of {total.runs} runs"
+    return (
+        "not recorded"
+        if untold == total.runs
+        else f"{otherwise}; recorded for {total.runs - untold} of {total.runs} runs"
+    )
 
 
 def cost_sentences(costs: Ledger) -> list[str]:
-    """Where the time went, and what nobody recorded."""
+    """What is not recorded, and where the time went; the sums are in `cost_tiles`."""
     total = costs.total
-    words = [*cost_words(total), format_count(total.updates, "update")]
-    lines = [f"{format_count(total.runs, 'run')} took {join_words(words)}", *untold_sentences(total)]
-    if saved := saved_sentence(total):
-        share = 100 * total.saved_updates / max(1, total.planned_updates + _unstarted(costs))
-        lines.append(f"{saved} ({share:.0f} % of all updates that were planned)")
+    lines = untold_sentences(total)
     if total.seconds > 0 and total.scoring_seconds > 0:
         lines.append(f"scoring took {100 * total.scoring_seconds / total.seconds:.1f} % of the time")
     if costs.num_without_end:
@@ -109,18 +114,6 @@ def cost_sentences(costs: Ledger) -> list[str]:
             f"{format_count(costs.num_without_end, 'run')} wrote no summary; counted as far as updates are recorded"
         )
     return lines
-
-
-def cost_words(cost: RunCost) -> list[str]:
-    """`35 s of one worker`, `9,320 tokens`, `720 episodes`: those that are recorded."""
-    words = []
-    if not math.isnan(cost.seconds):
-        words.append(f"{format_duration(cost.seconds)} of one worker")
-    if not math.isnan(cost.tokens):
-        words.append(f"{cost.tokens:,.0f} tokens")
-    if not math.isnan(cost.episodes):
-        words.append(format_count(round(cost.episodes), "episode"))
-    return words
 
 
 def untold_sentences(cost: RunCost) -> list[str]:
@@ -135,16 +128,6 @@ def untold_sentences(cost: RunCost) -> list[str]:
         where = "" if num == cost.runs else f" in {num} of {format_count(cost.runs, 'run')}, which sums leave out"
         lines.append(f"{join_words(words)} {verb} not recorded{where}")
     return lines
-
-
-def saved_sentence(cost: RunCost) -> str | None:
-    """What pruning left out; None where it left out nothing."""
-    if not cost.saved_updates:
-        return None
-    if math.isnan(cost.saved_seconds):
-        return f"pruning saved {cost.saved_updates:,} updates, which were not run; their time is unknown"
-    about = f"pruning saved about {format_duration(cost.saved_seconds)}: {cost.saved_updates:,} updates not run"
-    return f"{about}, at the pace of the pruned trials themselves"
 
 
 def _unstarted(costs: Ledger) -> int:
@@ -179,13 +162,7 @@ def _table(costs: Ledger) -> Table:
         Column("Seconds saved", True, "estimate"),
     ]
     rows = [_row(state, cost, costs.total) for state, cost in costs.by_state.items()]
-    return Table(
-        "ledger", "Cost by what became of the trials", columns, [*rows, _row("total", costs.total, costs.total)]
-    )
-
-
-def _count_cell(value: float) -> Cell:
-    return Cell(f"{value:,.0f}", value) if value >= 1000 else number_cell(value)
+    return Table("ledger", "Cost by what became of the trials", columns, rows)
 
 
 def _row(state: str, cost: RunCost, total: RunCost) -> list[Cell]:
@@ -193,10 +170,10 @@ def _row(state: str, cost: RunCost, total: RunCost) -> list[Cell]:
     values = (cost.gpu_seconds / 3600, cost.updates, cost.tokens, cost.episodes, cost.scoring_seconds)
     return [
         Cell(state),
-        number_cell(cost.runs),
-        _count_cell(round(cost.seconds, 1)),
+        count_cell(cost.runs),
+        count_cell(round(cost.seconds, 1)),
         Cell("-") if math.isnan(share) else Cell(f"{share:.0f} %", share),
-        *[_count_cell(value) for value in values],
+        *[count_cell(value) for value in values],
         number_cell(cost.saved_updates or None),
-        _count_cell(round(cost.saved_seconds, 1)),
+        count_cell(round(cost.saved_seconds, 1)),
     ]

@@ -1,6 +1,7 @@
 """What is wrong with runs, by kind, with the evidence and what usually helps."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
@@ -45,14 +46,20 @@ def health_sentences(findings: FindingsByRun, ranking: SourceRanking) -> list[st
     num_sick = sum(map(bool, findings.values()))
     if not num_sick:
         return [f"nothing was found in {format_count(len(findings), 'run')}"]
-    kinds = dict.fromkeys(finding.kind for several in findings.values() for finding in several)
+    kinds = {kind: len(by_run) for kind, by_run in group_by_kind(findings).items()}
+    names = [_name_kind(kind) + f" ({format_count(num, 'run')})" * (len(findings) > 1) for kind, num in kinds.items()]
     verb = "has" if num_sick == 1 else "have"
-    lines = [f"{num_sick} of {format_count(len(findings), 'run')} {verb} findings: {join_words(kinds, 5)}"]
+    lines = [f"{num_sick} of {format_count(len(findings), 'run')} {verb} findings: {join_words(names, 5)}"]
     best = ranking.best.run if ranking.best else None
     if best is not None and len(findings) > 1:
-        own = [finding.kind for finding in findings.get(best.name, ())]
+        own = [_name_kind(finding.kind) for finding in findings.get(best.name, ())]
         lines.append(f"the best run, {best.name}, has {join_words(own) if own else 'none of them'}")
     return lines
+
+
+def _name_kind(kind: str) -> str:
+    """A kind within a sentence: of a failure its cause alone."""
+    return kind.removeprefix("failed: ")
 
 
 def _unread_sentences(runs: Sequence[RunRecord]) -> list[str]:
@@ -71,17 +78,20 @@ def _unread_sentences(runs: Sequence[RunRecord]) -> list[str]:
 def _alert(kind: str, by_run: Mapping[str, Finding], num_runs: int, patterns: Sequence[Pattern]) -> Alert:
     """The first run's finding in its own words."""
     name, finding = next(iter(by_run.items()))
-    since = f"from update {finding.update}: " if finding.update is not None else ""
+    is_dated = finding.update is None or re.search(rf"\bupdate {finding.update}\b", finding.text)
+    since = "" if is_dated else f"from update {finding.update}: "
     where = f"in {len(by_run)} of {format_count(num_runs, 'run')}: {join_words(by_run)}" if num_runs > 1 else ""
-    lines = [f"{f'{name}, ' if num_runs > 1 else ''}{since}{finding.text}"]
+    run = (f"{name}, " if since else f"{name}: ") if num_runs > 1 else ""
+    lines = [f"{run}{since}{finding.text}"]
     lines += [f"pattern: {pattern.text}" for pattern in patterns if pattern.kind == kind]
     evidence = dict(list(finding.evidence.items())[:_MAX_EVIDENCE])
     return Alert(kind, where, lines, evidence, finding.advice)
 
 
 def _table(findings: FindingsByRun) -> list[Part]:
+    """Nothing where the alerts, each in the words of one run, have said it all."""
     pairs = [(name, finding) for name, several in findings.items() for finding in several]
-    if len(pairs) < 2:
+    if len(pairs) == len(group_by_kind(findings)):
         return []
     rows = [
         [

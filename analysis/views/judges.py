@@ -24,7 +24,7 @@ def judges_chart(matrix: WinRateMatrix, name: str) -> Chart:
     """A row for each group, a column for each judge; own judges have a frame."""
     labels, judges = list(matrix.labels[:_MAX_GROUPS]), list(matrix.judges[:_MAX_JUDGES])
     rates = [[matrix.cells.get((label, judge)) for judge in judges] for label in labels]
-    values = [[math.nan if rate is None else rate.win_rate for rate in row] for row in rates]
+    values = [[math.nan if rate is None else 100 * rate.win_rate for rate in row] for row in rates]
     texts = [[_rate_text(rate).replace(" ", "\n", 1) for rate in row] for row in rates]
     framed = [(y, x) for y, row in enumerate(rates) for x, rate in enumerate(row) if rate is not None and rate.is_own]
     hover = [
@@ -33,7 +33,8 @@ def judges_chart(matrix: WinRateMatrix, name: str) -> Chart:
     ]
     columns = ChartAxis("judge", ticks=list(enumerate(shorten_apart(judges, _LONGEST_JUDGE))))
     rows = row_axis(shorten_apart(labels), "runs of")
-    panel = Panel(columns, rows, [Cells(values, texts, framed, label="win rate", hover=hover)])
+    heat_map = Cells(values, texts, framed, low=0, high=100, label="win rate in %", hover=hover)
+    panel = Panel(columns, rows, [heat_map])
     note = f"win rate against the base policy in % [95 % interval]; framed: own judge; {matrix.text}"
     if len(labels) < len(matrix.labels) or len(judges) < len(matrix.judges):
         note += f"; {len(labels)} of {len(matrix.labels)} groups, {len(judges)} of {len(matrix.judges)} judges"

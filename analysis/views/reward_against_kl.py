@@ -21,6 +21,7 @@ _MAX_LINES = len(COLORS)  # groups in a panel
 _MAX_ROWS = 30  # groups in the table
 _MAX_POINTS = 600  # of a group
 _POINTS_ON_CURVE = 100  # of the fitted law
+_MOST_PRINTED = 5  # groups at each KL in the terminal
 
 
 def kl_parts(
@@ -43,7 +44,7 @@ def kl_parts(
     if own:
         parts.append(_fit_table(own, by))
     if matched is not None and matched.levels:
-        parts += [matched_chart(matched), _matched_table(matched, by)]
+        parts += [matched_chart(matched), *_matched_parts(matched, by)]
     return parts
 
 
@@ -178,25 +179,31 @@ def _level_panel(level: KlLevel, labels: Sequence[str], is_rate: bool) -> Panel:
     return Panel(axis, row_axis(shorten_apart(labels)), layers, f"at KL {format_number(level.kl)}")
 
 
-def _matched_table(matched: MatchedKl, by: str) -> Table:
-    """The highest KL first, where groups differ most; those that never reached it come last."""
+def _matched_parts(matched: MatchedKl, by: str) -> list[Part]:
+    """What the values are, then a table for each KL, in the order of the chart's panels."""
+    lines = [f"values are those where a run first reaches a KL: {matched.text}"]
+    if early := matched.kls_before_evaluation:
+        kls = join_words([format_number(kl) for kl in early])
+        lines.append(
+            f"most runs were first evaluated beyond KL {kls}; values there are read off a straight line from the base "
+            "policy"
+        )
+    tables = [_level_table(level, by, f"matched-kl-{place}") for place, level in enumerate(matched.levels)]
+    return [Sentences(lines, "At the same KL"), *tables]
+
+
+def _level_table(level: KlLevel, by: str, identity: str) -> Table:
+    """Groups that never reached the KL come last."""
     columns = [
-        Column("KL", True, "in nats"),
         Column("Place", True),
         Column(by),
         Column("Value [95 %]", True),
         Column("Runs that got there", True),
         Column("Against the best"),
     ]
-    rows = [row for level in reversed(matched.levels) for row in _level_rows(level)]
-    caption = f"At the same KL, where a run first reaches it: {matched.text}"
-    if early := matched.kls_before_evaluation:
-        kls = join_words([format_number(kl) for kl in early])
-        caption += (
-            f"; most runs were first evaluated beyond KL {kls}, where values are read off a straight line from the"
-        )
-        caption += " base policy"
-    return Table("matched-kl", caption, columns, rows, len(rows) > 12, most_rows=15, file="comparison.json")
+    rows = _level_rows(level)
+    caption = f"At KL {format_number(level.kl)} (nats)"
+    return Table(identity, caption, columns, rows, len(rows) > 12, most_rows=_MOST_PRINTED, file="comparison.json")
 
 
 def _level_rows(level: KlLevel) -> list[list[Cell]]:
@@ -207,5 +214,5 @@ def _level_rows(level: KlLevel) -> list[list[Cell]]:
         verdict = describe_verdict(level.ranking.against_best(label)) if has_value else "never reached"
         own_place = number_cell(place if has_value else None)
         value = estimate_cell(level.ranking.estimates.get(label))
-        rows.append([number_cell(level.kl), own_place, text_cell(label), value, reached, Cell(verdict)])
+        rows.append([own_place, text_cell(label), value, reached, Cell(verdict)])
     return rows

@@ -79,7 +79,7 @@ def _view_parts(each: ViewAnalysis, analysis: SweepAnalysis, place: int) -> list
     title = f"what the search says about runs on reward model {label}" if label else "what the search says"
     parts: list[Part] = [Sentences(view_statements(each), title)]
     if each.steps:
-        parts.append(Sentences(each.steps, "what to try next"))
+        parts.append(Sentences(each.steps, "what to try next", is_ordered=True))
     for objective, importance in enumerate(each.importances):
         if any(key.is_clear for key in importance.keys):
             parts.append(_importance_table(importance, f"importance-{place}-{objective}"))

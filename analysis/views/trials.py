@@ -1,10 +1,11 @@
 """The table of all trials, or of all runs of a record without a sweep."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.output.parts import Cell, Column, Part, Sentences, Table, number_cell, setting_cell, text_cell
+from analysis.output.parts import Cell, Column, Part, Sentences, Table, count_cell, number_cell, setting_cell, text_cell
 from analysis.output.thinning import pick_extremes
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Source, as_number
 from analysis.results.entries import Entry
@@ -80,8 +81,8 @@ def _row(entry: Entry, keys: Sequence[str], metrics: Sequence[str], small: str, 
         _updates_cell(evaluations),
         _curve_cell(entry, small),
         number_cell(len(entry.runs)),
-        number_cell(entry.seconds or None),
-        number_cell(sum(_tokens(entry)) or None),
+        count_cell(entry.seconds or math.nan),
+        count_cell(sum(_tokens(entry)) or math.nan),
         text_cell(entry.cause and f"{entry.cause}: {clip_text(entry.message or '', 80)}".removesuffix(": ")),
     ]
 

@@ -18,6 +18,7 @@ from rlhf_sweeps.record import fold_command
 from rlhf_sweeps.record.live_table import TrialColumn, choose_style, draw_table, format_state, make_setting_columns
 from rlhf_sweeps.record.trials import RUNNING, WAITING
 from rlhf_sweeps.verdicts.settings import mean_over_seeds
+from rlhf_sweeps.wording import drop_controls
 
 BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 _HIGHEST = 1e300  # so that no sum or difference overflows
@@ -183,7 +184,7 @@ def _progress(row: TrialRow) -> str:
 
 
 def _line(text: str, style: str = "") -> Text:
-    return Text(text, style, no_wrap=True, overflow="crop")
+    return Text(drop_controls(text), style, no_wrap=True, overflow="crop")
 
 
 def _duration(seconds: float) -> str:

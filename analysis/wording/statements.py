@@ -1,7 +1,7 @@
 """Sentences about a record, each with the numbers behind it."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -36,6 +36,12 @@ def format_setting(text: str, digits: int = 4) -> str:
         return text if is_short else format_number(float(text), digits)
     except ValueError:
         return text
+
+
+def capitalize(text: str, names: Collection[str] = ()) -> str:
+    """With a capital first letter, unless the first word is a key or one of the names."""
+    first = text.split(" ", 1)[0].rstrip(",:;")
+    return text[:1].upper() + text[1:] if first.replace("-", "").isalpha() and first not in names else text
 
 
 def clip_text(text: str, length: int) -> str:

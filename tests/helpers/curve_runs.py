@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.output.files import FORMATS, write
+from analysis.output.files import write
+from analysis.output.formats import DEFAULT_FORMATS
 from analysis.output.terminal import text
 from analysis.records.runs import REWARD, Floats, RunRecord, Source
 from analysis.results.results import Results
@@ -43,7 +44,7 @@ def wiggly(name: str, count: int = 30, objective: float = 0.0, **config: object)
 
 
 def write_curves(
-    source: Source, out: Path, formats: Sequence[str] = FORMATS[:2], **options: Any
+    source: Source, out: Path, formats: Sequence[str] = DEFAULT_FORMATS, **options: Any
 ) -> tuple[str, list[Path]]:
     """What the command `curves` prints, each sentence on one line, and the files that it writes."""
     parts = curves_view(Results(source), **options)

@@ -1,5 +1,6 @@
 """Every layer of a chart is drawn by both renderers, and no text of a record is taken for a formula or a tag."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from analysis.output.charts import (
     Texts,
 )
 from analysis.output.colors import COLORS, VIRIDIS, color_on
-from analysis.output.images import draw, save_chart
+from analysis.output.images import _say_once, draw, save_chart
 from analysis.output.plotly_figures import figures
 
 HOSTILE = "$x_{$ <b>&"  # matplotlib would take it for a formula, Plotly for tags
@@ -122,6 +123,20 @@ def test_axes_have_ends_ticks_and_scales_in_both() -> None:
     layout = figures(chart)["a-0"]["layout"]
     assert (layout["xaxis"]["type"], layout["xaxis"]["range"]) == ("log", [2.0, 0.0])
     assert (layout["yaxis"]["tickvals"], layout["yaxis"]["ticktext"]) == ([1.0], ["one"])
+
+
+def test_a_title_stands_beside_the_longest_tick_of_the_page() -> None:
+    layout = figures(chart_of(Line(X, X)))["a-0"]["layout"]
+    assert layout["xaxis"]["title"]["standoff"] == layout["yaxis"]["title"]["standoff"] > 0
+
+
+def test_letters_that_the_font_lacks_are_one_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _say_once.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for ending in ("png", "svg"):
+            save_chart(replace(chart_of(Line(X, X)), title="🤖漢字"), tmp_path / f"a.{ending}")
+    assert [record.message[:18] for record in caplog.records] == ["figures have boxes"]
 
 
 def test_colours_on_a_scale() -> None:

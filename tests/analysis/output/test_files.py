@@ -9,6 +9,7 @@ import pytest
 
 from analysis.output.charts import Chart, ChartAxis, Line, Panel
 from analysis.output.files import write
+from analysis.output.formats import FORMATS
 from analysis.output.parts import Document, Part, Rows, Sentences
 from analysis.wording.errors import AnalysisError
 
@@ -27,9 +28,15 @@ def test_missing_values_are_empty_cells_and_null(tmp_path: Path) -> None:
 
 
 def test_a_chart_has_a_file_in_each_format(tmp_path: Path) -> None:
-    paths = write([CHART], tmp_path, ("png", "svg", "pdf"))
+    paths = write([CHART], tmp_path, tuple(FORMATS))
     assert [path.name for path in paths] == ["chart.png", "chart.svg", "chart.pdf"]
     assert [path.read_bytes()[:4] for path in paths] == [b"\x89PNG", b"<?xm", b"%PDF"]
+
+
+def test_a_format_is_one_line_of_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FORMATS, "eps", {})
+    (path,) = write([CHART], tmp_path, ("eps",))
+    assert path.read_bytes().startswith(b"%!PS")
 
 
 def test_parts_without_a_file_make_no_folder(tmp_path: Path) -> None:

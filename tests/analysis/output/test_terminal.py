@@ -43,9 +43,9 @@ def test_each_part_has_its_lines() -> None:
         Alert("KL blow-up", "in 1 run", ["it rises"], {"kl": 3.0}, "a larger kl_coef"),
     ]
     assert text(parts).splitlines() == [
-        *("first", "second", "", "title:", "  third"),
+        *("first", "second", "", "Title", "  third"),
         *("runs   3 (of one worker)", "price  2"),
-        *("Which won?", "  a did", "", "again:", "python -m x", ""),
+        *("Which won?", "  a did", "", "Again", "python -m x", ""),
         *("KL blow-up in 1 run", "    it rises", "    what helps: a larger kl_coef"),
     ]
 
@@ -71,6 +71,78 @@ def test_no_line_is_wider_than_the_terminal_but_commands_to_copy(width: int) -> 
     parts: list[Part] = [Sentences(["word " * 40], "a title"), TABLE, Alert("a", "b " * 40, ["c " * 40], {}, "d " * 40)]
     assert max(map(len, text(parts, width).splitlines())) <= width
     assert f"python {'x' * 120}" in text([Command("again", f"python {'x' * 120}")], width).splitlines()
+
+
+COUNTS = Cell("1 failed, 3 pruned, 1 unfinished")
+# As wide as the widest columns of a comparison of reward models.
+WIDE = Table(
+    "w",
+    "Groups",
+    [Column("reward_model"), Column("Value [95 %]", True), Column("Tokens", True), Column("Not counted")],
+    [
+        [
+            Cell("OpenAssistant/reward-model-deberta-v3-large-v2"),
+            Cell("0.421 [0.4106, 0.431]"),
+            Cell("1,111,440"),
+            COUNTS,
+        ],
+        [Cell("complete"), Cell("1.5"), Cell("7"), Cell("-")],
+    ],
+    file="groups.csv",
+)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_numbers_and_words_are_never_broken(width: int) -> None:
+    lines = text([WIDE], width).splitlines()
+    assert max(map(len, lines)) <= width
+    words = " ".join(lines).split()
+    assert {"complete", "1,111,440", "[0.4106,", "0.431]", "Tokens"} <= set(words)
+    assert [line for line in lines if "0.421 [0.4106, 0.431]" in line and "1,111,440" in line]
+
+
+def test_a_label_wraps_between_words() -> None:
+    assert "1 failed, 3 pruned, 1 unfinished" in text([WIDE], 120)
+    words = " ".join(text([WIDE], 90).split())
+    assert "1 failed, 3 pruned, 1 unfinished" not in words
+    assert {"failed,", "pruned,", "unfinished"} <= set(words.split())
+
+
+def test_columns_for_which_there_is_no_room_are_named() -> None:
+    lines = text([WIDE], 44).splitlines()
+    assert (
+        " ".join(line.strip() for line in lines[-2:])
+        == "there is no room for Tokens and Not counted; groups.csv has them"
+    )
+    assert not any("1,111,440" in line for line in lines)
+
+
+def test_an_ordered_list_has_numbers() -> None:
+    lines = text([Sentences(["first", Statement("second")], "what to try next", is_ordered=True)]).splitlines()
+    assert lines == ["What to try next", "  1. first", "  2. second"]
+
+
+def test_headings_look_alike_and_keys_stay_as_they_are() -> None:
+    table = [[Cell("1")]]
+    parts: list[Part] = [Sentences(["a"], "by model"), Table("t", "failed trials", [Column("a")], table)]
+    parts.append(Table("u", "ppo.lr of all", [Column("a")], table))
+    headings = [line for line in text(parts).splitlines() if line and not line.startswith(" ")]
+    assert headings == ["By model", "Failed trials", "ppo.lr of all"]
+
+
+def test_control_characters_of_a_record_do_not_reach_the_terminal() -> None:
+    hostile = "red\x1b[31m \x9b2Jbell\x07"
+    parts: list[Part] = [
+        Sentences([hostile], hostile),
+        Alert(hostile, hostile, [hostile], {}, hostile),
+        Command(hostile, hostile),
+        Answers([(hostile, [hostile])]),
+        Tiles([(hostile, hostile, hostile)]),
+        Table(hostile, hostile, [Column(hostile)], [[Cell(hostile)]]),
+    ]
+    printed = text(parts)
+    assert "ed[31m" in printed
+    assert not [char for char in printed if not char.isprintable() and char != "\n"]
 
 
 class Terminal(io.StringIO):

@@ -100,7 +100,10 @@ def test_a_report_computes_nothing_twice(name: str) -> None:
     found = calls([*COMPUTING, curve_chooser.curve_chooser], lambda: report(source))
     assert {call: count for call, count in found.items() if count > 1} == {}
     num_runs = len(source.runs)
-    assert sum(count for call, count in found.items() if call[:2] == ("findings.py", findings.diagnose_run.__name__)) == num_runs
+    assert (
+        sum(count for call, count in found.items() if call[:2] == ("findings.py", findings.diagnose_run.__name__))
+        == num_runs
+    )
 
 
 def test_a_report_that_gets_smaller_computes_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

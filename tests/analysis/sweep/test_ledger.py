@@ -141,10 +141,13 @@ def test_what_nobody_recorded_is_unknown_and_not_zero(tmp_path: Path) -> None:
     assert (costs.total.runs, costs.total.updates, costs.price) == (1, 30, None)
     assert all(math.isnan(getattr(costs.total, name)) for name in MEASURED)
     tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
-    assert tiles == {"Worker time": ("unknown", "not recorded"), "GPU-hours": ("unknown", "not recorded")}
+    assert tiles == {
+        "Runs": ("1", "30 updates"),
+        "Worker time": ("unknown", "not recorded"),
+        "GPU-hours": ("unknown", "not recorded"),
+    }
     untold = "time, time on GPUs, time of scoring, tokens and episodes are not recorded"
     assert cost_sentences(costs) == [
-        "1 run took 30 updates",
         untold,
         "1 run wrote no summary; counted as far as updates are recorded",
     ]
@@ -160,8 +163,8 @@ def test_sums_say_of_how_many_runs_they_are() -> None:
     costs = make_ledger(Source("x", "folder", [run("a", 30, summary=summary(30)), silent]))
     assert (costs.total.seconds, costs.total.tokens, costs.gpu_hours) == (90.0, 6000.0, 0.0)
     tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
-    assert tiles["Worker time"] == ("90 s", "of one worker; of 1 of 2 runs")
-    assert tiles["GPU-hours"] == ("0", "no CUDA device; of 1 of 2 runs")
+    assert tiles["Worker time"] == ("90 s", "of one worker; recorded for 1 of 2 runs")
+    assert tiles["GPU-hours"] == ("0", "no CUDA device; recorded for 1 of 2 runs")
     assert any("not recorded in 1 of 2 runs, which sums leave out" in line for line in cost_sentences(costs))
 
 
@@ -171,9 +174,8 @@ def test_pruning_may_have_saved_a_time_that_nobody_knows() -> None:
     costs = make_ledger(of([trial(0, {"ppo.lr": 1e-4}, None, state="pruned", runs=[pruned])]))
     assert costs.total.saved_updates == 20
     assert math.isnan(costs.total.saved_seconds)
-    assert "pruning saved 20 updates, which were not run; their time is unknown (67 % of all" in "\n".join(
-        cost_sentences(costs)
-    )
+    tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
+    assert tiles["Saved by pruning"] == ("unknown", "20 updates not run, 67 % of all that were planned")
 
 
 def test_costs_add_up() -> None:
@@ -203,8 +205,8 @@ def test_tables_and_text_have_the_same_numbers(source: Source, tmp_path: Path) -
         "0.002",
     )
     text = terminal.text(view)
-    assert "took 3.8 min of one worker" in text
-    assert "pruning saved about 60 s: 20 updates not run" in text
+    assert re.search(r"worker time +3.8 min \(of one worker", text)
+    assert re.search(r"saved by pruning +60 s \(20 updates not run", text)
     assert re.search(r"on the clock +2 min \(1.9 workers busy on average\)", text)
     assert re.search(r"GPU-hours +0\.025", text)
 

@@ -99,10 +99,10 @@ def test_the_table_has_the_numbers_of_the_ranking() -> None:
     (pair,) = results.comparison("key").pairs
     first, second = table_of(compare_view(results, "key"), "compare-table")
     del first[2]
-    assert first == ["b", "1", "3", "1", "-", "-", "-", "-"]
+    assert first == ["b", "1", "-", "3", "1", "-", "-", "-"]
     assert second[2].startswith("2 [")
-    assert second[5].startswith("1 [")
-    assert second[:2] + second[3:5] + second[6:] == ["a", "2", "3", "1", f"{pair.p_value:.3f}", "beaten", "-"]
+    assert second[6].startswith("1 [")
+    assert second[:2] + second[3:6] + second[7:] == ["a", "2", "beaten", "3", "1", f"{pair.p_value:.3f}", "-"]
 
 
 def test_a_terminal_has_the_first_rows_in_at_most_120_columns() -> None:
@@ -117,7 +117,7 @@ def test_a_record_without_values_still_gives_its_table(tmp_path: Path) -> None:
     empty = Source("made up", "sweep", [RunRecord("a", {"update": np.empty(0)}, {"key": 1})])
     parts = compare_view(Results(empty), "key")
     assert [path.name for path in write(parts, tmp_path)] == ["comparison.csv", "comparison.json"]
-    assert table_of(parts, "compare-table") == [["1", "-", "-", "0", "0", "-", "-", "-", "1 without a value"]]
+    assert table_of(parts, "compare-table") == [["1", "-", "-", "-", "0", "0", "-", "-", "1 without a value"]]
 
 
 def test_a_tab_has_every_key_and_says_no_sentence_twice() -> None:

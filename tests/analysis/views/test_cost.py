@@ -3,6 +3,7 @@
 from helpers.report_records import sweep
 
 from analysis.output.parts import Table
+from analysis.output.terminal import text
 from analysis.sweep.ledger import make_ledger
 from analysis.views.cost import cost_view
 
@@ -13,4 +14,12 @@ def test_costs_are_summed_by_state() -> None:
     # 20 seconds a run; the unfinished one has 40 updates of 0.5 seconds.
     assert rows["complete"] == ["8", "160", "67 %"]
     assert rows["pruned"] == ["2", "40", "17 %"]
-    assert rows["total"] == ["12", "240", "100 %"]
+    assert "total" not in rows
+
+
+def test_each_sum_is_said_once() -> None:
+    parts = cost_view(make_ledger(sweep()))
+    printed = text(parts)
+    # 240 seconds of updates that take half a second each.
+    assert printed.splitlines()[:2] == ["runs          12 (480 updates)", "worker time   4 min (of one worker)"]
+    assert "480" not in printed.partition("\n")[2]

@@ -47,8 +47,22 @@ def test_a_kind_is_said_once_for_all_runs_that_have_it() -> None:
     assert (alert.title, alert.where) == ("KL blow-up", "in 5 of 12 runs: 7, 8, 9, 10 and 11")
     assert alert.evidence["KL at the end"] == 90.0
     assert any("only where ppo.lr >= 0.0008" in line for line in alert.lines)
-    assert the(Sentences, parts).lines[0] == "5 of 12 runs have findings: KL blow-up"
+    assert the(Sentences, parts).lines[0] == "5 of 12 runs have findings: KL blow-up (5 runs)"
     assert "KL blow-up in 5 of 12 runs: 7, 8, 9, 10 and 11" in text(parts).splitlines()
+
+
+def test_a_failure_is_named_by_its_cause_and_dated_once() -> None:
+    end = {"cause": "out_of_memory", "message": "no memory"}
+    parts = view(source([run("0", 5.0), RunRecord("1", {"update": np.arange(1.0, 13.0)}, {}, FAILED, end)]))
+    assert the(Sentences, parts).lines[0] == "1 of 2 runs has findings: out of memory (1 run)"
+    alert = the(Alert, parts)
+    assert alert.title == "failed: out of memory"
+    assert alert.lines[0] == "1: the run ended in update 12: no memory"
+
+
+def test_a_table_is_there_only_where_it_says_more_than_the_alerts() -> None:
+    assert not [part for part in view(sweep(12, 1)) if isinstance(part, Table)]
+    assert len(the(Table, view(sweep(12, 2))).rows) == 2
 
 
 def test_files_hold_every_finding() -> None:

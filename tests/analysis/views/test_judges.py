@@ -28,7 +28,8 @@ def test_a_cell_holds_the_rate_and_its_interval_in_percent() -> None:
     assert isinstance(cells, Cells)
     assert cells.texts == [["90\n[85, 95]", "60\n[55, 65]", "-"], ["-", "70", "-"]]
     assert cells.framed == [(0, 0), (1, 1)]
-    assert [[value for value in row if not math.isnan(value)] for row in cells.values] == [[0.9, 0.6], [0.7]]
+    assert [[value for value in row if not math.isnan(value)] for row in cells.values] == [[90, 60], [70]]
+    assert (cells.low, cells.high, cells.label) == (0, 100, "win rate in %")
     assert ticks_of(chart) == ["x", "y"]
 
 

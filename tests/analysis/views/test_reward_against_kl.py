@@ -11,6 +11,7 @@ from analysis.comparison.matched_kl import match_groups
 from analysis.comparison.over_optimization import fit_law
 from analysis.output.charts import Chart, Line, Points, Texts
 from analysis.output.parts import Sentences, Table
+from analysis.output.terminal import text
 from analysis.records.runs import RunRecord, Source
 from analysis.views.reward_against_kl import frontier_chart, kl_parts, matched_chart
 
@@ -69,15 +70,24 @@ def test_who_did_not_get_there_is_said_at_each_kl() -> None:
     assert symbols == {0: "circle", 1: "hollow"}
     (missing,) = [layer for layer in chart.panels[1].layers if isinstance(layer, Texts)]
     assert list(missing.y) == [2]
-    rows = table_of(kl_parts({}, matched, ["a", "b", "c"], "key"), "matched-kl")
-    assert [[row[0], row[1], row[2], row[3].partition(" ")[0], row[4]] for row in rows] == [
-        ["8", "1", "a", "3", "2 of 2"],
-        ["8", "2", "b", "1", "1 of 2"],
-        ["8", "-", "c", "-", "0 of 1"],
-        ["2", "1", "b", "1.5", "2 of 2"],
-        ["2", "2", "a", "1", "2 of 2"],
-        ["2", "3", "c", "0.5", "1 of 1"],
+    parts = kl_parts({}, matched, ["a", "b", "c"], "key")
+    tables = [table_of(parts, f"matched-kl-{place}") for place in range(2)]
+    assert [[[row[0], row[1], row[2].partition(" ")[0], row[3]] for row in rows] for rows in tables] == [
+        [["1", "b", "1.5", "2 of 2"], ["2", "a", "1", "2 of 2"], ["3", "c", "0.5", "1 of 1"]],
+        [["1", "a", "3", "2 of 2"], ["2", "b", "1", "1 of 2"], ["-", "c", "-", "0 of 1"]],
     ]
+
+
+def test_the_terminal_has_the_best_groups_at_each_kl() -> None:
+    labels = [f"group {place}" for place in range(8)]
+    runs = [evaluated(label, [2.0, 8.0], [place, place], label) for place, label in enumerate(labels)]
+    matched = match_groups(group_runs(Source("made up", "folder", runs), "key"), levels=[2.0, 8.0])
+    lines = [line.split() for line in text(kl_parts({}, matched, labels, "key")).splitlines()]
+    headings = [place for place, words in enumerate(lines) if words[:2] == ["At", "KL"]]
+    assert [lines[place][2] for place in headings] == ["2", "8"]
+    for place in headings:
+        assert [words[2] for words in lines[place + 2 : place + 7]] == ["7", "6", "5", "4", "3"]
+        assert lines[place + 7][:3] == ["and", "3", "more,"]
 
 
 def test_negative_kls_are_counted() -> None:

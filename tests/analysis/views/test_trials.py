@@ -28,3 +28,12 @@ def test_the_table_has_a_row_for_each_trial() -> None:
     assert rows["0"]["ppo.lr"].value == 1e-3
     assert table.states == ["complete", "failed", "pruned", "unfinished"]
     assert "Runs" not in labels  # one in all rows
+
+
+def test_long_numbers_have_separators() -> None:
+    source = sweep()
+    for trial, tokens in zip(source.trials, (366636, 2229748), strict=False):
+        trial.runs[0].summary["tokens"] = tokens  # type: ignore[index]
+    table = trial_table(source, rank_source(source))
+    place = [column.label for column in table.columns].index("Tokens")
+    assert [row[place].text for row in table.rows[:2]] == ["366,636", "2,229,748"]
