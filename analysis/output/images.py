@@ -38,6 +38,7 @@ _SETTINGS: dict[Any, Any] = {
 }
 _MISSING_LETTER = "Glyph .* missing"  # the start of matplotlib's warning
 _log = logging.getLogger(__name__)
+# Chosen by looking at drawings.
 _DOTS = 100  # pixels of the page an inch
 _LEGEND_MARK = 6  # letters that the mark beside a name takes
 _TICK_LETTER = 8.5  # pixels that a letter below an axis takes, with its share of the room between ticks
