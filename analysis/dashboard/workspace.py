@@ -45,7 +45,7 @@ def write_workspace(project: str, *, sweep: str | None = None, name: str | None 
             workspace.save()
             return str(workspace.url)
     except AnalysisError as error:
-        print(f"not saved: {error}; this is what would have been", file=sys.stderr)
+        print(f"not saved: {error}; the dashboard as JSON follows", file=sys.stderr)
         return spec
 
 
@@ -66,7 +66,7 @@ def _build(entity: str, project: str, sweep: str | None, title: str) -> Any:
             from wandb_workspaces import workspaces as ws
         except ImportError as error:
             raise AnalysisError(
-                f"workspace: needs a package that is not there ({error.name}): pip install 'rlhf_sweeps[workspaces]'"
+                f"workspace: a package is not installed ({error.name}): pip install 'rlhf_sweeps[workspaces]'"
             ) from error
         wanted = [expr.Metric("JobType") == "train"]
         if sweep:

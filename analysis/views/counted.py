@@ -45,7 +45,7 @@ def counted_sentences(entry: Entry) -> list[str]:
     if bases:
         budget = format_number(bases[0].kl_budget)
         which = "it" if len(entry.runs) == 1 else f"in {len(bases)} of its {len(entry.runs)} runs it"
-        return [f"{which} never stayed within the KL budget of {budget} nats, and is worth what the base policy is"]
+        return [f"{which} never stayed within the KL budget of {budget} nats, and counts as the base policy"]
     evaluations = counted_in(entry)
     if evaluations is None:
         return []

@@ -76,7 +76,7 @@ def _find_secret_names(node: Any, prefix: str) -> Iterator[str]:
             if dataclasses.is_dataclass(item):
                 yield from _find_secret_names(item, f"{place}.")
             elif entry.name in NAMES and any(map(is_secret_variable, find_variables(read_reference(item) or ""))):
-                yield f"{place}={read_reference(item)}: a secret cannot be a name, which everybody sees"
+                yield f"{place}={read_reference(item)}: a secret cannot be a name, since names are visible to everybody"
 
 
 def as_object(composed: DictConfig, schema: type[Node]) -> Node:

@@ -147,7 +147,7 @@ def _of_pairs(said: Said, names: Mapping[str, str]) -> Iterator[Claim]:
         yield pair(found[1], found[2], {"beaten": BETTER}.get(found[3], found[3]))
     elif found := re.match(r"\d+\.\s+(\S+) .*within noise of (\S+)$", text):
         yield pair(found[2], found[1], NOISE)
-    if found := re.search(r"; (trials? [\d, and]+) could as well be the best", text):
+    if found := re.search(r"; (trials? [\d, and]+) could also be the best", text):
         yield pair(said.labels[0], found[1], NOISE)
 
 

@@ -57,7 +57,7 @@ def test_what_values_foresaw_is_lost_where_two_fifths_of_it_are_left(late: float
         (0.003, 0.0015, None),
         (0.0019, 0.001, None),
         (0.0006, 0.0, "nothing is ever clipped, although updates move the policy by 0.0006 nats a token"),
-        (0.0004, 0.0, "nothing is ever clipped: updates are too small for it"),
+        (0.0004, 0.0, "nothing is ever clipped: updates are too small"),
     ],
 )
 def test_how_little_is_clipped_is_told_by_how_far_updates_move(moved: float, share: float, text: str | None) -> None:

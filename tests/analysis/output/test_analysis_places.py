@@ -45,7 +45,7 @@ def test_nothing_is_written_through_a_link(
     assert main([command, str(sweep)]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
     assert lines == [
-        f"error: {sweep / name}: is a link, through which nothing is written; remove it, or choose a place by --out"
+        f"error: {sweep / name}: is a link, and nothing is written through links; remove it, or choose a place by --out"
     ]
     assert tree(tmp_path) == before
 

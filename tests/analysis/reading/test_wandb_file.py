@@ -269,5 +269,5 @@ def test_a_fork_says_that_it_has_a_past_elsewhere(tmp_path: Path) -> None:
 
     assert (first.updates.tolist(), second.updates.tolist()) == ([0, 1, 2, 3, 4], [3, 4])
     assert second.problems == (
-        "run-b.wandb: forked from run a at its step 2: what came before is in its file",
+        "run-b.wandb: forked from run a at its step 2: the earlier steps are in the file of that run",
     )  # fmt: skip

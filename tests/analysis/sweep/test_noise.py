@@ -233,7 +233,7 @@ def test_a_setting_with_one_seed_is_told_from_none_as_compare_has_it() -> None:
     """That the best one's seeds agree says nothing of how the seeds of the other would differ."""
     source = swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[0.9, 1.0, 1.1], [0.1]])
     assert noise_sentences(rank_source(source)) == [
-        "Unknown: every other setting ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
+        "Unknown: every other setting ran on one seed, so the noise is unknown; sweep.seeds=3 measures it"
     ]
     groups = {"0": {(): np.array([0.9, 1.0, 1.1])}, "1": {(): np.array([0.1])}}
     assert [pair.verdict for pair in pairs.rank(groups).pairs] == [pairs.UNKNOWN]

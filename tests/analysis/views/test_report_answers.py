@@ -82,7 +82,7 @@ def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     assert "a lead of 2.54 takes more than noise" in said
     assert noise_sentences(rank_source(far))[0].startswith("Yes, as far as 1 repetition on other seeds can tell")
     told = dict(answers(near, rank_source(near), [], []).answers)["Which settings won?"]
-    quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: that is the number to quote"
+    quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: this is the number to report"
     assert told[0].endswith(quoted)
     assert told[1].startswith("It was chosen by 1")
 
@@ -114,7 +114,7 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
     assert told["By how much?"][0] == "1.5 better than the second, trial 0 (1.1 on the test seeds)"
     (said,) = told["Is that more than noise?"]
     assert said.startswith("Yes: Trial 1 is better than every other by more than seeds differ")
-    assert "a run of it beats one of the second with probability 1 [" in said
+    assert "a run of the best beats a run of the second with probability 1 [" in said
 
 
 def test_who_ran_on_test_seeds_alone_is_compared_by_these_and_of_others_nothing_is_said() -> None:
@@ -263,4 +263,4 @@ def test_a_reward_model_wins_by_other_judges_not_by_its_own_score() -> None:
     assert ranking.best is not None
     assert ranking.best.settings == {"reward_model": "judged"}
     assert not ranking.is_comparable
-    assert "Who likes whose policy?" in report(source)
+    assert "Win rate of each policy under each judge" in report(source)

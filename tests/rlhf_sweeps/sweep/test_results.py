@@ -63,8 +63,8 @@ def test_the_block_of_a_search() -> None:
         "objective 3  ppo.kl_coef=0.02  outputs/sweep/2",
         "objective 2  ppo.kl_coef=0.03  outputs/sweep/3",
         "6 trials: 5 complete, 1 pruned",
-        "the best of 6 settings looks better than it is on the seeds that it was chosen by; "
-        "sweep.test_seeds=3 measures it on others",
+        "the best of 6 settings looks better than it is on the seeds by which it was chosen; "
+        "sweep.test_seeds=3 measures it on other seeds",
         "run trial 1 again: python -m rlhf_sweeps 'name=a b' ppo.kl_coef=0.01",
         "all in outputs/sweep",
     ]

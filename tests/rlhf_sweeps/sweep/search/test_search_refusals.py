@@ -114,7 +114,7 @@ def test_conditions_that_cannot_be(conditions: dict[str, Any], says: str) -> Non
         ([["a", "a"]], "ties: a: is in there twice"),
         ([["a"]], "ties: ['a']: must be a list of two keys or more"),
         (["ab"], "ties: ab: must be a list of two keys or more"),
-        ([["d", "e"]], "ties: d, e: one of them must have no value twice"),
+        ([["d", "e"]], "ties: d, e: at least one of these lists must have no repeated values"),
     ],
 )
 def test_ties_that_cannot_be(ties: Any, says: str) -> None:
