@@ -59,8 +59,8 @@ def test_episodes_are_the_records_own_else_updates_times_the_batch() -> None:
         ((32, 32), None, "update", ""),
         ((32, 32), "episode", "episode", ""),
         ((32, None), None, "update", ""),
-        ((16, 64, None), None, "update", "since 1 run tells neither episodes nor ppo.batch_size"),
-        ((32, None, None), "episode", "update", "since 2 runs tell neither episodes nor ppo.batch_size"),
+        ((16, 64, None), None, "update", "since 1 run has neither episodes nor ppo.batch_size"),
+        ((32, None, None), "episode", "update", "since 2 runs have neither episodes nor ppo.batch_size"),
         ((), None, "update", ""),
     ],
 )

@@ -47,7 +47,7 @@ def test_kl_verdicts() -> None:
     bump = np.interp(updates, [1, 15, 30], [1, 15, 1])
     assert verdict(bump) == "over the budget of 10 nats from update 11 on, back below it at the end (1.93)"
     assert verdict(np.where(updates == 15, 12.0, 3.0)) == (
-        "under control: over the budget of 10 nats for a moment only, at most 12"
+        "under control: over the budget of 10 nats only briefly, at most 12"
     )
 
 

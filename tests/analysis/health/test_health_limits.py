@@ -88,15 +88,13 @@ def test_ten_times_as_large_as_before_is_growth(metric: str, late: float, update
         assert ("reward_model.normalize=true" in told[0].advice) is (metric == "value__grad_norm")
 
 
-@pytest.mark.parametrize(
-    ("explained", "end"), [(-0.05, "no more than a constant would"), (-0.15, "are worse than a constant")]
-)
+@pytest.mark.parametrize(("explained", "end"), [(-0.05, "no better than a constant"), (-0.15, "worse than a constant")])
 def test_values_that_foresee_nothing(explained: float, end: str) -> None:
     (told,) = diagnose_run(run(val__explained_variance=explained))
     assert told.update == 3  # the first two do not count
     assert (
         told.text
-        == f"the values explain 0 % of the returns' variance at best (over any 9 updates), and {end} at the end"
+        == f"the value model explains 0 % of the returns' variance at best (over any 9 updates); at the end it predicts {end}"
     )
     assert told.evidence == {
         "best explained variance over 9 updates": pytest.approx(explained),

@@ -83,7 +83,7 @@ def test_what_a_user_has_put_there_stays(
     assert lines == [
         f"error: {sweep / 'report.html'}: is no report of the analysis; rename it, or choose another file by --out"
         if command == "report"
-        else f"error: {sweep / 'analysis'}: is not the analysis' own (no .written_by_analysis); rename it, or choose a "
+        else f"error: {sweep / 'analysis'}: was not made by the analysis (it has no .written_by_analysis); rename it, or choose a "
         "place by --out"
     ]
     assert tree(tmp_path) == before

@@ -117,7 +117,7 @@ def test_damage_costs_the_rest_of_its_block_and_is_told(tmp_path: Path) -> None:
     assert missing == pytest.approx((2 * BLOCK - position) / size, abs=1)
     assert [row["update"] for row in log.rows[59:]] == list(range(60 + missing, 200))
     assert log.exit_code == 0
-    assert log.problems == ("run-a.wandb: damaged in 1 place, left out what is there",)
+    assert log.problems == ("run-a.wandb: damaged in 1 place, which is left out",)
 
 
 def test_a_record_that_is_damaged_in_its_middle_is_left_out(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_record_that_is_damaged_in_its_middle_is_left_out(tmp_path: Path) -> N
 
     assert [row["update"] for row in whole.rows] == [1, 2, 3]
     assert [row["update"] for row in log.rows] == [1, 3]
-    assert log.problems == ("run-a.wandb: damaged in 1 place, left out what is there",)
+    assert log.problems == ("run-a.wandb: damaged in 1 place, which is left out",)
 
 
 def test_steps_are_known_and_a_summary_can_be_taken_back(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_run_whose_config_is_lost_takes_what_all_others_look_for_and_says_so(t
     lose(tmp_path / "run_0" / "run.json")
     source = read(tmp_path)
     assert [entry.name for entry in rank_source(source).ranked] == ["run_1", "run_2", "run_0"]
-    expected = "run_0: no config tells what it looked for: taken to be what the others do (minimize eval/kl)"
+    expected = "run_0: no config names an objective; assumed to be that of the other runs (minimize eval/kl)"
     assert expected in source.problems
 
 

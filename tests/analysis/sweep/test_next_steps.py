@@ -132,10 +132,10 @@ def test_without_repetitions_seeds_are_asked_for_and_with_them_rivals_are_counte
     assert any("sweep.test_seeds=3" in text for text in steps(grid([[0.0], [0.5], [1.0]])))
     texts = steps(grid([[0.0, 0.1, 0.2], [0.9, 1.1, 1.0], [0.95, 1.15, 1.05]]))
     # Deviation 0.1, difference 0.05: 8 (0.1 / 0.05)^2 = 32 seeds.
-    assert any("1 setting cannot be told from the best" in text and "more than 10 seeds" in text for text in texts)
+    assert any("1 setting is within noise of the best" in text and "more than 10 seeds" in text for text in texts)
     texts = steps(grid([[0.0, 0.1, 0.2], [0.8, 1.0, 0.9], [0.95, 1.15, 1.05]]))
     # Difference 0.15: 3.6 seeds; Student's quantile for 6 degrees of freedom makes it a rival with 3.
-    assert any("sweep.seeds=4 would tell 1 of them apart" in text for text in texts)
+    assert any("sweep.seeds=4 would show for 1 of them whether it is worse" in text for text in texts)
 
 
 def test_noise_alone_gives_no_advice_but_seeds_and_rest() -> None:
@@ -252,7 +252,7 @@ def test_the_choice_that_is_surely_best_is_to_be_kept() -> None:
     [
         # Of 12 trials of a minute the last four hold the best, or none beyond the noise of about 0.1.
         (3.0, "the last third of the trials still found better settings: raise hydra.sweeper.n_trials to 24"),
-        (0.0, "the last third of the trials found nothing better beyond noise: more of this search is unlikely to"),
+        (0.0, "the last third of the trials found nothing better beyond noise: more trials are unlikely to"),
     ],
 )
 def test_more_trials_are_worth_it_where_the_last_ones_found_better(last: float, text: str) -> None:

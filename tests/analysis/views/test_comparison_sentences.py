@@ -45,7 +45,7 @@ def test_a_group_that_is_worse_in_shared_settings_is_told() -> None:
     third = {"x": [0.0, 0.1], "y": [0.0, 0.1]}
     comparison = compare(source([*runs("a", first), *runs("b", second), *runs("c", third)]), "key")
     assert comparison.pairs[0].verdict == WORSE
-    assert "but worse, in the settings that both have, than b" in answer(comparison).text
+    assert "in the settings that both have, worse than b" in answer(comparison).text
 
 
 def test_one_seed_each_tells_nothing() -> None:
@@ -70,8 +70,8 @@ def test_without_values_or_others_there_is_nothing_to_compare() -> None:
 @pytest.mark.parametrize(
     ("groups", "reason"),
     [
-        (([9.0], [1.0, 2.0, 3.0]), "it has one run only, so that nothing"),
-        (([8.0, 9.0], [1.0], [2.0]), "the others have one run only, so that nothing"),
+        (([9.0], [1.0, 2.0, 3.0]), "it has one run only, so the noise is unknown"),
+        (([8.0, 9.0], [1.0], [2.0]), "the others have one run only, so the noise is unknown"),
         (([9.0] * 3, [1.0] * 3), "runs of a group are all alike"),
         (([9.0] * 3, [1.0] * 3, [2.0]), "the others have one run only, or runs that are all alike"),
     ],

@@ -74,7 +74,7 @@ def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_sound_runs_and_empty_sources() -> None:
     sound = the(Sentences, view(sweep(3, 0)))
-    assert (sound.lines[0], sound.tone) == ("nothing was found in 3 runs", "good")
+    assert (sound.lines[0], sound.tone) == ("no findings in 3 runs", "good")
     assert the(Sentences, view(source([]))).lines[0] == "there are no runs"
     empty = RunRecord("5", {"update": np.empty(0)})
     assert "runs without any update, which can hardly be judged: 5" in the(Sentences, view(source([empty]))).lines

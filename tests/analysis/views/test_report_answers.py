@@ -79,8 +79,8 @@ def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     near, far = with_seeds([[1.0, 0.8, 1.0], [0.9]], True), with_seeds([[4.0, 0.8, 1.0], [0.9]], True)
     said = noise_sentences(rank_source(near))[0]
     assert said.startswith("No: equal settings differ by 0.141 from seed to seed")
-    assert "a lead of 2.54 takes more than noise" in said
-    assert noise_sentences(rank_source(far))[0].startswith("Yes, as far as 1 repetition on other seeds can tell")
+    assert "only a lead above 2.54 is more than noise" in said
+    assert noise_sentences(rank_source(far))[0].startswith("Yes, judged by 1 repetition on other seeds")
     told = dict(answers(near, rank_source(near), [], []).answers)["Which settings won?"]
     quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: this is the number to report"
     assert told[0].endswith(quoted)
@@ -120,7 +120,7 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
 def test_who_ran_on_test_seeds_alone_is_compared_by_these_and_of_others_nothing_is_said() -> None:
     ranking = rank_source(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 0.8, 0.7], 1: [2.0, 2.1, 2.2]}))
     assert noise_sentences(ranking) == [
-        "Not against all: nothing can be said about Trial 2: too few seeds",
+        "Not against all: too few seeds to judge Trial 2",
         "It beats Trial 0 by more than noise",
     ]
 

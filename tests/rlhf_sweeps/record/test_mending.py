@@ -54,7 +54,7 @@ def test_a_bad_row_of_it_costs_that_row_alone(row: str, interrupted: Path, compl
     assert told.status == 0, told
     assert "continuing after update 3" in told.text
     what = "1 line is damaged and left out (line 2)" if row else "lacks rows before update 3"
-    assert f"metrics.jsonl: {what}, and the run goes on without" in told.text
+    assert f"metrics.jsonl: {what}, and the run continues without" in told.text
     (_, rows, samples, weights), expected = damage.result_of_run(run.folder), damage.result_of_run(complete)
     assert rows == [row for row in expected[1] if row["update"] != 2]
     assert (samples, weights) == expected[2:]
