@@ -101,8 +101,8 @@ def design_sentences(pairs: Sequence[GroupPair]) -> list[str]:
     designs = {pair.design for pair in pairs if pair.verdict != UNKNOWN}
     if designs == {BY_PROMPT}:
         return [
-            "groups were compared prompt by prompt, as at the sweep's end; intervals cover the variation over seeds and "
-            "prompts"
+            "groups were compared prompt by prompt, as at the sweep's end; intervals cover the variation over seeds "
+            "and prompts"
         ]
     if designs == {BY_SETTING}:
         return ["groups were compared setting by setting, since each setting has one run"]

@@ -82,7 +82,7 @@ def test_curves_and_health_say_the_same_of_a_kl_and_an_entropy() -> None:
     assert [one.kind for one in diagnose_run(run)] == ["entropy collapse"]
     for kl, kind, word in (
         (blown, "KL blow-up", "blow-up from update 16"),
-        (below, "negative KL", "negative, which a"),
+        (below, "negative KL", "negative, although a"),
     ):
         run = record(config={"objective.kl_budget": 15.0}, objective__kl=kl)
         (told,) = describe([run])

@@ -37,7 +37,7 @@ def test_a_single_value_anywhere_hides_no_rise_and_is_no_noise(place: int, seed:
     assert phases[0].first == pytest.approx(1, abs=0.2)
     assert phases[0].last == pytest.approx(2, abs=0.2)
     assert phases[0].noise < 0.1
-    assert told.text.endswith(f"; 9 at update {place + 1} stands apart")
+    assert told.text.endswith(f"; 9 at update {place + 1} is an outlier")
     assert told.evidence["highest value"] == 9
 
 

@@ -92,10 +92,8 @@ def test_ten_times_as_large_as_before_is_growth(metric: str, late: float, update
 def test_values_that_foresee_nothing(explained: float, end: str) -> None:
     (told,) = diagnose_run(run(val__explained_variance=explained))
     assert told.update == 3  # the first two do not count
-    assert (
-        told.text
-        == f"the value model explains 0 % of the returns' variance at best (over any 9 updates); at the end it predicts {end}"
-    )
+    share = "the value model explains 0 % of the returns' variance at best (over any 9 updates)"
+    assert told.text == f"{share}; at the end it predicts {end}"
     assert told.evidence == {
         "best explained variance over 9 updates": pytest.approx(explained),
         "median at the end": explained,

@@ -83,8 +83,8 @@ def test_what_a_user_has_put_there_stays(
     assert lines == [
         f"error: {sweep / 'report.html'}: is no report of the analysis; rename it, or choose another file by --out"
         if command == "report"
-        else f"error: {sweep / 'analysis'}: was not made by the analysis (it has no .written_by_analysis); rename it, or choose a "
-        "place by --out"
+        else f"error: {sweep / 'analysis'}: was not made by the analysis (it has no .written_by_analysis); rename it, "
+        "or choose a place by --out"
     ]
     assert tree(tmp_path) == before
 

@@ -32,7 +32,7 @@ def test_a_run_begins_where_the_updates_start_again(tmp_path: Path) -> None:
 
 def test_an_update_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("update,reward\n0,1\n0,2\n", encoding="utf-8")
-    with pytest.raises(AnalysisError, match="update 0 stands there twice"):
+    with pytest.raises(AnalysisError, match="update 0 occurs twice"):
         read(tmp_path / "t.csv")
 
 

@@ -145,8 +145,8 @@ def test_the_block_where_every_complete_trial_breaks_a_constraint() -> None:
         make(2, state=PRUNED),
     ]
     assert block(trials) == [
-        "no complete trial keeps objective.constraints, so there is no best setting; the nearest is trial 1, which breaks "
-        "eval/length<=10 by 2.5, eval/kl<=5 by 0.125",
+        "no complete trial keeps objective.constraints, so there is no best setting; the nearest is trial 1, which "
+        "breaks eval/length<=10 by 2.5, eval/kl<=5 by 0.125",
         "3 trials: 2 complete, 1 pruned",
         "all in outputs/sweep",
     ]
