@@ -111,9 +111,7 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
     noise = won.noise
     if not noise.repetitions:
         apart = "only the scatter about a smooth fit shows the noise" if noise.is_known else _NOT_APART
-        text = (
-            f"no setting has run on two seeds, so that {apart}: use sweep.test_seeds=3, or sweep.seeds=3 from the start"
-        )
+        text = f"no setting has run on two seeds, so {apart}: use sweep.test_seeds=3, or sweep.seeds=3 from the start"
         return [Statement(text, {"settings": float(len(won.ranked))})]
     rivals = won.rivals
     if not rivals or not noise.is_known:
@@ -129,7 +127,7 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
     verb = "is" if len(rivals) == 1 else "are"
     text = f"{format_count(len(rivals), 'setting')} {verb} within noise of the best, trial {best}"
     if reachable:
-        text += f": {key}={max(reachable)} would show for {len(reachable)} of them whether it is worse"
+        text += f": {key}={max(reachable)} would be enough to compare {len(reachable)} of them with it"
     else:
         text += (
             f"; more than {MAX_SEEDS} seeds each would be needed to show a difference, so take the cheapest or safest"

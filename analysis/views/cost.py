@@ -91,7 +91,7 @@ def _hint(total: RunCost, name: str, otherwise: str) -> str:
     untold = total.untold.get(name, 0)
     if not untold:
         return otherwise
-    return "not recorded" if untold == total.runs else f"{otherwise}; of {total.runs - untold} of {total.runs} runs"
+    return "not recorded" if untold == total.runs else f"{otherwise}; from {total.runs - untold} of {total.runs} runs"
 
 
 def cost_sentences(costs: Ledger) -> list[str]:
@@ -106,7 +106,7 @@ def cost_sentences(costs: Ledger) -> list[str]:
         lines.append(f"scoring took {100 * total.scoring_seconds / total.seconds:.1f} % of the time")
     if costs.num_without_end:
         lines.append(
-            f"{format_count(costs.num_without_end, 'run')} wrote no summary; only their recorded updates are counted"
+            f"{format_count(costs.num_without_end, 'run')} wrote no summary; only recorded updates are counted"
         )
     return lines
 

@@ -40,7 +40,7 @@ def counted_in(entry: Entry) -> Counted | None:
 
 
 def counted_sentences(entry: Entry) -> list[str]:
-    """Such as `that is after update 15, at a KL of 4.2 nats to the base policy`."""
+    """Such as `this was measured after update 15, at a KL of 4.2 nats to the base policy`."""
     bases = [run for run in entry.runs if is_worth_the_base(run)]
     if bases:
         budget = format_number(bases[0].kl_budget)
@@ -51,11 +51,11 @@ def counted_sentences(entry: Entry) -> list[str]:
         return []
     updates = f"{format_number(evaluations.first)} to {format_number(evaluations.last)}"
     if evaluations.first == evaluations.last:
-        text = f"that is after update {format_number(evaluations.first)}"
+        text = f"this was measured after update {format_number(evaluations.first)}"
     elif evaluations.num > 1:
-        text = f"that is the mean of {evaluations.num} evaluations in updates {updates}"
+        text = f"this is the mean of {evaluations.num} evaluations in updates {updates}"
     else:
-        text = f"that is after updates {updates}, depending on the seed"
+        text = f"this was measured after updates {updates}, depending on the seed"
     kl = "" if evaluations.kl is None else f", at a KL of {format_number(evaluations.kl)} nats to the base policy"
     return [text + kl]
 

@@ -18,9 +18,9 @@ from analysis.views.samples import samples_view
 @pytest.mark.parametrize(
     ("reduction", "told"),
     [
-        ("last", "that is after update 15, at a KL of 6 nats to the base policy"),
-        ("best", "that is after update 10, at a KL of 4 nats to the base policy"),
-        ("mean", "that is the mean of 2 evaluations in updates 10 to 15, at a KL of 5 nats to the base policy"),
+        ("last", "this was measured after update 15, at a KL of 6 nats to the base policy"),
+        ("best", "this was measured after update 10, at a KL of 4 nats to the base policy"),
+        ("mean", "this is the mean of 2 evaluations in updates 10 to 15, at a KL of 5 nats to the base policy"),
     ],
 )
 def test_the_answer_names_the_evaluation_that_counted(tmp_path: Path, reduction: str, told: str) -> None:
@@ -72,7 +72,7 @@ def test_rows_that_are_lost_make_nothing_up(tmp_path: Path) -> None:
     assert np.isnan(ranking.entries[0].violations["eval/length<=30"])
     write_run(tmp_path / "free", metrics, end=end)
     (_, lines), *_ = said(read(tmp_path / "free"))
-    assert lines[1] == "that is after update 5, at a KL of 4 nats to the base policy"
+    assert lines[1] == "this was measured after update 5, at a KL of 4 nats to the base policy"
 
 
 @pytest.mark.parametrize("reduction", ["best", "last"])
@@ -93,7 +93,7 @@ def test_without_a_summary_it_is_said_how_the_worth_is_known(tmp_path: Path) -> 
         write_run(tmp_path / name, evaluated(scores), settings={**settings, "ppo__lr": ord(name) / 1e5}, end=None)
     (_, lines), *_ = said(read(tmp_path))
     assert lines[0].endswith("its eval/score is 0.5, computed from its evaluations; no run has finished")
-    assert lines[1] == "that is after update 15, at a KL of 3 nats to the base policy"
+    assert lines[1] == "this was measured after update 15, at a KL of 3 nats to the base policy"
     write_run(tmp_path / "c", evaluated({5: (0.2, 20.0)}), end=None)
     (_, lines), *_ = said(read(tmp_path / "c"))
     assert lines[0].endswith("its eval/score is -0.1, computed from its evaluations; no run has finished")

@@ -146,7 +146,7 @@ def test_what_nobody_recorded_is_unknown_and_not_zero(tmp_path: Path) -> None:
     assert cost_sentences(costs) == [
         "1 run took 30 updates",
         untold,
-        "1 run wrote no summary; only their recorded updates are counted",
+        "1 run wrote no summary; only recorded updates are counted",
     ]
     text = terminal.text(sweep_view(Results(Source("x", "table", [silent]))))
     assert untold in text

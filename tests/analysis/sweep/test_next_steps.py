@@ -135,7 +135,7 @@ def test_without_repetitions_seeds_are_asked_for_and_with_them_rivals_are_counte
     assert any("1 setting is within noise of the best" in text and "more than 10 seeds" in text for text in texts)
     texts = steps(grid([[0.0, 0.1, 0.2], [0.8, 1.0, 0.9], [0.95, 1.15, 1.05]]))
     # Difference 0.15: 3.6 seeds; Student's quantile for 6 degrees of freedom makes it a rival with 3.
-    assert any("sweep.seeds=4 would show for 1 of them whether it is worse" in text for text in texts)
+    assert any("sweep.seeds=4 would be enough to compare 1 of them with it" in text for text in texts)
 
 
 def test_noise_alone_gives_no_advice_but_seeds_and_rest() -> None:

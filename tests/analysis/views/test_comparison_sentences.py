@@ -51,7 +51,7 @@ def test_a_group_that_is_worse_in_shared_settings_is_told() -> None:
 def test_one_seed_each_tells_nothing() -> None:
     comparison = compare(source([run("a", 1.0, key=1), run("b", 5.0, key=2)]), "key")
     assert (comparison.winner, comparison.pairs[0].verdict) == (None, UNKNOWN)
-    assert answer(comparison).text.startswith("one run in each group")
+    assert answer(comparison).text.startswith("each group has one run")
 
 
 def test_equal_values_are_said_to_be_equal() -> None:

@@ -32,7 +32,7 @@ def test_the_first_screen_answers_in_numbers() -> None:
     assert list(questions) == ["Which settings won?", "By how much?", "Is that more than noise?", "What next?"]
     assert questions["Which settings won?"] == [
         "Trial 3 won with ppo.lr=0.0005012, ppo.kl_coef=0.02: its eval/score is 1.5",
-        "that is after update 40, at a KL of 4 nats to the base policy",
+        "this was measured after update 40, at a KL of 4 nats to the base policy",
         "The base policy scores 0.25 on the same held-out prompts",
     ]
     # 8 complete trials: 1.5, 1.25, 0.5, 0.499, 0.498, 0.491, 0.49, 0.489; the middle one is the fifth.
@@ -193,7 +193,7 @@ def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() ->
     best, other = made.trials
     waiting = replace(best.tests[2], state=STOPPED, summary={**best.tests[2].summary, "stop_reason": "waiting"})
     source = replace(made, trials=[replace(best, tests=[*best.tests[:2], waiting]), other])
-    assert "is 0.75 on 2 seeds that had no part in choosing it: that is the number" in quoted(source)
+    assert "is 0.75 on 2 seeds that had no part in choosing it: this is the number" in quoted(source)
     assert noise_sentences(rank_source(source))[0] == "Unknown: the seeds of a setting are all alike"
 
 
