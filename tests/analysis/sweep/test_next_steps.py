@@ -100,7 +100,7 @@ def test_a_key_that_can_go_no_further_is_not_widened() -> None:
 def test_keys_that_do_not_matter_are_fixed_and_those_that_do_are_narrowed() -> None:
     texts = steps(search(hill(-3.3), 30, 0.2, seed=0, runs=3))
     assert any(text.startswith("ppo.kl_coef does not matter here") for text in texts)
-    assert any("comes near the best ppo.lr: narrow it to ppo.lr='tag(log,interval(" in text for text in texts)
+    assert any("comes near the best: narrow it to ppo.lr='tag(log,interval(" in text for text in texts)
     assert not any(text.startswith("ppo.lr does not matter") for text in texts)
 
 
@@ -157,7 +157,7 @@ def test_failures_are_placed_where_they_lie() -> None:
         for n, lr in enumerate(lrs)
     ]
     (found,) = failures(of(trials))
-    assert found.text == "4 of 15 trials ended as diverged, all with ppo.lr from 0.00158 on, where 4 trials lie"
+    assert found.text == "4 of 15 trials ended as diverged, all with ppo.lr from 0.00158 on (4 trials are in this range)"
 
 
 def test_failures_below_a_value_are_placed_there() -> None:
@@ -167,7 +167,7 @@ def test_failures_below_a_value_are_placed_there() -> None:
         for n, point in enumerate(points)
     ]
     (found,) = failures(of(trials))
-    assert found.text == "4 of 15 trials ended as out_of_memory, all with ppo.lr up to 3.98e-05, where 4 trials lie"
+    assert found.text == "4 of 15 trials ended as out_of_memory, all with ppo.lr up to 3.98e-05 (4 trials are in this range)"
 
 
 def test_trials_beyond_the_kl_budget_are_counted() -> None:

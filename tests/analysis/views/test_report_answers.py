@@ -167,7 +167,7 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
         "By eval/score alone: 0.1 better than the second, trial 1 (0.9)",
         "0.75 better than the base policy",
     ]
-    assert "it leads by 0.1" in told["Is that more than noise?"][0]
+    assert "the lead is 0.1" in told["Is that more than noise?"][0]
     assert ("Best", "1", "base policy: 0.25") in tiles(source, ranking).tiles
 
 
