@@ -157,7 +157,9 @@ def test_failures_are_placed_where_they_lie() -> None:
         for n, lr in enumerate(lrs)
     ]
     (found,) = failures(of(trials))
-    assert found.text == "4 of 15 trials ended as diverged, all with ppo.lr from 0.00158 on (4 trials are in this range)"
+    assert (
+        found.text == "4 of 15 trials ended as diverged, all with ppo.lr from 0.00158 on (4 trials are in this range)"
+    )
 
 
 def test_failures_below_a_value_are_placed_there() -> None:
@@ -167,7 +169,10 @@ def test_failures_below_a_value_are_placed_there() -> None:
         for n, point in enumerate(points)
     ]
     (found,) = failures(of(trials))
-    assert found.text == "4 of 15 trials ended as out_of_memory, all with ppo.lr up to 3.98e-05 (4 trials are in this range)"
+    assert (
+        found.text
+        == "4 of 15 trials ended as out_of_memory, all with ppo.lr up to 3.98e-05 (4 trials are in this range)"
+    )
 
 
 def test_trials_beyond_the_kl_budget_are_counted() -> None:

@@ -84,7 +84,9 @@ def test_the_same_difference_in_every_setting_is_told() -> None:
     runs = [
         run(f"{key}{other}", key + other, key=key, other=other) for key in (0.0, 1.0) for other in (10.0, 20.0, 40.0)
     ]
-    assert "1 has the best value, but its lead is the same in every setting" in answer(compare(source(runs), "key")).text
+    assert (
+        "1 has the best value, but its lead is the same in every setting" in answer(compare(source(runs), "key")).text
+    )
 
 
 def test_sweeps_are_told_the_key_and_tables_are_not() -> None:
