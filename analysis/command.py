@@ -30,8 +30,8 @@ _PLACES = """
 PLACE: a folder of a run or a sweep (outputs/<sweep>) or with several of them (outputs), a table with a row for each
 update (.csv, .tsv, .parquet, .jsonl, TRL's trainer_state.json), W&B's own files (.wandb, or a folder with them), or
 wandb:entity/project.
-What is written goes to PLACE/analysis (of a table or a W&B project to outputs/<its name>_analysis) unless --out says
-otherwise.
+Files are written to PLACE/analysis, and for a table or a W&B project to outputs/<its name>_analysis; --out names
+another folder.
 """
 
 
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
-        description="What a record says: training curves again, what won and by how much, health, a report.",
+        description="Analyse records: training curves, the best settings and their lead, health, a report.",
         epilog=_PLACES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -72,35 +72,39 @@ def _parser() -> argparse.ArgumentParser:
         help="metrics, or patterns such as judge/*/win_rate, or all (default: the five)",
     )
     curves.add_argument("--by", metavar="KEY", help="mean and spread of the runs that share a config key's value")
-    curves.add_argument("--smooth", type=_updates, metavar="UPDATES", help="smooth over so many updates; 1: not at all")
+    curves.add_argument(
+        "--smooth", type=_updates, metavar="UPDATES", help="smooth over this number of updates; 1: no smoothing"
+    )
     curves.add_argument(
         "--x",
         choices=("updates", "episodes"),
-        help="what to draw against (default: episodes where batch sizes differ, else updates)",
+        help="the horizontal axis (default: episodes where batch sizes differ, else updates)",
     )
     _add_formats(curves)
-    compare = _add(commands, "compare", "groups of runs: intervals, who beats whom, reward against KL", _compare)
+    compare = _add(commands, "compare", "groups of runs: intervals, pairwise comparisons, reward against KL", _compare)
     compare.add_argument(
-        "--by", metavar="KEY", help="a config key or group (default: what was swept, where that is one)"
+        "--by", metavar="KEY", help="a config key or group (default: the swept key, if only one was swept)"
     )
-    compare.add_argument("--metric", metavar="NAME", help="what to compare by (default: the objective)")
+    compare.add_argument("--metric", metavar="NAME", help="the metric to compare by (default: the objective)")
     _add_formats(compare)
-    _add(commands, "sweep", "what mattered, how flat the best setting is, what to try next, what it cost", _sweep)
-    _add(commands, "health", "reward hacking, KL blow-up, entropy collapse and the like, with what helps", _health)
-    report = _add(commands, "report", "all of it in one HTML file that opens offline", _report, out=False)
+    _add(commands, "sweep", "which keys mattered, how flat the optimum is, what to try next, what it cost", _sweep)
+    _add(commands, "health", "faults such as reward hacking, KL blow-up and entropy collapse, with advice", _health)
+    report = _add(commands, "report", "all of these in one HTML file that opens offline", _report, out=False)
     report.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: PLACE/report.html)")
-    watch = commands.add_parser("watch", help="a live table of a sweep that runs", description="A live table.")
+    watch = commands.add_parser("watch", help="a live table of a running sweep", description="Show a live table.")
     watch.add_argument("folder", type=Path, metavar="FOLDER")
-    watch.add_argument("--once", action="store_true", help="print it once")
-    watch.add_argument("--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between looks (default: 2)")
+    watch.add_argument("--once", action="store_true", help="print the table once and stop")
+    watch.add_argument(
+        "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="time between updates (default: 2)"
+    )
     watch.set_defaults(run=_watch)
     workspace = commands.add_parser(
         "workspace", help="write the dashboard into a W&B project", description="Write the W&B dashboard."
     )
     workspace.add_argument("project", metavar="ENTITY/PROJECT")
     workspace.add_argument("--sweep", metavar="NAME", help="show this sweep's runs only (its folder's name)")
-    workspace.add_argument("--name", metavar="TITLE", help="of the dashboard")
-    workspace.add_argument("--dry-run", action="store_true", help="print what would be written, as JSON")
+    workspace.add_argument("--name", metavar="TITLE", help="title of the dashboard")
+    workspace.add_argument("--dry-run", action="store_true", help="print the dashboard as JSON, and write nothing")
     workspace.set_defaults(run=_workspace)
     return parser
 
@@ -124,10 +128,10 @@ def _add(
         "--storage",
         metavar="URL",
         default=os.environ.get(STORAGE),
-        help=f"of a sweep's study that is not in its folder (hydra.sweeper.storage); default: {STORAGE}'s value",
+        help=f"URL of the study, if it is not in the sweep's folder (hydra.sweeper.storage; default: ${STORAGE})",
     )
     if out:
-        parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: PLACE/analysis)")
+        parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: see below)")
     parser.set_defaults(run=run)
     return parser
 
@@ -138,14 +142,14 @@ def _add_formats(parser: argparse.ArgumentParser) -> None:
         type=_formats,
         default=DEFAULT_FORMATS,
         metavar="NAME,NAME",
-        help=f"of the figures: {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
+        help=f"formats of the figures: {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
     )
 
 
 def _formats(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     if wrong := [name for name in names if name not in FORMATS]:
-        raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: must be of {', '.join(FORMATS)}")
+        raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: must be among {', '.join(FORMATS)}")
     return names
 
 
@@ -161,7 +165,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: must be seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds above 0")
     return seconds
 
 

@@ -36,12 +36,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m rlhf_sweeps.sample", description=__doc__)
     parser.add_argument("run", type=Path, help="a run's folder: outputs/<run> or outputs/<sweep>/<number>")
-    parser.add_argument("question", nargs="?", help="without one, a prompt opens")
+    parser.add_argument("question", nargs="?", help="the question; without one, a prompt opens")
     parser.add_argument("--base", help="the base policy, a folder or hub id; default: the one that the record names")
-    parser.add_argument("--temperature", type=_parse_positive, help="default: the run's")
+    parser.add_argument("--temperature", type=_parse_positive, help="of the sampling; default: the run's")
     parser.add_argument("--response-length", type=_parse_count, help="tokens at most; default: the run's")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampling; default: 0")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:<number> or mps; default: auto")
     options = parser.parse_args(arguments)
     tolerate()
     try:
@@ -126,7 +126,7 @@ def _choose_base(run: Run, options: argparse.Namespace) -> ModelConfig:
         pinned = _read_pinned_wheels()
         base = dataclasses.replace(base, sha256=base.sha256 or pinned.get(base.pypi_wheel))
         if (base.pypi_wheel, base.sha256) not in pinned.items():
-            problem = f"its record names a wheel that is none of ours, {format_value(base.pypi_wheel)}"
+            problem = f"its record names a wheel that conf/ does not name, {format_value(base.pypi_wheel)}"
     if problem is not None:
         raise ConfigError(f"run={options.run}: {problem}; --base=FOLDER names the base policy")
     return base

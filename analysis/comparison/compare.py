@@ -123,12 +123,14 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     seeds = own.notes(source) if own else write_seed_notes(source, grouped)
     notes = [*measured.warnings, *grouped.notes, *seeds, *_notes(grouped, groups, strata)]
     if any(NOT_BEST in group.excluded for group in groups):
-        notes.append("the best setting of each reward model stands for it, as at the end of the sweep")
+        notes.append("each reward model is represented by its best setting, as at the end of the sweep")
     is_estimated = not own  # not taken from what the sweep has written
     if is_estimated and measured.num_prompts and any(len(group.values) > 1 for group in groups):
-        notes.append(f"intervals are at least as wide as {measured.num_prompts} held-out prompts make that of a rate")
+        notes.append(f"intervals are at least as wide as that of a rate over {measured.num_prompts} held-out prompts")
     elif is_estimated and measured.is_rate and ranking is not None and (alike := _alike(ranking.estimates)):
-        whose = f"how many prompts the rates are of is unknown: for {list_labels(alike)}, whose runs are all alike,"
+        whose = (
+            f"the number of prompts behind the rates is unknown: for {list_labels(alike)}, whose runs are all alike,"
+        )
         notes.append(f"{whose} each run counts as one prompt")
     judged = make_matrix(source, grouped.alike)
     if judged is not None:
@@ -173,18 +175,18 @@ def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[s
         counts.update(group.excluded)
     if counts:
         parts = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
-        notes.append(f"not counted: {parts}; a group that lost bad runs that way looks better than it is")
+        notes.append(f"not counted: {parts}; a group without its bad runs looks better than it is")
     filled = [group_strata for group_strata in strata.values() if group_strata]
     settings = [set(group_strata) for group_strata in filled]
     others = ", ".join(key for key in grouped.others if key not in grouped.keys)
     if others and any(group_settings != settings[0] for group_settings in settings):
         notes.append(
-            f"the groups' runs also differ in {others}, and not alike in every group: a difference may come from there"
+            f"the runs also differ in {others}, and not in the same way in every group: this may cause a difference"
         )
     is_seeded = any(len(values) > 1 for group_strata in filled for values in group_strata.values())
     if not is_seeded and any(len(group_strata) > 1 for group_strata in filled):
-        notes.append("no setting has two seeds, so intervals are about other settings and seeds together")
+        notes.append("no setting has two seeds, so intervals cover the variation over settings and seeds together")
     if alike := _alike({group.label: group.estimate for group in groups if group.estimate}):
         whose = f"no interval for {list_labels(alike)}, whose runs are all alike"
-        notes.append(f"{whose}: that does not show how much others would differ")
+        notes.append(f"{whose}: they do not show how much other runs would differ")
     return notes

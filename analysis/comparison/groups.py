@@ -19,7 +19,7 @@ from rlhf_sweeps.verdicts.settings import mean_violations
 SOUND = (COMPLETE,)
 NAME = "run"
 BROKEN = "of a setting that breaks objective.constraints"
-UNSURE = "of a setting of which nobody knows whether it keeps objective.constraints"
+UNSURE = "of a setting whose objective.constraints could not be checked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +186,8 @@ def _ranges(
     order = [f"{low} to {high}" for low, high in zip(ends[::2], ends[1::2], strict=True)]
     names = {name: order[int(np.searchsorted(bounds, value[0], side="right"))] for name, value in values.items()}
     note = (
-        f"{key} has {len(counted)} values and hardly any two runs of one, so runs are grouped into {num_ranges} "
-        "ranges; its slice among the sweep's views shows every value"
+        f"{key} has {len(counted)} values, of which few have two runs, so runs are grouped into {num_ranges} "
+        "ranges; its chart in the analysis of the sweep shows every value"
     )
     return names, order, [note]
 
@@ -198,7 +198,7 @@ def _empty_notes(source: Source, keys: Sequence[str]) -> list[str]:
         return []
     empty = {key: sum(run.value(key) is None for run in source.runs) for key in keys}
     return [
-        f"none: the table has no value of {key} for {count} run{'s' if count > 1 else ''}, so what {key} was is unknown"
+        f"none: the table has no value of {key} for {count} run{'s' if count > 1 else ''}"
         for key, count in empty.items()
         if count
     ]
@@ -262,15 +262,15 @@ def write_seed_notes(source: Source, grouped: Grouping) -> list[str]:
     counted = [group for group in grouped.groups if group.runs]
     tested = [group.label for group in counted if group.is_test]
     if tested and len(tested) == len(counted):
-        return ["values are of the runs on test seeds, by which nothing was chosen; the runs that chose are left aside"]
+        return ["values are from the runs on test seeds only, which had no part in the choice of settings"]
     if tested:
         return [
-            f"values of {list_labels(tested)} are of runs on test seeds, by which nothing was chosen, and go first; "
-            "those of the others, and the verdicts on them, are of the runs that chose the settings"
+            f"{list_labels(tested)} come first, with values from runs on test seeds, which had no part in the choice; "
+            "the values of the others, and the verdicts on them, are from the runs that chose the settings"
         ]
     if num_tests:
         runs = f"{num_tests} runs on test seeds are" if num_tests > 1 else "1 run on a test seed is"
-        return [f"{runs} left aside, since not every group has two; values are of the runs that chose the settings"]
+        return [f"{runs} left out, since not every group has two; values are from the runs that chose the settings"]
     return []
 
 

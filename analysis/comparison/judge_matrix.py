@@ -52,8 +52,8 @@ def _from_metrics(grouping: Grouping) -> WinRateMatrix | None:
     statistic = choose_statistic(strata_of_cell.values())
     cells = {place: _cell(strata, statistic, are_own[place], prompts) for place, strata in strata_of_cell.items()}
     labels = [group.label for group in grouping.groups if any((group.label, judge) in cells for judge in judges)]
-    least = f", at least as wide as {prompts} prompts make them" if prompts else ""
-    return WinRateMatrix(labels, judges, cells, f"intervals are about other seeds{least}")
+    least = f", and are at least as wide as that of a rate over {prompts} prompts" if prompts else ""
+    return WinRateMatrix(labels, judges, cells, f"intervals cover the variation over seeds{least}")
 
 
 def _is_judge(key: str) -> bool:

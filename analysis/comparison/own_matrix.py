@@ -90,7 +90,7 @@ class OwnPairs:
     def notes(self, source: Source) -> list[str]:
         """Notes on the seeds behind the values, and on the values on test seeds, which the sweep has not compared."""
         sentences = [
-            "order, intervals and verdicts are those of the sweep's end: of the seeds that choose, and prompts"
+            "order, intervals and verdicts are those of the sweep's end: over the seeds that choose, and over prompts"
         ]
         tests = [run for run in source.runs if run.is_test and run.state == COMPLETE]
         measured = measure_values(source, tests)
@@ -101,7 +101,9 @@ class OwnPairs:
             if values:
                 means.append(f"{format_number(fmean(values))} for {label} ({format_count(len(values), 'run')})")
         if means and measured.name == OTHER_JUDGES:
-            sentences.append(f"on test seeds, by which nothing was chosen, the {OTHER_JUDGES} is {join_words(means)}")
+            sentences.append(
+                f"on test seeds, which had no part in the choice, the {OTHER_JUDGES} is {join_words(means)}"
+            )
         return sentences
 
     def ranked(self, ranking: GroupRanking, values: Mapping[str, Strata]) -> GroupRanking:
@@ -187,4 +189,4 @@ def read_written_matrix(comparison: Mapping[str, Any] | None) -> WinRateMatrix |
         return None
     if not cells or len(set(labels)) < len(labels):
         return None
-    return WinRateMatrix(labels, judges, cells, "intervals are about other seeds and prompts")
+    return WinRateMatrix(labels, judges, cells, "intervals cover the variation over seeds and prompts")

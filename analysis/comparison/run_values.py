@@ -161,13 +161,13 @@ def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
     own = {run.name: read_value(run, WIN_RATE, find_best_update(run)) for run in runs}
     if _without_missing(own):
         warning = (
-            "no common judges were recorded, so each reward model judges its own runs: this says how much each was "
-            "pleased, not which policy is better; eval.judge_each_other=true has them judge each other"
+            "no common judges were recorded, so each reward model judges its own runs: this shows how much the "
+            "score of each rose, not which policy is better; with eval.judge_each_other=true they judge each other"
         )
         text = f"win rate against the base policy, each under its own reward model, {_AT_BEST}"
         return Measure(WIN_RATE, text, _without_missing(own), is_rate=True, warnings=[warning])
     fallback = measure_objective(source, runs)
-    warning = "runs have several reward models, whose scores have no common scale, and no win rates: compare with care"
+    warning = "runs have several reward models, whose scores have no common scale, but no win rates: compare with care"
     return Measure(fallback.name, fallback.text, fallback.values, fallback.is_lower_better, fallback.is_rate, [warning])
 
 
@@ -183,7 +183,7 @@ def measure_objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
         texts = [part.objective.text for part in source.apart]
         raise AnalysisError(
             f"objective: must be the same in all runs to compare them by it (it is {join_words(texts)}); --metric NAME "
-            "compares by one metric, and a folder of runs with one objective by that"
+            "compares by one metric; or give only runs with the same objective"
         )
     is_lower_better = bool(source.directions) and source.directions[0] == "minimize"
     name = source.metrics[0] if source.metrics else EVAL_SCORE
@@ -205,9 +205,9 @@ def measure_objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     text = f"objective ({name}" + (", the first of several" if len(source.metrics) > 1 else "")
     text += ", lower is better)" if is_lower_better else ")"
     if ruled:
-        text += f"; of {format_count(ruled, 'run')} without one computed from the evaluations"
+        text += f"; for {format_count(ruled, 'run')} without one it is computed from the evaluations"
     if best:
-        text += f"; of {format_count(best, 'run')} without one the best {EVAL_SCORE} within the KL budget"
+        text += f"; for {format_count(best, 'run')} without one it is the best {EVAL_SCORE} within the KL budget"
     return Measure(OBJECTIVE, text, _without_missing(values), is_lower_better, _is_rate(name))
 
 

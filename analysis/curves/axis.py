@@ -66,12 +66,12 @@ def choose_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[s
         )
         return UPDATE, why if parts else ""
     if None in paces:
-        unknown = format_count(paces.count(None), "run tells", "runs tell")
+        unknown = format_count(paces.count(None), "run has", "runs have")
         return UPDATE, f"against updates, not episodes, since {unknown} neither episodes nor {_BATCH}"
     if wanted is None:
         batches = join_words(dict.fromkeys(map(format_number, sorted(pace for pace in paces if pace is not None))), 4)
-        why = f"against episodes, since runs differ in how many they take an update: {batches}"
-        return EPISODE, f"{why} (cumulative reward is summed over updates all the same)"
+        why = f"against episodes, since runs differ in the number of episodes per update: {batches}"
+        return EPISODE, f"{why} (cumulative reward is still summed over updates)"
     return EPISODE, ""
 
 

@@ -158,8 +158,8 @@ def explain_missing_means(drawn_panels: Sequence[MetricPanel], choice: Choice) -
         for label in panel.missing:
             metrics.setdefault(label, []).append(find_title(panel.metric))
     return [
-        f"{choice.by}={label} has no mean of {join_words(several, 3)}: nowhere are half of its "
-        f"{len(choice.runs[label])} runs recorded at once (without --by, each run is a line)"
+        f"{choice.by}={label} has no mean of {join_words(several, 3)}: no update has values of half of its "
+        f"{len(choice.runs[label])} runs (without --by, each run is a line)"
         for label, several in metrics.items()
     ]
 

@@ -85,26 +85,30 @@ def _too_short(updates: Floats, values: Floats, unit: str) -> str:
         return f"has one value: {format_number(float(values[0]))} at {unit} {format_number(float(updates[0]))}"
     ends = f"{format_number(float(values[0]))} at {unit} {format_number(float(updates[0]))}"
     ends += f", {format_number(float(values[-1]))} at {unit} {format_number(float(updates[-1]))}"
-    return f"has {len(values)} values, too few to tell phases from noise: {ends}"
+    return f"has {len(values)} values, too few to distinguish phases from noise: {ends}"
 
 
 def _single(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
     first, last, noise = format_number(phase.first), format_number(phase.last), format_number(phase.noise, 2)
     if phase.kind != LEVEL:
-        weak = "" if is_sum or abs(phase.change) > phase.noise else f", by less than its noise of ±{noise}"
+        weak = (
+            ""
+            if is_sum or abs(phase.change) > phase.noise
+            else f", by less than its noise (standard deviation {noise})"
+        )
         return f"{phase.kind} throughout, from {first} to {last}{weak}"
     if phase.noise == 0:
         return f"is {first} throughout"
     if is_sum:
         ends = [format_number(float(values[index])) for index in (0, -1)]
-        return f"goes from {ends[0]} to {ends[1]}, which may be its noise adding up"
+        return f"goes from {ends[0]} to {ends[1]}, which may be accumulated noise"
     if phase.memory > WANDERS:
         low, high = format_number(float(values.min())), format_number(float(values.max()))
         return f"wanders between {low} and {high} without a lasting trend"
-    few = f", as far as {len(values)} values tell" if len(values) < 10 else ""
+    few = f", judged by only {len(values)} values" if len(values) < 10 else ""
     return (
-        f"has {NO_TREND} beyond its noise: around {format_number(float(values.mean()))}, ±{noise} from "
-        f"value to value{few}"
+        f"has {NO_TREND} beyond its noise: around {format_number(float(values.mean()))}, standard "
+        f"deviation {noise}{few}"
     )
 
 
@@ -178,7 +182,7 @@ def _apart(updates: Floats, values: Floats, clean: Floats, phases: Sequence[Phas
     if not len(far):
         return ""
     furthest = f"{format_number(float(values[far[0]]))} at {unit} {format_number(float(updates[far[0]]))}"
-    return f"; {furthest} stands apart" if len(far) == 1 else f"; {len(far)} values stand apart, as {furthest}"
+    return f"; {furthest} is an outlier" if len(far) == 1 else f"; {len(far)} values are outliers, such as {furthest}"
 
 
 def _evidence(updates: Floats, values: Floats, phases: Sequence[Phase], unit: str) -> dict[str, float]:

@@ -97,7 +97,7 @@ def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statemen
 def _those(num_lasting: int, num_recorded: int) -> str:
     if num_lasting == num_recorded:
         return f"{num_recorded} runs"
-    return f"the {num_lasting} of {num_recorded} runs that go on that long"
+    return f"the {num_lasting} longest of {num_recorded} runs"
 
 
 def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:

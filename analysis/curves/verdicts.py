@@ -77,11 +77,13 @@ def _grave(kl: Divergence, word: str, unit: str) -> str:
             ends = (
                 f"from {format_number(onset.evidence['KL before'])} to {format_number(onset.evidence['KL at the end'])}"
             )
-            return f"{begins}: {ends}, and the score gains nothing by it"
+            return f"{begins}: {ends}, and the score does not rise"
         return f"{begins}: over {format_number(onset.limit)} nats ({onset.why}), up to {highest}"
     if word == NEGATIVE and (onset := kl.negative):
         level = format_number(onset.evidence["mean KL at the end"])
-        return f"{_at_the_end(NEGATIVE)}: {level} at the end, so the estimate is off, as with truncated sampling"
+        return (
+            f"{_at_the_end(NEGATIVE)}: {level} at the end, so the estimate is biased, as it is with truncated sampling"
+        )
     if onset := kl.over_budget:
         back = kl.kl.end <= onset.limit
         end = f"on, back below it at the end ({format_number(kl.kl.end)})" if back else "on"
@@ -93,7 +95,7 @@ def _grave(kl: Divergence, word: str, unit: str) -> str:
 
 
 def _at_the_end(word: str) -> str:
-    return f"{NEGATIVE}, which a KL cannot be" if word == NEGATIVE else word
+    return f"{NEGATIVE}, although a KL is never negative" if word == NEGATIVE else word
 
 
 def _calm(word: str | None, given: str, budget: float, smooth: Floats, highest: float, phases: Sequence[Phase]) -> str:
@@ -105,7 +107,7 @@ def _calm(word: str | None, given: str, budget: float, smooth: Floats, highest: 
         return f"close to {given}{' and still rising' if rising else ''}"
     most = f"at most {format_number(highest)}, below {given}"
     if highest > budget:
-        most = f"over {given} for a moment only, at most {format_number(highest)}"
+        most = f"over {given} only briefly, at most {format_number(highest)}"
     still = ", though it still rises at the end" if rising and smooth[-1] > NEAR_BUDGET / 2 * budget else ""
     return f"{UNDER_CONTROL}: {most}{still}"
 
@@ -159,7 +161,7 @@ def _collapse(collapses: dict[str, Onset], num_runs: int, unit: str) -> str:
         end = only.evidence["at the end"]
         left = f"{_percent(end / only.evidence['at the start'])} of its start"
         if end >= only.limit:
-            return f"{COLLAPSE} at {unit} {format_number(only.update)}, from which it comes back: {left} at the end"
+            return f"{COLLAPSE} at {unit} {format_number(only.update)}, from which it recovers: {left} at the end"
         return f"{COLLAPSE} from {unit} {format_number(only.update)} on: {left} is left at the end"
     named = f" ({', '.join(collapses)})" if len(collapses) <= MAX_NAMED_RUNS else ""
     return f"{COLLAPSE} in {len(collapses)} of {num_runs} runs{named}"

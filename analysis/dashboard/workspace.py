@@ -45,7 +45,7 @@ def write_workspace(project: str, *, sweep: str | None = None, name: str | None 
             workspace.save()
             return str(workspace.url)
     except AnalysisError as error:
-        print(f"not saved: {error}; this is what would have been", file=sys.stderr)
+        print(f"not saved: {error}; the dashboard as JSON follows", file=sys.stderr)
         return spec
 
 

@@ -51,10 +51,10 @@ def length_runs_away(run: RunRecord) -> Finding | None:
         f"answers {grow} from {format_number(length.start)} to {format_number(length.end)} tokens while "
         "the score rises by"
     )
-    text += f" {format_number(change.size)}: is it the length that is rewarded?"
+    text += f" {format_number(change.size)}: length may be rewarded"
     evidence = {"tokens at the start": length.start, "tokens at the end": length.end, "gain in score": change.size}
     advice = f"judge by a reward model that ignores length (eval.judges); {OTHER_REWARD}; raise ppo.kl_coef"
-    advice += "; limit it ('objective.constraints=[\"eval/length<=...\"]')" if factor > 1 else ""
+    advice += "; limit the length ('objective.constraints=[\"eval/length<=...\"]')" if factor > 1 else ""
     return Finding(LENGTH, update, text, evidence, advice)
 
 
@@ -103,9 +103,11 @@ def truncated(run: RunRecord) -> Finding | None:
         f"({format_number(100 * start, 2)} % at the start)"
     )
     advice = (
-        "is length rewarded? set ppo.missing_eos_penalty, raise ppo.kl_coef" if rises else "raise ppo.response_length"
+        "length may be rewarded: set ppo.missing_eos_penalty, raise ppo.kl_coef"
+        if rises
+        else "raise ppo.response_length"
     )
-    advice += "; see that the model ends its answers (its end token, ppo.stop_strings)"
+    advice += "; check that the model ends its answers (its end token, ppo.stop_strings)"
     return Finding(TRUNCATED, begins, text, {"share at the start": start, "share at the end": end}, advice)
 
 

@@ -40,14 +40,12 @@ def constant_scores(run: RunRecord) -> Finding | None:
         return None
     if spread.start <= SAME_SCORES * max(size, 1e-12):
         text = f"the reward model gives all answers the same score ({format_number(level.end) if len(level) else '-'})"
-        advice = "look at what reward_model scores: its template, label, patterns; nothing can be learned from it"
+        advice = "check reward_model (template, label, patterns): nothing can be learned from equal scores"
     else:
-        text = (
-            f"the scores of a batch come to be all the same: their deviation falls from {format_number(spread.start)}"
-        )
+        text = f"the scores of a batch become equal: their standard deviation falls from {format_number(spread.start)}"
         text += f" to {format_number(spread.end)}"
-        advice = "the reward model has no more to teach: stop earlier (ppo.total_episodes), or give it a second opinion"
-        advice += " (reward_model=ensemble)"
+        advice = "the reward model no longer distinguishes the answers: stop earlier (ppo.total_episodes), or add "
+        advice += "reward models (reward_model=ensemble)"
     return Finding(
         CONSTANT_SCORES, update, text, {"deviation at the start": spread.start, "at the end": spread.end}, advice
     )
@@ -68,7 +66,7 @@ def no_learning(run: RunRecord) -> Finding | None:
     text += f" {format_number(change.size)} is within four standard errors"
     lr = read_config_value(run, "ppo.lr")
     advice = (
-        f"raise ppo.lr{f' (now {format_number(lr)})' if lr else ''}; lower ppo.kl_coef; look whether "
+        f"raise ppo.lr{f' (now {format_number(lr)})' if lr else ''}; lower ppo.kl_coef; check whether "
         "rewards differ at all"
     )
     evidence = {"KL at the end": kl.end, "gain in score": change.size, "its standard error": change.error}
@@ -96,13 +94,12 @@ def no_gain(run: RunRecord) -> Finding | None:
         return None
     update = kl.where(kl.values > SPENT_KL)
     text = (
-        f"{format_number(kl.end)} nats of KL have bought no score (change {format_number(change.size)} "
-        f"+- {format_number(change.error)})"
+        f"the KL ends at {format_number(kl.end)} nats, but the score has not risen (change "
+        f"{format_number(change.size)} +- {format_number(change.error)})"
     )
     evidence = {"KL at the end": kl.end, "change in score": change.size, "its standard error": change.error}
-    advice = (
-        "lower ppo.lr, raise ppo.kl_coef, larger ppo.batch_size; see whether the reward model can tell answers apart"
-    )
+    advice = "lower ppo.lr, raise ppo.kl_coef, larger ppo.batch_size;"
+    advice += " check whether the reward model distinguishes the answers"
     return Finding(NO_GAIN, update, text, evidence, advice)
 
 
@@ -141,6 +138,6 @@ def score_falls(run: RunRecord) -> Finding | None:
     )
     text += f" {format_number(means[-1])}"
     evidence = {"peak": float(means[peak]), "end": float(means[-1]), "standard error of the fall": error}
-    advice = "keep the best evaluation (model/ does); lower ppo.lr or let it fall (ppo.lr_schedule=linear);"
+    advice = "use the best evaluation (model/ holds it); lower ppo.lr or let it fall (ppo.lr_schedule=linear);"
     advice += " raise ppo.kl_coef; fewer ppo.total_episodes"
     return Finding(SCORE_FALLS, update, text, evidence, advice)

@@ -111,8 +111,8 @@ def _never(clipped: Series, range_text: str, moved: str, evidence: Mapping[str, 
     what = "nothing" if share <= UNCLIPPED else f"hardly anything ({format_number(100 * share, 2)} % of the tokens)"
     advice = "lower ppo.clip_range (0.2 is usual), or bound updates by ppo.target_kl"
     if not moved:
-        advice = "no harm where the score rises; else there is room for a higher ppo.lr or more ppo.num_ppo_epochs"
-    text = f"{what} is ever clipped{range_text}{f', {moved}' if moved else ': updates are too small for it'}"
+        advice = "harmless if the score rises; otherwise try a higher ppo.lr or more ppo.num_ppo_epochs"
+    text = f"{what} is ever clipped{range_text}{f', {moved}' if moved else ': updates are too small'}"
     return Finding(NEVER_CLIPS, int(clipped.updates[0]), text, evidence, advice)
 
 
@@ -183,7 +183,7 @@ def value_model(run: RunRecord) -> Finding | None:
     first = float(np.median(variances[: max(5, len(updates) // 5)]))
     counts = variances >= LEAST_VARIANCE * first
     late = float(np.median(explained[-width:]))
-    end = f", and {'are worse than a constant' if late < -WORSE else 'no more than a constant would'} at the end"
+    end = f"; at the end it predicts {'worse' if late < -WORSE else 'no better'} than a constant"
     advice = "raise ppo.value_lr or ppo.vf_coef; ppo.value_warmup_updates=5; ppo.value_model=policy or reward_model;"
     advice += " bring scores to a common scale (reward_model.normalize=true)"
     best = float(_pooled(explained[counts], variances[counts], 0.0, width).max(initial=-np.inf))
@@ -191,7 +191,7 @@ def value_model(run: RunRecord) -> Finding | None:
     if best <= EXPLAINED:
         if counts.sum() < max(12, LEAST_COUNTED * len(updates)) or not first > 0:
             return None
-        text = f"the values explain {format_number(100 * max(best, 0.0), 2)} % of the returns' variance at best"
+        text = f"the value model explains {format_number(100 * max(best, 0.0), 2)} % of the returns' variance at best"
         return Finding(VALUE_MODEL, int(updates[0]), f"{text} (over any {width} updates){end}", evidence, advice)
     if "objective/rewards_std" not in run.metrics:
         return None
@@ -202,7 +202,7 @@ def value_model(run: RunRecord) -> Finding | None:
     if update is None or max(pooled.end, late) > limit or is_lost.mean() < LEAST_LOST:
         return None
     text = (
-        f"the values explained up to {format_number(100 * best, 2)} % of the returns' variance, and "
+        f"the value model explained up to {format_number(100 * best, 2)} % of the returns' variance before, and "
         f"nothing from here on{end}"
     )
     return Finding(VALUE_MODEL, max(int(updates[0]), update - width // 2), text, evidence, advice)

@@ -79,7 +79,7 @@ def _pattern(
         return None
     num_inside = len(values) - free
     text = (
-        f"{where}: {len(sick)} of {num_inside} settings there, none of the {free} others (p = "
+        f"{where}: {len(sick)} of {num_inside} settings there have it, and none of the {free} others (p = "
         f"{format_number(p_value, 2)})"
     )
     return Pattern(kind, key, text, p_value)

@@ -59,9 +59,7 @@ def kl_blow_up(run: RunRecord) -> Finding | None:
         f"{_LESS_KL}; ppo.target_kl ends an update that goes too far",
     )
     if "KL before" in onset.evidence:
-        text = (
-            f"the KL goes from {format_number(onset.evidence['KL before'])} to {end}, and the score gains nothing by it"
-        )
+        text = f"the KL goes from {format_number(onset.evidence['KL before'])} to {end}, and the score does not rise"
         return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
     text = f"the KL to the reference policy passes {format_number(onset.limit)} nats ({onset.why}) and ends at {end}"
     lr = read_config_value(run, "ppo.lr")
@@ -78,14 +76,12 @@ def kl_budget(run: RunRecord) -> Finding | None:
     budget = f"objective.kl_budget={format_number(lost.limit)}"
     if "lowest KL" in lost.evidence:
         text = f"no evaluation is within {budget} (lowest: {format_number(lost.evidence['lowest KL'])} nats)"
-        text += ", so the base policy stands for the run"
+        text += ", so the run counts as the base policy"
         advice = "raise ppo.kl_coef or lower ppo.lr; evaluate more often (eval.every); or raise objective.kl_budget"
         return Finding(NEVER_WITHIN, lost.update, text, lost.evidence, advice)
     last = evaluations.updates[evaluations.values <= lost.limit][-1]
     text = f"no evaluation after update {last:.0f} is within {budget}"
-    advice = (
-        "the later updates count for nothing: raise ppo.kl_coef, set ppo.kl_target, or train less (ppo.total_episodes)"
-    )
+    advice = "the later updates do not count: raise ppo.kl_coef, set ppo.kl_target, or train less (ppo.total_episodes)"
     return Finding(OVER_BUDGET, lost.update, text, lost.evidence, advice)
 
 
@@ -113,7 +109,7 @@ def negative_kl(run: RunRecord) -> Finding | None:
     if onset is None:
         return None
     level = format_number(onset.evidence["mean KL at the end"])
-    text = f"the KL estimate stays below zero ({level} nats at the end), which a KL cannot be"
+    text = f"the KL estimate stays below zero ({level} nats at the end), although a KL is never negative"
     advice = (
         "sample from the distribution that is compared (ppo.top_p=1, no dropout); ppo.kl_estimator=k3 is never negative"
     )
@@ -121,12 +117,13 @@ def negative_kl(run: RunRecord) -> Finding | None:
 
 
 def collapse(run: RunRecord) -> Finding | None:
-    """The policy has hardly a choice left."""
+    """The policy becomes nearly deterministic."""
     onset = find_collapse(run)
     if onset is None:
         return None
     start, end = format_number(onset.evidence["at the start"]), format_number(onset.evidence["at the end"])
-    text = f"the entropy falls from {start} to {end}: the policy has hardly a choice left"
+    of_token = " of a token" if {"policy/entropy_avg", "objective/length"} & run.metrics.keys() else ""
+    text = f"the entropy{of_token} falls from {start} to {end}: the policy is nearly deterministic"
     advice = (
         "lower ppo.lr, raise ppo.kl_coef, reward entropy (ppo.entropy_coef=0.01), sample several responses to a prompt"
     )

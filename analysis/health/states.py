@@ -10,14 +10,14 @@ _HELP = {
     "out_of_memory": "lower ppo.microbatch_size and ppo.rollout_batch_size, or ppo.response_length;"
     " ppo.gradient_checkpointing=true; ppo.lora_rank=16",
     "diverged": "lower ppo.lr; ppo.max_grad_norm=1; ppo.precision=float32; ppo.score_clip for outlying scores",
-    "reward_model": "mend what the message names, and give the same command again: it goes on; a slow function has"
-    " reward_model.timeout",
+    "reward_model": "repair what the message names; then the same command continues the run; if the function is too"
+    " slow, raise reward_model.timeout",
     "timeout": "raise sweep.trial_hours or sweep.update_timeout, or shorten runs (ppo.total_episodes)",
-    "lost_process": "the same command goes on from the last checkpoint; the machine's log may say what ended it",
-    "config": "mend the key that the message names",
+    "lost_process": "the same command continues from the last checkpoint; the machine's log may show why it ended",
+    "config": "correct the key that the message names",
 }
 _LONGEST = 200  # of a message
-_OTHER_HELP = "see rlhf_sweeps.log in the run's folder; the same command goes on from the last checkpoint"
+_OTHER_HELP = "see rlhf_sweeps.log in the run's folder; the same command continues from the last checkpoint"
 
 
 def ended_badly(run: RunRecord) -> Finding | None:
@@ -58,7 +58,9 @@ def memory_ran_short(run: RunRecord) -> Finding | None:
         is_less = sizes.values < first
         if is_less.any() and sizes.values[-1] < first:
             update, last = int(sizes.updates[int(is_less.argmax())]), float(sizes.values[-1])
-            text = f"memory did not suffice, and {key} was halved from {format_number(first)} to {format_number(last)}"
+            text = (
+                f"there was too little memory, so {key} was halved from {format_number(first)} to {format_number(last)}"
+            )
             advice = f"set {key}={format_number(last)} from the start; ppo.gradient_checkpointing=true"
             return Finding(MEMORY, update, text, {"configured": first, "at the end": last}, advice)
     return None

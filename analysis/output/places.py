@@ -25,12 +25,14 @@ def folder_for(source: Source, out: Path | None) -> Path:
         if out.exists() and not out.is_dir():
             raise AnalysisError(f"--out {out}: is a file, must be a folder")
         if is_run(out) or Sweep(out).start_file.is_file():
-            raise AnalysisError(f"--out {out}: holds a record, of which nothing is to be overwritten; choose a folder")
+            raise AnalysisError(f"--out {out}: holds a record, which must not be overwritten; choose another folder")
         return out
     inside = _own_folder(source)
     folder = _unlinked(Path("outputs") / f"{source.name}_analysis" if inside is None else analysis_folder(inside))
     if folder.exists() and not (folder.is_dir() and (_is_empty(folder) or (folder / MARK).exists())):
-        raise AnalysisError(f"{folder}: is not the analysis' own (no {MARK}); rename it, or choose a place by --out")
+        raise AnalysisError(
+            f"{folder}: was not made by the analysis (it has no {MARK}); rename it, or choose a place by --out"
+        )
     return folder
 
 
@@ -79,6 +81,6 @@ def _unlinked(path: Path) -> Path:
     """A place that nobody has named; where it is a link, what that leads to is none of ours."""
     if path.is_symlink():
         raise AnalysisError(
-            f"{path}: is a link, through which nothing is written; remove it, or choose a place by --out"
+            f"{path}: is a link, and nothing is written through links; remove it, or choose a place by --out"
         )
     return path

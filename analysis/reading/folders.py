@@ -87,10 +87,12 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
     problems: list[str] = []
     start = sweep.salvage_start(problems)
     if not start and not problems:
-        problems.append(f"{sweep.start_file.name}: missing; what was swept is guessed from what differs")
+        problems.append(
+            f"{sweep.start_file.name}: missing; the swept keys are inferred from the differences between runs"
+        )
     if odd := find_unread(start):
         problems.append(
-            f"{sweep.start_file.name}: not as a sweeper writes it ({join_words(odd)}), read as far as it can be"
+            f"{sweep.start_file.name}: not in the format of a sweeper ({join_words(odd)}), read as far as possible"
         )
     runs = [
         read_run(place.run, str(place.run.folder.relative_to(sweep.folder)), place.trial, place.is_test)
@@ -113,7 +115,9 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
             "left out of every comparison of trials"
         )
     if others := _beside(sweep):
-        problems.append(f"{join_words(others)}: no trial of this sweep, so not read with it; name it to read it")
+        problems.append(
+            f"{join_words(others)}: no trial of this sweep, so left out; a command with this folder as PLACE reads it"
+        )
     if study is None:
         study = rebuild_study(trials, source)
     return replace(

@@ -62,7 +62,7 @@ def read_all(places: Sequence[str | Path], storage: str | None = None) -> Source
         AnalysisError: as `read`.
     """
     if storage is not None and is_masked(storage):
-        raise AnalysisError(f"--storage={storage}: its password is masked, so it cannot be used; give it")
+        raise AnalysisError(f"--storage={storage}: its password is masked, so it cannot be used; give the password")
     sources = [read(place, storage) for place in places]
     return sources[0] if len(sources) == 1 else join_sources("together", sources)
 
@@ -78,8 +78,10 @@ def join_sources(name: str, sources: Sequence[Source], folder: Path | None = Non
     problems = [f"{label}: {text}" for label, source in zip(labels, sources, strict=True) for text in source.problems]
     silent = [run.name for run in runs if run.looked_for is None]
     if silent and len(objectives) == 1:
-        what = "what they looked for: taken" if len(silent) > 1 else "what it looked for: taken"
-        problems.append(f"{join_words(silent)}: no config tells {what} to be what the others do ({objectives[0].text})")
+        problems.append(
+            f"{join_words(silent)}: no config names an objective; assumed to be that of the other runs "
+            f"({objectives[0].text})"
+        )
     return Source(
         name,
         "folder",

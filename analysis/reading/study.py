@@ -27,7 +27,7 @@ def open_study(
         place = _shortened(mask_url(str(named)))
         where = f"the record names hydra.sweeper.storage={place}; --storage opens it" if named else "missing"
         problems.append(
-            f"{sweep.study.name}: {where}; what the sweep decided about its trials is guessed from their runs"
+            f"{sweep.study.name}: {where}; the sweep's decisions about its trials are inferred from their runs"
         )
         return None
     import optuna
@@ -48,7 +48,7 @@ def open_study(
         where = f"--storage={mask_url(storage)}" if storage else sweep.study.name
         remember(*find_passwords(storage or ""))
         reason = _shortened(hide(str(error)) or type(error).__name__)
-        problems.append(f"{where}: cannot be read ({reason}); its trials are guessed from their runs")
+        problems.append(f"{where}: cannot be read ({reason}); the states of its trials are inferred from their runs")
         return None
 
 

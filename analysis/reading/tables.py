@@ -192,8 +192,8 @@ def _run(
     updates = rows[axis].to_numpy(np.float64, na_value=np.nan) if axis else np.arange(len(rows), dtype=np.float64)
     twice = [update for update, num in Counter(updates.tolist()).items() if num > 1]
     if twice:
-        what = f"update {twice[0]:g} stands" if len(twice) == 1 else f"update {twice[0]:g} and others stand"
-        raise AnalysisError(f"{path}: {what} there twice; a column `run` tells runs apart")
+        what = f"update {twice[0]:g} occurs" if len(twice) == 1 else f"update {twice[0]:g} and others occur"
+        raise AnalysisError(f"{path}: {what} twice; a column `run` must distinguish the runs")
     order = np.argsort(updates, kind="stable")
     metrics = {UPDATE: updates[order]}
     for column in numeric:

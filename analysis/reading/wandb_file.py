@@ -131,7 +131,8 @@ def read_records(content: bytes, problems: list[str]) -> Iterator[Any]:
             continue
         yield record
     if num_damaged:
-        problems.append(f"damaged in {num_damaged} {'place' if num_damaged == 1 else 'places'}, left out what is there")
+        where = "1 place, which is" if num_damaged == 1 else f"{num_damaged} places, which are"
+        problems.append(f"damaged in {where} left out")
 
 
 def _messages(content: bytes) -> Iterator[bytes | None]:

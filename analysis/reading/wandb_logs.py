@@ -81,7 +81,9 @@ def read_log(path: Path) -> WandbLog:
         if not fields.get("start_time") and fields["rows"]:  # the run's own record is damaged
             fields["start_time"] = _at(fields["rows"][0], "_timestamp")
         if (branch := fields.get("branch")) and branch[0] != fields["id"]:
-            problems.append(f"forked from run {branch[0]} at its step {branch[1]:g}: what came before is in its file")
+            problems.append(
+                f"forked from run {branch[0]} at its step {branch[1]:g}: the earlier steps are in the file of that run"
+            )
         if not fields["rows"] and not problems:
             problems.append("holds no metrics yet: W&B writes them with a delay, which a killed run loses")
     else:

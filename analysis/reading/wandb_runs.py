@@ -70,7 +70,7 @@ def make_run(
     axis = find_row_axis(rows)
     all_problems = list(problems)
     if rows and axis != UPDATE:
-        all_problems.append(f"logged no metric `update`: the updates are its {axis}")
+        all_problems.append(f"logged no metric `update`: {axis} is used instead")
     metrics = _metrics(rows, axis, all_problems)
     logged = {name for row in rows for name in row}
     last = {key: value for key, value in summary.items() if key not in logged and not key.startswith("_")}

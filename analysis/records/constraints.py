@@ -25,11 +25,10 @@ def write_constraint_sentences(held: Sequence[ConstrainedSetting], word: str) ->
         lines.append(f"{_counted(broken, word)} {verb} {join_words(limits)} and cannot win: {_named(broken)}")
     if unknown:
         limits = dict.fromkeys(text for _, by in unknown for text, excess in by.items() if math.isnan(excess))
-        is_one = len(unknown) == 1
+        verb, pronoun = ("keeps", "it") if len(unknown) == 1 else ("keep", "they")
         lines.append(
-            f"Whether {_counted(unknown, word)} {'keeps' if is_one else 'keep'} {join_words(limits)} is "
-            "unknown, since the "
-            f"record does not tell, so {'it' if is_one else 'they'} cannot win: {_named(unknown)}"
+            f"The record does not show whether {_counted(unknown, word)} {verb} {join_words(limits)}, "
+            f"so {pronoun} cannot win: {_named(unknown)}"
         )
     return lines
 

@@ -41,7 +41,7 @@ def as_sweep(source: Source) -> tuple[Source, str]:
         )
         for number, run in enumerate(runs)
     ]
-    end = "; no run has come to its end" if is_open and measured.values else ""
+    end = "; no run has finished" if is_open and measured.values else ""
     if any(run.objectives for run in runs):
         return replace(source, trials=trials), end
     if measured.name == OBJECTIVE and any(len(worth or ()) == len(source.metrics) for worth in worths.values()):

@@ -68,23 +68,23 @@ def analyse(source: Source, views: Sequence[View] | None = None, costs: Ledger |
     notes = []
     views = make_views(source) if views is None else views
     if not source.trials:
-        notes.append("this is no sweep: nothing was searched, so that there is nothing to compare settings by")
+        notes.append("this is no sweep, so there are no settings to compare")
     elif are_incomparable(source):
         notes.append(
-            "the trials have different reward models, whose objectives have no common scale: none is best by them, and "
-            "reward_model gets no importance; what follows is for each reward model alone"
+            "the trials have different reward models, whose objectives have no common scale: there is no best trial "
+            "overall and no importance of reward_model; the rest is for each reward model separately"
         )
     if len(views) > _MAX_VIEWS:
-        notes.append(f"{len(views)} reward models; only the first {_MAX_VIEWS} are looked at here")
+        notes.append(f"{len(views)} reward models; only the first {_MAX_VIEWS} are analysed here")
     held = [([str(number) for number in each.numbers], each.violations) for view in views for each in view.settings]
     notes += [f"{line[0].lower()}{line[1:]}" for line in write_constraint_sentences(held, "trial")]
     tied = {key: leader for view in views for key, leader in view.tied.items()}
-    notes += [f"{key} always moves along with {leader} and is not told apart from it" for key, leader in tied.items()]
+    notes += [f"{key} always changes with {leader}, so their effects are one" for key, leader in tied.items()]
     num_pruned = sum(len(view.pruned) for view in views)
     if num_pruned:
         notes.append(
-            f"{num_pruned} pruned trials take part in fits, with what they were worth when pruned and what complete "
-            "trials gained from there on, as uncertain as these gains differ"
+            f"{num_pruned} pruned trials are used in the fits: each with its last value plus the median later gain of "
+            "complete trials; the spread of these gains is its uncertainty"
         )
     return SweepAnalysis([_analysed(source, view, costs) for view in views[:_MAX_VIEWS]], costs, notes)
 

@@ -21,7 +21,7 @@ def find_bad_regions(view: View) -> list[Statement]:
         (f"ended as {cause}", lambda trial, cause=cause: trial.cause == cause)  # type: ignore[misc]
         for cause in OF_SETTING
     ]
-    kinds.append(("never kept objective.kl_budget at an evaluation", lambda trial: _never_allowed(trial.runs)))
+    kinds.append(("had no evaluation within objective.kl_budget", lambda trial: _never_allowed(trial.runs)))
     return [statement for word, is_bad in kinds for statement in _region(view, word, is_bad)]
 
 
@@ -45,7 +45,7 @@ def _region(view: View, word: str, is_bad: Callable[[TrialRecord], bool]) -> lis
     edge = float(np.nanmin(places[bad]) if is_high else np.nanmax(places[bad]))
     num_inside = int((places >= edge).sum() if is_high else (places <= edge).sum())
     where = f"from {label_position(axis, edge)} on" if is_high else f"up to {label_position(axis, edge)}"
-    text += f", all with {axis.key} {where}, where {num_inside} trials lie"
+    text += f", all with {axis.key} {where} ({num_inside} trials are in this range)"
     return [Statement(text, {"trials": float(num), "trials there": float(num_inside), "p value": p_value})]
 
 

@@ -118,9 +118,9 @@ def _problem(view: View, gains: Floats) -> str | None:
     if len(view.axes) == 1:
         return f"{view.axes[0].key} is the only key that was swept"
     if num < MIN_IMPORTANCE_SETTINGS:
-        return f"{num} settings are too few to say which key matters, it takes {MIN_IMPORTANCE_SETTINGS}"
+        return f"{num} settings are too few to show which key matters; at least {MIN_IMPORTANCE_SETTINGS} are needed"
     if are_equal(gains):
-        return f"all {num} settings are worth the same"
+        return f"all {num} settings have the same objective"
     return None
 
 

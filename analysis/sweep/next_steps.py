@@ -14,7 +14,7 @@ from analysis.sweep.settings import View
 from analysis.sweep.thresholds import GAP, MAX_SEEDS, MIN_COMPLETE_TRIALS, NARROW, SURE_CHOICE
 from analysis.wording.statements import Statement, format_count, format_duration
 
-_NOT_APART = "luck and merit cannot be told apart"
+_NOT_APART = "a lucky setting cannot be distinguished from a better one"
 
 
 def suggest_next_steps(
@@ -44,7 +44,7 @@ def _edge_step(edge: Edge) -> Statement:
     side = "upper" if edge.is_high else "lower"
     value = label_position(edge.axis, edge.axis.position(edge.value))
     text = f"best {edge.axis.key} {value} lies at the {side} end of its {what}, and the objective still rises there"
-    text += f": try {edge.override}" if edge.override else "; it can go no further"
+    text += f": try {edge.override}" if edge.override else "; the value can go no further"
     return Statement(text, {"probability that it rises": edge.probability, "rise of the objective": edge.rise})
 
 
@@ -81,7 +81,7 @@ def _narrow_steps(profile: Profile) -> list[Statement]:
         return []
     low, high = axis.value(float(possible[0])), axis.value(float(possible[-1]))
     ends = " to ".join(label_positions(axis, [float(possible[0]), float(possible[-1])]))
-    text = f"nothing outside of {ends} comes near the best {axis.key}"
+    text = f"no {axis.key} outside of {ends} comes near the best"
     return [Statement(f"{text}: narrow it to {write_axis(axis, low, high)}", {"share of the axis": width})]
 
 
@@ -110,10 +110,8 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
         return []
     noise = won.noise
     if not noise.repetitions:
-        apart = "only the scatter about a smooth fit tells luck from merit" if noise.is_known else _NOT_APART
-        text = (
-            f"no setting has run on two seeds, so that {apart}: use sweep.test_seeds=3, or sweep.seeds=3 from the start"
-        )
+        apart = "only the scatter about a smooth fit shows the noise" if noise.is_known else _NOT_APART
+        text = f"no setting has run on two seeds, so {apart}: use sweep.test_seeds=3, or sweep.seeds=3 from the start"
         return [Statement(text, {"settings": float(len(won.ranked))})]
     rivals = won.rivals
     if not rivals or not noise.is_known:
@@ -126,14 +124,17 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
     key = "sweep.test_seeds" if all(won.are_tested[place] for place in places) else "sweep.seeds"
     reachable = [seeds for seeds in needed if seeds <= MAX_SEEDS]
     best = won.best.numbers[0]
-    text = f"{format_count(len(rivals), 'setting')} cannot be told from the best, trial {best}, by noise alone"
+    verb = "is" if len(rivals) == 1 else "are"
+    text = f"{format_count(len(rivals), 'setting')} {verb} within noise of the best, trial {best}"
     if reachable:
         # A difference of two of its standard errors has p = 0.05, and half of the sweeps come to a smaller one.
         which = "each" if len(reachable) == len(rivals) else _largest(len(reachable))
         text += f": if the differences are as large as they look, {key}={max(reachable)} has about an even chance to "
         text += f"show {which}"
     else:
-        text += f"; more than {MAX_SEEDS} seeds each would be needed, so take the cheapest or safest"
+        text += (
+            f"; more than {MAX_SEEDS} seeds each would be needed to show a difference, so take the cheapest or safest"
+        )
     evidence = {"noise": noise.deviation, "repetitions": float(noise.repetitions), "smallest difference": min(gaps)}
     return [Statement(text, evidence)]
 
@@ -154,10 +155,12 @@ def _budget_steps(source: Source, view: View, optimum: Optimum | None, costs: Le
     rise = max(gains[cut:]) - max(gains[:cut])
     evidence = {"rise in the last third": max(rise, 0.0), "noise": optimum.noise.deviation}
     each = costs.total.seconds / max(len(source.trials), 1)
-    price = f"about {format_duration(each * len(source.trials))} of one worker for as many again" if each > 0 else ""
+    price = (
+        f"about {format_duration(each * len(source.trials))} of one worker for as many trials again" if each > 0 else ""
+    )
     if rise > optimum.noise.deviation:
         again = 2 * len(source.trials)
         text = f"the last third of the trials still found better settings: raise hydra.sweeper.n_trials to {again}"
         return [Statement(f"{text} ({price})" if price else text, evidence)]
-    text = "the last third of the trials found nothing better beyond noise: more of this search is unlikely to help"
+    text = "the last third of the trials found nothing better beyond noise: more trials are unlikely to help"
     return [Statement(text, evidence)]

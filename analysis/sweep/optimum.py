@@ -124,8 +124,10 @@ def explain_too_few(view: View, num_complete: int, num: int) -> str | None:
     """Why there are too few settings, or too few complete ones, to fit a surface; None if there are enough."""
     needed = MIN_SETTINGS + MIN_SETTINGS_PER_AXIS * len(view.axes)
     if num_complete < MIN_SETTINGS:
-        return f"{num_complete} complete settings are too few, it takes {MIN_SETTINGS}"
-    return f"{num} settings are too few, it takes {needed} for {len(view.axes)} keys" if num < needed else None
+        return f"{num_complete} complete settings are too few; at least {MIN_SETTINGS} are needed"
+    return (
+        f"{num} settings are too few; at least {needed} are needed for {len(view.axes)} keys" if num < needed else None
+    )
 
 
 def find_optimum(view: View, objective: int = 0) -> Optimum | None:

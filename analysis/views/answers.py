@@ -110,7 +110,7 @@ def _winner(ranking: SourceRanking) -> list[str]:
     chosen = f"{format_number(best.worth, 4)}{mean}{ranking.how}"
     values = [f"its {ranking.metric} is {chosen}"]
     if ranking.is_tested(best):
-        quoted = f"{_tested_text(best)} that had no part in choosing it: that is the number to quote"
+        quoted = f"{_tested_text(best)} that had no part in choosing it: this is the number to report"
         values = [f"its {ranking.metric} is {quoted}", f"It was chosen by {chosen}"]
     elif best.tested is not None:
         values.append(

@@ -114,7 +114,7 @@ def _meaning(comparison: GroupComparison) -> list[str]:
         return []
     return [
         f"values are {comparison.ranking.statistic}s over runs with their 95 % intervals; 'best beats it' is the "
-        "probability that a run of the best group beats a run of this group; p is that of no difference to the best "
+        "probability that a run of the best group beats a run of this group; p tests the difference from the best "
         "group, adjusted for all pairs (Holm)"
     ]
 
@@ -200,7 +200,7 @@ def _table(comparison: GroupComparison, name: str) -> Table:
         Column("Value [95 %]", True, f"the {_statistic(comparison)} over runs: {comparison.measure.text}"),
         Column("Against the best"),
         Column("Runs", True),
-        Column("Settings", True, "how many settings of the other keys these runs have", is_detail=True),
+        Column("Settings", True, "the number of settings of the other keys among these runs", is_detail=True),
         Column("Best beats it [95 %]", True, beats),
         Column("p", True, "of no difference to the best group, adjusted for all pairs (Holm)"),
         Column("Not counted"),

@@ -64,8 +64,8 @@ def _verdicts(comparison: GroupComparison, pairs: Sequence[GroupPair]) -> str:
     starts = {
         NOISE: "within noise of",
         BETTER: "better by more than noise than",
-        WORSE: "but worse, in the settings that both have, than",
-        UNKNOWN: "nothing can be said about",
+        WORSE: "in the settings that both have, worse than",
+        UNKNOWN: "too few runs to compare it with",
     }
     labels = {verdict: [pair.second for pair in pairs if pair.verdict == verdict] for verdict in starts}
     names = {
@@ -81,19 +81,18 @@ def _why_unknown(
     is_single = [len(group.values) == 1 for group in groups]
     if all(is_single):
         is_sweep = any(run.trial is not None for group in comparison.grouping.groups for run in group.runs)
-        more = "sweep.seeds=3 shows it" if is_sweep else "more seeds show it"
-        why = "one run in each group: these alone do not show how much seeds differ, and so not which is better"
-        return f"{why}; {more}"
+        more = "sweep.seeds=3 measures it" if is_sweep else "more seeds measure it"
+        return f"each group has one run, so the noise, and which group is better, are unknown; {more}"
     if is_single[0]:
-        why = "it has one run only, so that nothing can be said about noise; more seeds show it"
+        why = "it has one run only, so the noise is unknown; more seeds measure it"
     elif all(is_single[1:]):
-        why = "the others have one run only, so that nothing can be said about noise; more seeds show it"
+        why = "the others have one run only, so the noise is unknown; more seeds measure it"
     elif any(is_single):
-        why = "the others have one run only, or runs that are all alike, so that nothing can be said about noise"
+        why = "the others have one run only, or runs that are all alike, so the noise is unknown"
     elif all(pair.design == BY_SETTING for pair in pairs):
-        why = "by the same in every setting, which does not show how much other settings would differ"
+        why = "its lead is the same in every setting, which does not show how much other settings would differ"
     else:
-        why = "runs of a group are all alike, which does not show how much others would differ"
+        why = "runs of a group are all alike, which does not show how much other runs would differ"
     return f"{name} has the best value, but {why}"
 
 
@@ -101,7 +100,10 @@ def design_sentences(pairs: Sequence[GroupPair]) -> list[str]:
     """Which runs were compared with which, where that is not simply all runs of one group with all of the other."""
     designs = {pair.design for pair in pairs if pair.verdict != UNKNOWN}
     if designs == {BY_PROMPT}:
-        return ["groups were compared prompt by prompt, as at the sweep's end, and for other seeds and prompts"]
+        return [
+            "groups were compared prompt by prompt, as at the sweep's end; intervals cover the variation over seeds "
+            "and prompts"
+        ]
     if designs == {BY_SETTING}:
         return ["groups were compared setting by setting, since each setting has one run"]
     if BY_RUN in designs and len(designs) > 1:

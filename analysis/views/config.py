@@ -34,7 +34,7 @@ def config_view(results: Results) -> list[Part]:
     name = f"the best run, {run.name}" if best else f"run {run.name}"
     rows = [[Cell(key), text_cell(write_exactly(run.config[key]))] for key in sorted(run.config, key=natural_key)]
     columns = [Column("Key"), Column("Value")]
-    parts.append(Table("config", f"All of the config of {name}", columns, rows, is_filterable=True))
+    parts.append(Table("config", f"The whole config of {name}", columns, rows, is_filterable=True))
     return [*parts, *_versions(run, name)]
 
 

@@ -111,7 +111,7 @@ def cost_sentences(costs: Ledger) -> list[str]:
         lines.append(f"scoring took {100 * total.scoring_seconds / total.seconds:.1f} % of the time")
     if costs.num_without_end:
         lines.append(
-            f"{format_count(costs.num_without_end, 'run')} wrote no summary; counted as far as updates are recorded"
+            f"{format_count(costs.num_without_end, 'run')} wrote no summary; only recorded updates are counted"
         )
     return lines
 
@@ -125,7 +125,7 @@ def untold_sentences(cost: RunCost) -> list[str]:
     lines = []
     for num, words in sorted(by_count.items(), reverse=True):
         verb = "is" if words[-1].startswith("time") and len(words) == 1 else "are"
-        where = "" if num == cost.runs else f" in {num} of {format_count(cost.runs, 'run')}, which sums leave out"
+        where = "" if num == cost.runs else f" in {num} of {format_count(cost.runs, 'run')}, which the sums leave out"
         lines.append(f"{join_words(words)} {verb} not recorded{where}")
     return lines
 
@@ -162,7 +162,7 @@ def _table(costs: Ledger) -> Table:
         Column("Seconds saved", True, "estimate"),
     ]
     rows = [_row(state, cost, costs.total) for state, cost in costs.by_state.items()]
-    return Table("ledger", "Cost by what became of the trials", columns, rows)
+    return Table("ledger", "Cost by the final state of the trials", columns, rows)
 
 
 def _row(state: str, cost: RunCost, total: RunCost) -> list[Cell]:

@@ -40,22 +40,22 @@ def counted_in(entry: Entry) -> Counted | None:
 
 
 def counted_sentences(entry: Entry) -> list[str]:
-    """Such as `that is after update 15, at a KL of 4.2 nats to the base policy`."""
+    """Such as `this was measured after update 15, at a KL of 4.2 nats to the base policy`."""
     bases = [run for run in entry.runs if is_worth_the_base(run)]
     if bases:
         budget = format_number(bases[0].kl_budget)
         which = "it" if len(entry.runs) == 1 else f"in {len(bases)} of its {len(entry.runs)} runs it"
-        return [f"{which} never stayed within the KL budget of {budget} nats, and is worth what the base policy is"]
+        return [f"{which} never stayed within the KL budget of {budget} nats, and counts as the base policy"]
     evaluations = counted_in(entry)
     if evaluations is None:
         return []
     updates = f"{format_number(evaluations.first)} to {format_number(evaluations.last)}"
     if evaluations.first == evaluations.last:
-        text = f"that is after update {format_number(evaluations.first)}"
+        text = f"this was measured after update {format_number(evaluations.first)}"
     elif evaluations.num > 1:
-        text = f"that is the mean of {evaluations.num} evaluations in updates {updates}"
+        text = f"this is the mean of {evaluations.num} evaluations in updates {updates}"
     else:
-        text = f"that is after updates {updates}, depending on the seed"
+        text = f"this was measured after updates {updates}, depending on the seed"
     kl = "" if evaluations.kl is None else f", at a KL of {format_number(evaluations.kl)} nats to the base policy"
     return [text + kl]
 

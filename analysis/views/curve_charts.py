@@ -172,7 +172,7 @@ def _notes(metric_panels: Sequence[MetricPanel], choice: Choice, has_phases: boo
     if spreads := sorted({curve.spread for curve in curves if curve.spread}):
         yield f"line: mean of a group's runs; band: {' / '.join(spreads)}"
     if any((curve.num_runs < len(curve.runs)).any() for curve in curves):
-        yield "dotted line: mean of those runs that are left, at least half of the group"
+        yield "dotted line: mean after some runs have ended, over at least half of the group"
     if any(len(curve.ends) > _MAX_ENDS for curve in curves):
         yield f"ends of runs are not marked where a line has more than {_MAX_ENDS}"
     if has_phases:

@@ -53,7 +53,11 @@ def curve_chooser(results: Results, detail: int = 0) -> list[Part]:
     content = {"views": views, "panels": list(panel_titles.items()), "more": more, "unit": unit}
     parts: list[Part] = [Block("curves", content, "curves")]
     if detail == 2:
-        parts.append(Sentences(["this file has the panels' metrics only, since there are this many runs and metrics"]))
+        parts.append(
+            Sentences(
+                ["this file has only the metrics of the panels, since there are too many runs and metrics for more"]
+            )
+        )
     return parts
 
 
@@ -133,7 +137,7 @@ def _view(title: str, note: str, choice: Choice, num_points: Mapping[str, int]) 
         ]
     notes = [note, *([] if choice.by is None else choice.notes)]
     if spreads:
-        notes[0] += f", as long as half of them are there; the band: {join_words(spreads)}"
+        notes[0] += f", as long as half of them are recorded; the band: {join_words(spreads)}"
     styles = [_style(choice.names.get(line), line, place) for place, line in enumerate(lines)]
     return {"title": title, "note": "; ".join(notes), "lines": styles, "metrics": metrics}
 

@@ -45,7 +45,7 @@ def health_sentences(findings: FindingsByRun, ranking: SourceRanking) -> list[st
         return ["there are no runs"]
     num_sick = sum(map(bool, findings.values()))
     if not num_sick:
-        return [f"nothing was found in {format_count(len(findings), 'run')}"]
+        return [f"no findings in {format_count(len(findings), 'run')}"]
     kinds = {kind: len(by_run) for kind, by_run in group_by_kind(findings).items()}
     names = [_name_kind(kind) + f" ({format_count(num, 'run')})" * (len(findings) > 1) for kind, num in kinds.items()]
     verb = "has" if num_sick == 1 else "have"
@@ -65,13 +65,13 @@ def _name_kind(kind: str) -> str:
 def _unread_sentences(runs: Sequence[RunRecord]) -> list[str]:
     """Which runs have no update, and what no run has recorded, so that nobody could look at it."""
     empty = [run.name for run in runs if not len(run.updates)]
-    lines = [f"without any update, so that little can be said of them: {join_words(empty)}"] if empty else []
+    lines = [f"runs without any update, which can hardly be judged: {join_words(empty)}"] if empty else []
     recorded = {name for run in runs for name in run.metrics}
     missing = [subject for subject, names in _LOOKED_AT.items() if not recorded.intersection(names)]
     if not any(name.startswith("judge/") for name in recorded):
         missing.append("judges (eval.judges), without which reward hacking shows in length and surface markers only")
     if missing and len(empty) < len(runs):
-        lines.append(f"not looked at, because it is not in the record: {', '.join(missing)}")
+        lines.append(f"not checked, because it is not in the record: {', '.join(missing)}")
     return lines
 
 

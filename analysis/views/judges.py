@@ -39,7 +39,7 @@ def judges_chart(matrix: WinRateMatrix, name: str) -> Chart:
     if len(labels) < len(matrix.labels) or len(judges) < len(matrix.judges):
         note += f"; {len(labels)} of {len(matrix.labels)} groups, {len(judges)} of {len(matrix.judges)} judges"
     width, height = 125 * len(judges) + 260, 46 * len(labels) + 110
-    return Chart(name, "Who likes whose policy?", [panel], note, 1, width, height, "comparison_judges")
+    return Chart(name, "Win rate of each policy under each judge", [panel], note, 1, width, height, "comparison_judges")
 
 
 def _table(matrix: WinRateMatrix, name: str) -> Table:

@@ -54,7 +54,7 @@ def _of_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[
         return [_why_unknown(standing)]
     second = pairs[0]
     chance = second.probability if second.first == "0" else second.probability.reversed
-    chance_text = f"a run of it beats one of the second with probability {probability_text(chance)}"
+    chance_text = f"a run of the best beats a run of the second with probability {probability_text(chance)}"
     if standing.is_clear:
         return [
             f"Yes: {titles[standing.best.numbers]} {_be([standing.best])} better than every other by more than seeds "
@@ -72,7 +72,7 @@ def _of_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[
     if unknown:
         start = "" if within_noise else "Not against all: "
         which = _listed(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
-        lines.append(f"{start}{'nothing' if start else 'Nothing'} can be said about {which}: too few seeds")
+        lines.append(f"{start}{'too' if start else 'Too'} few seeds to judge {which}")
     return [*lines, *([f"It beats {_listed(beaten, titles)} by more than noise"] if beaten else [])]
 
 
@@ -90,7 +90,7 @@ def _why_unknown(standing: Lead) -> str:
     if num_runs[0] > 1 and max(num_runs[1:]) > 1:
         return "Unknown: the seeds of a setting are all alike"
     which = "the best setting" if num_runs[0] == 1 else "every other setting"
-    return f"Unknown: {which} ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
+    return f"Unknown: {which} ran on one seed, so the noise is unknown; sweep.seeds=3 measures it"
 
 
 def _of_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:
@@ -98,23 +98,22 @@ def _of_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str
     noise = standing.noise
     if not noise.is_known:
         return [
-            "Unknown: every setting ran on one seed, so it is not known how much seeds differ; "
-            "sweep.seeds=3 or sweep.test_seeds=3 shows it"
+            "Unknown: every setting ran on one seed, so the noise is unknown; "
+            "sweep.seeds=3 or sweep.test_seeds=3 measures it"
             if not noise.repetitions
             else "Unknown: the seeds of a setting are all alike"
         ]
     freedom = f"{'about ' * noise.is_fitted}{format_count(round(noise.freedom), 'degree')} of freedom"
     basis = (
         f"equal settings differ by {format_number(noise.deviation)} from seed to seed (standard deviation, "
-        f"from {noise_source(noise)}, {freedom}), so a lead of {format_number(standing.limit)} takes more than noise"
+        f"from {noise_source(noise)}, {freedom}), so only a lead above {format_number(standing.limit)} is more than "
+        "noise"
     )
     if standing.is_clear:
-        return [
-            f"Yes, as far as {noise_source(noise)} can tell: {basis}, and it leads by {format_number(standing.gaps[1])}"
-        ]
+        return [f"Yes, judged by {noise_source(noise)}: {basis}, and the lead is {format_number(standing.gaps[1])}"]
     num = len(standing.rivals)
     second = titles[standing.rivals[0].numbers]
     return [
         f"No: {basis}, and {num} other {'setting is' if num == 1 else 'settings are'} closer than that; "
-        f"{second[0].lower()}{second[1:]} could as well be the best"
+        f"{second[0].lower()}{second[1:]} could also be the best"
     ]

@@ -75,7 +75,7 @@ def _failures(ranking: SourceRanking) -> list[Part]:
     parts: list[Part] = [Sentences([sentence], "failures", "bad"), Table("failures", "Failures", columns, rows, True)]
     logs = [part for entry in failed for run in entry.runs for part in _log(run, ranking.word, entry.name)]
     if len(logs) > _MAX_LOGS:
-        parts.append(Sentences([f"of {len(logs)} logs and tracebacks, the first {_MAX_LOGS} are here"]))
+        parts.append(Sentences([f"the first {_MAX_LOGS} of {len(logs)} logs and tracebacks are shown"]))
     return [*parts, *logs[:_MAX_LOGS]]
 
 
@@ -111,7 +111,7 @@ def _unfinished(ranking: SourceRanking) -> list[Part]:
     names = [entry.name for entry in ranking.entries if entry.state == UNFINISHED]
     if not names:
         return []
-    which = f"{format_count(len(names), ranking.word)} did not finish, or not yet: {join_words(names, 20)}"
+    which = f"{format_count(len(names), ranking.word)} did not finish yet: {join_words(names, 20)}"
     use = "its updates so far are used" if len(names) == 1 else "their updates so far are used"
     return [Sentences([which, use], "unfinished", "warn")]
 

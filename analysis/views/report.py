@@ -81,7 +81,7 @@ class _Maker:
         try:
             return make()
         except Exception as error:
-            _log.warning("the report has to do without %s", name, exc_info=True)
+            _log.warning("the report lacks %s", name, exc_info=True)
             what = f"{name[0].upper()}{name[1:]}"
             self.missing[name] = f"{what} could not be made ({type(error).__name__}: {error})"
             return None
@@ -114,7 +114,7 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
 
     source, ranking = results.source, results.ranking
     findings = make.value("the health check", lambda: results.findings) or {}
-    phases = make.value("what the curves do", lambda: course_sentences(results)) or []
+    phases = make.value("the description of the curves", lambda: course_sentences(results)) or []
     analysis = make.value("the analysis of the sweep", lambda: results.sweep)
 
     def overview() -> Sequence[Part]:

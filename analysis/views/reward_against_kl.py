@@ -59,7 +59,7 @@ def _sentences(own: Sequence[Frontier], has_fit: bool) -> list[str]:
     """What the law is, and what limits its fits under the runs' own reward models."""
     lines = [_LAW] if has_fit else []
     if any(line.fit and line.fit.num_runs == 1 for line in own):
-        lines.append("intervals of one run treat its points as independent; they do not know how runs differ")
+        lines.append("intervals of one run treat its points as independent; they leave out how much runs differ")
     if any(line.is_training for line in own):
         lines.append("points are training batches, since there are no evaluations")
     if any(line.note == SEVERAL_SCALES for line in own):
@@ -166,7 +166,7 @@ def _level_panel(level: KlLevel, labels: Sequence[str], is_rate: bool) -> Panel:
     }
     layers: list[Layer] = [*([Rule(0.5)] if is_rate else []), *interval_lines(estimates)]
     partial = {place for place in estimates if level.num_reached[labels[place]] < level.num_runs[labels[place]]}
-    kinds = ((estimates.keys() - partial, "all runs got there", "circle"), (partial, "only some runs did", "hollow"))
+    kinds = ((estimates.keys() - partial, "reached by all runs", "circle"), (partial, "reached by some runs", "hollow"))
     for places, name, symbol in kinds:
         if places:
             values = [estimates[place].value for place in sorted(places)]
@@ -198,7 +198,7 @@ def _level_table(level: KlLevel, by: str, identity: str) -> Table:
         Column("Place", True),
         Column(by),
         Column("Value [95 %]", True),
-        Column("Runs that got there", True),
+        Column("Runs that reached it", True),
         Column("Against the best"),
     ]
     rows = _level_rows(level)

@@ -49,15 +49,15 @@ def advice_sentences(source: Source, analysis: SweepAnalysis | None) -> list[str
     """What to try next, the most useful first; of a run outside of a sweep, that it takes several."""
     if source.kind == "run":
         return [
-            "One run does not show how much seeds differ: seed=0,1,2 with -m does; search=lr_kl_clip looks for better "
-            "settings"
+            "One run does not show how much seeds differ: run seed=0,1,2 with -m; search=lr_kl_clip searches for "
+            "better settings"
         ]
     views = analysis.views if analysis is not None else []
     steps = [
         f"{each.view.label}: {step.text}" if each.view.label else step.text for each in views for step in each.steps
     ]
     if not steps and len(views) == 1 and views[0].view.is_single and views[0].view.best:
-        return ["Nothing in the record asks for more of this search; Config has the command for the best run"]
+        return ["The record shows no need to continue this search; the tab Config has the command for the best run"]
     return steps[:_MOST_STEPS]
 
 
@@ -76,7 +76,7 @@ def _searched_parts(source: Source, analysis: SweepAnalysis) -> list[Part]:
 
 def _view_parts(each: ViewAnalysis, analysis: SweepAnalysis, place: int) -> list[Part]:
     label = each.view.label
-    title = f"what the search says about runs on reward model {label}" if label else "what the search says"
+    title = f"results of the search on reward model {label}" if label else "results of the search"
     parts: list[Part] = [Sentences(view_statements(each), title)]
     if each.steps:
         parts.append(Sentences(each.steps, "what to try next", is_ordered=True))
@@ -126,7 +126,7 @@ def _importance_table(importance: Importance, identity: str) -> Table:
         Column("Key"),
         Column("fANOVA in %", True, "share of the variance due to the key alone (range over resampled settings)"),
         Column("PED-ANOVA in %", True, "how much it matters for being among the best (range over resampled settings)"),
-        Column("p", True, "how probable it is that chance makes any key matter as much, by permutation"),
+        Column("p", True, "the probability that any key matters as much by chance, by permutation"),
     ]
     caption = f"Importance for {importance.metric} (range over resampled settings); p by permutation"
     return Table(identity, caption, columns, rows)

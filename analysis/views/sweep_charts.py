@@ -183,7 +183,7 @@ def contour_chart(analysis: ViewAnalysis) -> Chart | None:
         Points(x, y, color=_DARK, size=5, hover=hover),
     ]
     across, up = (ChartAxis(axes[place].key, axes[place].is_log) for place in (first, second))
-    title = f"fitted {view.metrics[0]}, other keys as in trial {optimum.anchor.numbers[0]}"
+    title = f"fitted {view.metrics[0]}, with the other keys of trial {optimum.anchor.numbers[0]}"
     return Chart("contour", title, [Panel(across, up, layers)], height=420, file="sweep_contour")
 
 

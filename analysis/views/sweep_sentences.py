@@ -64,7 +64,7 @@ def settings_text(setting: Setting, view: View) -> str:
     """`ppo.lr=0.0005708, ppo.kl_coef=0.0136`."""
     values = setting.values
     texts = [f"{axis.key}={view.label_of(axis.key, values[axis.key])}" for axis in view.axes if axis.key in values]
-    return ", ".join(texts) or "nothing but the seed was swept"
+    return ", ".join(texts) or "only the seed was swept"
 
 
 def importance_statements(importance: Importance) -> list[Statement]:
@@ -109,7 +109,7 @@ def flatness_statements(view: View, optimum: Optimum | None) -> list[Statement]:
     noise = optimum.noise
     text = (
         f"noise of one run: {format_number(noise.deviation)} (standard deviation), from {noise_source(noise)}; "
-        f"for each key below, the other keys are as in trial {optimum.anchor.numbers[0]}, the best setting by the fit"
+        f"below, each key is varied alone from trial {optimum.anchor.numbers[0]}, the best setting by the fit"
     )
     evidence = {"noise": noise.deviation, "degrees of freedom": noise.freedom, "explained": optimum.explained}
     evidence["repetitions"] = float(noise.repetitions)
@@ -128,9 +128,9 @@ def _unknown_width(view: View) -> list[Statement]:
         return []
     reason = explain_too_few(view, num, num + len(view.pruned))
     if reason is None and are_equal(view.gains()):
-        reason = "all settings are worth the same"
-    reason = reason or "no key stands out from chance, so that a surface would be fitted to noise"
-    return [Statement(f"how wide the optimum is cannot be estimated: {reason}", {"settings": float(num)})]
+        reason = "all settings have the same objective"
+    reason = reason or "no key stands out from chance, so a surface would be fitted to noise"
+    return [Statement(f"the width of the optimum cannot be estimated: {reason}", {"settings": float(num)})]
 
 
 def _width_statement(profile: Profile) -> Statement:
@@ -143,7 +143,7 @@ def _width_statement(profile: Profile) -> Statement:
         return Statement(f"{start} {everywhere}", evidence)
     evidence["p by permutation"] = profile.p_value
     if profile.is_unknown:
-        text = f"{axis.key}: the data exclude no value, and do not show either that all values are equally good"
+        text = f"{axis.key}: the data exclude no value, but do not show that all values are equally good"
         return Statement(text, evidence)
     likely = profile.likely
     if axis.choices:

@@ -58,7 +58,7 @@ def history_chart(ranking: SourceRanking, view: View | None) -> Chart | None:
         panels.append(Panel(_trial_axis(ranking), ChartAxis(metric), [*layers, *best]))
     title = f"{view.metrics[0] if len(panels) == 1 else 'objectives'} of every {_word_for_point(ranking, settings)}"
     is_tested = any(ranking.is_tested(entry) for entry in settings)
-    note = "settings that ran on test seeds stand at their mean over these seeds" if is_tested else ""
+    note = "settings that ran on test seeds are drawn at their mean over these seeds" if is_tested else ""
     return Chart("history", title, panels, note, height=340 if len(panels) == 1 else 260, file="sweep_history")
 
 

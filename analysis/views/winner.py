@@ -22,7 +22,7 @@ def winner_sentences(comparison: GroupComparison, ranking: SourceRanking) -> lis
     if not groups:
         return [answer(comparison).text]
     if comparison.measure.name == OBJECTIVE:
-        return ["Unknown: no judge has judged them all, and scores of different reward models have no common scale"]
+        return ["Unknown: no judge has scored all of them, and scores of different reward models have no common scale"]
     first = groups[0]
     lines = [
         f"Reward model {first.label}: {comparison.measure.name} {estimate_cell(first.estimate).text}",
@@ -61,20 +61,20 @@ def next_sentences(comparison: GroupComparison) -> list[str]:
     if len(groups) < 2 or comparison.ranking is None:
         return []
     if comparison.measure.name == OBJECTIVE:
-        return ["Let them judge each other (eval.judge_each_other=true), or name a judge of all (eval.judges)"]
+        return ["Let them judge each other (eval.judge_each_other=true), or name a common judge (eval.judges)"]
     first, second = groups[:2]
     if comparison.winner:
         return [f"Search for settings with the winner: -m reward_model={first.label} search=lr_kl_clip"]
     pair = comparison.ranking.against_best(second.label)
     fewest = min(len(first.values), len(second.values))
     if pair is None or pair.verdict == UNKNOWN or not pair.difference or fewest < 2:
-        return ["Run every reward model on several seeds, sweep.seeds=5, so that noise can be told apart"]
+        return ["Run every reward model on several seeds, sweep.seeds=5, to show whether the difference is noise"]
     # The interval's half width shrinks with the root of the runs.
     seeds = math.ceil(fewest * ((pair.high - pair.low) / 2 / pair.difference) ** 2)
     if pair.verdict == NOISE and seeds > _MAX_SEEDS:
         return [
-            f"{first.label} and {second.label} are so close that it would take more than {_MAX_SEEDS} seeds of each to "
-            "tell them apart: take the cheaper one"
+            f"{first.label} and {second.label} are so close that more than {_MAX_SEEDS} seeds of each would be needed "
+            "to distinguish them: take the cheaper one"
         ]
     needed = max(seeds, 3)
-    return [f"To tell {first.label} from {second.label} takes about {needed} seeds of each: sweep.seeds={needed}"]
+    return [f"About {needed} seeds of each distinguish {first.label} from {second.label}: sweep.seeds={needed}"]

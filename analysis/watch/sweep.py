@@ -148,7 +148,7 @@ class FollowedSweep:
         """Why the command that continues is unknown; an earlier version had it in Hydra's config only."""
         file = self._sweep.hydra_file if self._start.get("schema_version") == 1 else self._sweep.start_file
         if file == self._sweep.start_file and self._start:
-            return f"{file.name} does not tell the command that continues"
+            return f"{file.name} does not name the command that continues"
         return f"{file.name}, which has the command that continues, is {'damaged' if file.exists() else 'missing'}"
 
     def _elapsed(self, since_heard: float) -> float | None:

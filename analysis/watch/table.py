@@ -102,7 +102,7 @@ def _summary(seen: Snapshot) -> str:
 
 def _best_text(seen: Snapshot) -> str:
     if seen.is_comparison:
-        return "best: to be seen when all reward models are compared"
+        return "best: known when all reward models are compared"
     winners = seen.best()
     if not winners:
         return "best so far: none yet"

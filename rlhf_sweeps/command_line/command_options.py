@@ -42,9 +42,9 @@ def read_options(words: Sequence[str]) -> tuple[list[str], str | None]:
 def _refuse_contradictions(options: argparse.Namespace) -> None:
     actions = [f"--{name.replace('_', '-')}" for name in _ACTIONS if getattr(options, name)]
     if len(actions) > 1:
-        raise ConfigError(f"{' '.join(actions)}: each excludes the others")
+        raise ConfigError(f"{' '.join(actions)}: only one of these can be given")
     if options.resolve and options.cfg is None and not options.help:
-        raise ConfigError("--resolve: must stand beside --cfg")
+        raise ConfigError("--resolve: must be given together with --cfg")
     if options.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun: not supported, since it runs a pickled job; run the command again")
 

@@ -56,7 +56,9 @@ def _refuse_secrets(composed: DictConfig, key: Key) -> None:
     words = [str(word) for word in hydra["overrides"].get("task", [])]
     has_secret_word = "override_dirname" in written and words != mask_words(words)
     if has_secret_word or any(map(is_secret_variable, find_variables(written))):
-        raise ConfigError(f"{key}={format_value(written)}: must not contain a secret, since everybody sees a name")
+        raise ConfigError(
+            f"{key}={format_value(written)}: must not contain a secret, since names are visible to everybody"
+        )
 
 
 def reserve(composed: DictConfig, key: Key) -> Path:

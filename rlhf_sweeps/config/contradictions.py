@@ -42,7 +42,7 @@ def find_contradictions(config: Config) -> Iterator[str]:
     if (ppo.value_model == "path") != (ppo.value_path is not None):
         yield f"ppo.value_path={ppo.value_path}: must be given with ppo.value_model=path, and only then"
     if ppo.kl_target is not None and ppo.kl_coef == 0:
-        yield f"ppo.kl_target={ppo.kl_target}: adapts ppo.kl_coef by factors, so that must be > 0, is 0"
+        yield f"ppo.kl_target={ppo.kl_target}: multiplies ppo.kl_coef by factors, so ppo.kl_coef must be > 0, is 0"
     if "" in ppo.stop_strings:
         yield "ppo.stop_strings: an empty string would end every response at once"
     if ppo.accumulation_steps is not None:
@@ -59,7 +59,7 @@ def find_contradictions(config: Config) -> Iterator[str]:
         yield from _find_reward_model_contradictions(judge, f"eval.judges[{number_of}]")
     names = [judge.name for judge in config.eval.judges]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        yield f"eval.judges: must have distinct names, has {', '.join(twice)} twice (give one another: name: ...)"
+        yield f"eval.judges: must have distinct names, has {', '.join(twice)} twice (give one of them another `name`)"
 
 
 def _list_divisors(number: int) -> str:

@@ -86,8 +86,8 @@ def refuse_masked(content: Any, key: str = "") -> None:
             refuse_masked(value, f"{key}[{index}]")
     elif isinstance(content, str) and is_masked(content) and (content != MASK or _may_be_secret(key)):
         raise ConfigError(
-            f"{key}={content}: its secret is masked, so it cannot be used; give it, or keep it in an environment "
-            "variable and write ${oc.env:NAME} in its place"
+            f"{key}={content}: its secret is masked, so it cannot be used; give the secret, or keep it in an "
+            "environment variable and write ${oc.env:NAME} in its place"
         )
 
 
@@ -133,7 +133,7 @@ def _lift_one(secret: str, path: tuple[str, ...], lifted: MutableMapping[str, st
     name = LIFTED + re.sub(r"\W+", "_", "_".join(path)).upper() + ending
     if lifted.setdefault(name, secret) != secret:
         raise ConfigError(
-            f"{'.'.join(path)}: has several secrets in this sweep, whose record could not tell them apart; keep them "
+            f"{'.'.join(path)}: has several secrets in this sweep, whose record could not distinguish them; keep them "
             "in environment variables and write ${oc.env:NAME} in their places"
         )
     os.environ[name] = secret

@@ -117,7 +117,7 @@ def _tokenize(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase")
     try:
         texts = [_as_text(messages, tokenizer) for messages in prompts]
     except list_template_errors() as error:
-        fault = f"refuses what one of the {len(prompts)} prompts says ({quote_message(error)})"
+        fault = f"refuses one of the {len(prompts)} prompts ({quote_message(error)})"
         raise ConfigError(f"dataset.prompt_column: the model's chat template {fault}") from error
     # A template writes the special tokens itself. The tokenizer need not warn of long prompts, which are counted.
     has_template = bool(tokenizer.chat_template)

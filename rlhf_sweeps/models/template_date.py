@@ -38,7 +38,7 @@ class TemplateDate:
         if prints_date(tokenizer):
             date = datetime.fromisoformat(self._record.read_or_find(self._read, self._find))
             hold_date(tokenizer, date, given)
-            log.info("%s: its chat template prints the date, which stays %s", given, date.date())
+            log.info("%s: its chat template prints the date, which is fixed at %s", given, date.date())
 
     def _read(self) -> str | None:
         rows = self._record.read("date")
@@ -48,7 +48,7 @@ class TemplateDate:
         date = datetime.now().isoformat(timespec="seconds")
         if self._has_begun:
             log.warning(
-                "base/date.jsonl: lost, so a chat template that has printed another date before prints %s from here on",
+                "base/date.jsonl: lost, so a chat template that prints the date prints %s from now on",
                 date.partition("T")[0],
             )
         self._record.write("date", [{"date": date}])

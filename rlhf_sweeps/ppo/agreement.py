@@ -46,8 +46,8 @@ def check_models(
     prompt, value_given = max(prompts, key=len), f"ppo.value_model={ppo.value_model}"
     if value_model.trunk is None and not policy.has_plain_head:
         raise ConfigError(
-            f"{value_given}: {given} does more to its logits than its output layer, which hides its features (allowed: "
-            "policy, reward_model, path)"
+            f"{value_given}: {given} changes its logits after its output layer, so its features cannot be used "
+            "(allowed: policy, reward_model, path)"
         )
     remedy = "dataset.max_prompt_length and ppo.response_length make it shorter"
     check_reader(policy, sampler, prompt, given, remedy, int(ppo.trl_metrics))
@@ -188,7 +188,7 @@ def check_agreement(agrees: Callable[[], bool], given: str, way: str) -> None:
     try:
         if agrees():
             return
-        reason = "this one comes to other numbers than by reading each alone"
+        reason = "this one gives other results in a batch than one by one"
     except (DivergedError, *FAILURES) as error:
         if is_out_of_memory(error):
             raise

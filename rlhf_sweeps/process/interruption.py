@@ -74,7 +74,9 @@ class Interruption:
                 return  # a scheduler may repeat its warning: that is no request to stop at once
             raise KeyboardInterrupt
         self._interrupt()
-        log.info("stopping after this update and its checkpoint; once more stops at once, without a checkpoint")
+        log.info(
+            "stopping after this update and its checkpoint; a second interrupt stops at once, without a checkpoint"
+        )
 
     def _interrupt(self) -> None:
         self.reason = "interrupted"

@@ -31,7 +31,7 @@ class BaseRecord:
         file = self._folder / f"{name}.jsonl"
         rows, problem = _read_rows(file)
         if problem is not None:
-            log.warning("base/%s: %s; found out anew", file.name, problem)
+            log.warning("base/%s: %s; determined again", file.name, problem)
         return rows
 
     def write(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -69,5 +69,5 @@ def _read_rows(file: Path) -> tuple[list[Row], str | None]:
         return [], "ends without a digest, as those of earlier versions do"
     text = before + b"\n" if before else b""
     if hashlib.sha256(text).hexdigest() != seal[DIGEST]:
-        return [], "damaged, its digest is another"
+        return [], "damaged, its digest differs"
     return [row for row in map(parse_object, text.split(b"\n")) if row is not None], None

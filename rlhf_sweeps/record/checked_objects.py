@@ -108,7 +108,7 @@ def find_differences(folder: Path, digests: Mapping[str, str]) -> list[str]:
     for name, digest in digests.items():
         try:
             if digest_file(folder / name) != digest:
-                problems.append(f"{name}: damaged, its digest is another")
+                problems.append(f"{name}: damaged, its digest differs")
         except FileNotFoundError:
             problems.append(f"{name}: missing")
         except OSError as error:
@@ -132,7 +132,7 @@ def _read(path: Path) -> tuple[Row | None, str | None]:
         digest = content.pop(DIGEST, None)
         if digest is None or digest == _digest(content):
             return content, None
-    return None, "damaged, its digest is another"
+    return None, "damaged, its digest differs"
 
 
 def _digest(content: Row) -> str:

@@ -73,7 +73,7 @@ def open_record(path: Path, most: int = MOST_FILE) -> BufferedReader:
             raise OSError(errno.EINVAL, "is no regular file", str(path))
         if status.st_size > most:
             size, limit = (f"{number / 2**20:.4g} MB" for number in (status.st_size, most))
-            raise OSError(errno.EFBIG, f"has {size}, and is not read beyond {limit}", str(path))
+            raise OSError(errno.EFBIG, f"has {size}, and at most {limit} are read", str(path))
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
@@ -147,7 +147,7 @@ def _check_depth(text: str) -> None:
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _MOST_DEPTH:
-            raise ValueError("too deep")
+            raise ValueError("nested too deeply")
 
 
 def _parse_whole(digits: str) -> int | float:
@@ -165,13 +165,13 @@ def _count_nodes(node: yaml.Node, sizes: dict[int, int], depth: int) -> int:
     if id(node) in sizes:
         return sizes[id(node)]
     if depth > _MOST_DEPTH:  # the depth is infinite if a node contains itself
-        raise ValueError("too deep")
+        raise ValueError("nested too deeply")
     inner = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
     total = 1
     for child in inner:
         total += _count_nodes(child, sizes, depth + 1)
         if total > MOST_NODES:
-            raise ValueError("its aliases stand for too much")
+            raise ValueError("its aliases expand to too many nodes")
     sizes[id(node)] = total
     return total
 

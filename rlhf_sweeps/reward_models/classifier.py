@@ -159,8 +159,8 @@ class ClassifierRewardModel(RewardModel):
         if not self._has_cut and any(exchange.is_cut for exchange in tokens):
             self._has_cut = True
             log.warning(
-                "the reward model reads %d tokens at most: of what is longer the prompt loses its beginning and the "
-                "response its end, each down to half of the room at most", self.max_length,
+                "the reward model reads %d tokens at most: in longer texts the prompt loses its beginning and the "
+                "response its end, and each keeps at least half of the tokens or its whole length", self.max_length,
             )  # fmt: skip
 
     def _score_all(self, tokens: Sequence[ExchangeTokens], size: int) -> Tensor:

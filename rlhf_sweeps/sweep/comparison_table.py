@@ -25,7 +25,7 @@ def write_table(comparison: Mapping[str, Any]) -> str:
         is_too_wide = max(map(len, matrix)) > WIDTH
         lines += [_write_title(comparison), *(align_columns(list(_list_by_pair(entries))) if is_too_wide else matrix)]
     else:
-        lines.append("nothing to compare: no reward model has a run with an evaluation that can be used")
+        lines.append("nothing to compare: no reward model has a run with a usable evaluation")
     lines += _write_ranking(comparison["ranking"])
     warnings = [*_warn_of_over_optimization(comparison), *_warn_of_few_seeds(entries)]
     for note in [*warnings, *_list_left_out(comparison["left_out"])]:
@@ -93,7 +93,7 @@ def _warn_of_few_seeds(entries: Sequence[Entry]) -> Iterator[str]:
     names = [entry["reward_model"] for entry in entries if entry["num_seeds"] == 1]
     if names:
         who = "one seed each" if len(names) == len(entries) else f"one seed of {', '.join(names)}"
-        yield f"warning: {who}, so the intervals ignore how much seeds differ; sweep.seeds=3 would show that"
+        yield f"warning: {who}, so the intervals ignore how much seeds differ; sweep.seeds=3 measures it"
 
 
 def _list_left_out(sentences: Sequence[str]) -> Iterator[str]:

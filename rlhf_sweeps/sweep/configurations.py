@@ -84,8 +84,8 @@ def read_start(sweep: Sweep) -> dict[str, Any] | None:
             return start
     if start is not None or list_runs(sweep):
         raise ConfigError(
-            f"hydra.sweep.dir={sweep.folder}: {sweep.start_file.name} is missing or damaged, and no other file tells "
-            "which sweep its runs belong to; restore it, or choose another folder"
+            f"hydra.sweep.dir={sweep.folder}: {sweep.start_file.name} is missing or damaged, and no other file names "
+            "the sweep of its runs; restore it, or choose another folder"
         )
     return None
 

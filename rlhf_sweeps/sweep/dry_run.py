@@ -212,7 +212,7 @@ def _describe_trials(plan: Plan) -> list[str]:
     if plan.points is None:
         number = "as many trials as the time allows" if plan.num_trials is None else f"{plan.num_trials} trials"
         space = [f"    {name}: {text}" for name, text in plan.space.describe().items()]
-        return [f"a search by {plan.settings.sampler}, pruned by {plan.pruner}: {number}{seeds}, of", *space]
+        return [f"a search by {plan.settings.sampler}, pruned by {plan.pruner}: {number}{seeds}, over", *space]
     texts = [" ".join(f"{k}={v}" for k, v in plan.space.settings(point).items()) for point in plan.points]
     listed = [f"    {number}: {text or 'the config as it is'}" for number, text in enumerate(texts[:NUM_LISTED])]
     more = [f"    and {len(texts) - NUM_LISTED} more"] if len(texts) > NUM_LISTED else []

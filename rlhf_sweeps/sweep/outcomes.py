@@ -66,7 +66,7 @@ class Outcomes:
         trial.num_updates, trial.update = twin.num_updates, twin.update
         trial.objectives, trial.by_seed, trial.violations = twin.objectives, twin.by_seed, twin.violations
         trial.cause, trial.has_run = twin.cause, False
-        self._end_trial(active, twin.state, f"the setting of trial {twin.number}, not run again")
+        self._end_trial(active, twin.state, f"same setting as trial {twin.number}, so not run again")
 
     def refuse(self, active: Active, message: str, is_new: bool = True) -> None:
         """End a run whose config cannot be composed; a trial that has not begun does not count as a failure."""
@@ -199,13 +199,15 @@ class Outcomes:
         active.future = None
         active.note_fault()
         if active.ended_before is not None and self._num_ended > active.ended_before:
-            self._display.event(f"trial {active.trial.number}: {fault}, which no other run has; left to the next start")
-            self._fail(active, ENVIRONMENT, f"{fault}, which no other run has")
+            self._display.event(
+                f"trial {active.trial.number}: {fault}; only this run has this fault; the next start continues it"
+            )
+            self._fail(active, ENVIRONMENT, f"{fault}; only this run has this fault")
             return
         seconds = self._patience.note(fault, time.monotonic())
         again = f"; trying again in {seconds:.0f} s" if seconds else ""
         if active.faults >= MOST_FAULTS:
-            again += ", others first"
+            again += ", after other trials"
             active.ended_before = self._num_ended
         self._schedule.first(active)
         self._display.event(f"trial {active.trial.number}: {fault}{again}")

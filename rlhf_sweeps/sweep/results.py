@@ -150,8 +150,8 @@ def write_last_lines(
         if num_settings > 1 and not any(trial.tested for trial in winners):
             how = f"its sweep.test_seeds={num_test_seeds} have not been run" if num_test_seeds else ""
             lines.append(
-                f"the best of {num_settings} settings looks better than it is on the seeds that it was chosen by; "
-                + (how or "sweep.test_seeds=3 measures it on others")
+                f"the best of {num_settings} settings looks better than it is on the seeds by which it was chosen; "
+                + (how or "sweep.test_seeds=3 measures it on other seeds")
             )
         lines.append(f"run trial {winners[0].number} again: {make_rerun_command(winners[0], fixed, hydra)}")
     lines.append(f"all in {display_path(folder)}")
@@ -190,7 +190,7 @@ def _explain_no_best(trials: Sequence[SweepTrial]) -> str:
     nearest = min(broken, key=lambda trial: sum(max(0.0, excess) for excess in trial.violations.values()))
     breaks = ", ".join(f"{name} by {excess:.3g}" for name, excess in nearest.violations.items() if excess > 0)
     return (
-        "no complete trial keeps objective.constraints, so there is no best setting; nearest is "
+        "no complete trial keeps objective.constraints, so there is no best setting; the nearest is "
         f"trial {nearest.number}, which breaks {breaks}"
     )
 

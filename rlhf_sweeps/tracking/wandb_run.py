@@ -193,7 +193,7 @@ class Tracker:
                 return
             reason = "the server does not answer"
         self._takes_tables = False
-        _log.warning("W&B gets no more %s of this run: %s", name, reason)
+        _log.warning("no more %s of this run are sent to W&B: %s", name, reason)
 
     def finish(self, *, exit_code: int, summary: Mapping[str, Any], model_dir: Path | None = None) -> None:
         """Write the scalars of `summary` and close the W&B run, with the model as an artifact if the config says so.

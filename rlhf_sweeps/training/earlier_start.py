@@ -27,8 +27,8 @@ def mend_earlier_start(run: Run, is_alone: bool) -> dict[str, Any] | None:
     summary = run.summary()
     if is_alone and (has_checkpoint or summary is not None) and run.start() is None:
         raise ConfigError(
-            f"hydra.run.dir={run.folder}: {run.start_file.name} is missing or damaged, and nothing else tells which "
-            "settings its results are of; bring it back, or choose another folder"
+            f"hydra.run.dir={run.folder}: {run.start_file.name} is missing or damaged, and no other file names "
+            "the settings of its results; restore it, or choose another folder"
         )
     if summary is None or summary.get("status") != "complete":
         return None
@@ -38,7 +38,7 @@ def mend_earlier_start(run: Run, is_alone: bool) -> dict[str, Any] | None:
     log.warning("%s", "; ".join(changed[:_FEW]) + (f" and {len(changed) - _FEW} more" if len(changed) > _FEW else ""))
     if not has_checkpoint:
         raise ConfigError(
-            f"hydra.run.dir={run.folder}: {changed[0]}; no checkpoint is left to make it from again "
+            f"hydra.run.dir={run.folder}: {changed[0]}; no checkpoint is left to restore it from "
             "(checkpoint.keep=true keeps one); choose another folder to train again"
         )
     _rename_changed(run, summary)
@@ -55,4 +55,4 @@ def _rename_changed(run: Run, summary: Mapping[str, Any]) -> None:
         if run.model in file.parents and file.exists() and run.find_changed_files(summary, file):
             aside = name_aside(file)
             file.rename(aside)
-            log.warning("%s: stays, and is now called %s", name, aside.name)
+            log.warning("%s: kept, and renamed to %s", name, aside.name)

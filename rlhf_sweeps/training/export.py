@@ -36,7 +36,7 @@ def export(target: Path, save: Callable[[Path], None], card: str) -> list[str]:
     (unfinished / CARD).write_text(card, encoding="utf-8")
     if os.path.lexists(target) and not target.is_dir():  # a file, or a broken link
         aside = target.rename(name_aside(target))
-        log.warning("%s: is no folder; stays, and is now called %s", target.name, aside.name)
+        log.warning("%s: is no folder; kept, and renamed to %s", target.name, aside.name)
     place(unfinished, target, take_over=partial(_take_over, saved))
     return sorted(path.relative_to(unfinished).as_posix() for path in saved)
 
@@ -63,7 +63,7 @@ def _is_replaced(saved: Set[Path], path: Path, target: Path) -> bool:
 def _keep(path: Path, target: Path) -> None:
     """Give a file a second name (a hard link), so that it is not lost if the process dies; symbolic links are kept."""
     if path.name != target.name:
-        log.warning("%s/%s: stays, and is now called %s", path.parent.name, path.name, target.name)
+        log.warning("%s/%s: kept, and renamed to %s", path.parent.name, path.name, target.name)
     if path.is_dir() and not path.is_symlink():
         shutil.copytree(path, target, symlinks=True, copy_function=_link)
     else:

@@ -82,12 +82,12 @@ class Session:
                 unusable.append(str(error))
         for number, problem in enumerate(unusable, start=1):
             is_last = number == len(unusable)
-            action = "begins again from its start" if self.checkpoint is None else "goes on from an older checkpoint"
+            action = "begins again from its start" if self.checkpoint is None else "continues from an older checkpoint"
             log.warning("checkpoint %s%s", problem, f"; the run {action}" if is_last else "")
         if self.checkpoint is not None:
             log.info("continuing after update %d", self.trainer.update)
             if reason := self.run.find_gap(self.trainer.update, self.checkpoint):
-                log.warning("%s, and the run goes on without them", reason)
+                log.warning("%s, and the run continues without them", reason)
         for problem in self.run.rewind(self.trainer.update, self.checkpoint):
             log.warning("%s", problem)
 

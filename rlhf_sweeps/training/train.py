@@ -178,7 +178,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     """Export the best policy, write the summary, and log the results."""
     run, best, last = session.run, session.best, session.last
     if reason := run.find_gap(session.trainer.update):
-        log.warning("%s, which what the run was worth is taken from", reason)
+        log.warning("%s; the objective is computed from this file", reason)
     values = compute_objectives(run.metrics(), session.config.objective)
     summary: dict[str, Any] = {
         "status": "stopped" if stop_reason else "complete",

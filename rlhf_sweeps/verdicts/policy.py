@@ -106,12 +106,12 @@ class Divergence:
         return Onset(update, limit, why, evidence)
 
     def _find_limit(self) -> tuple[float, str]:
-        limits = [(NATS, "a lot for any response")]
+        limits = [(NATS, "more than is usual for any response")]
         if self.length is not None:
             limits.append((NATS_PER_TOKEN * max(1.0, self.length), "a nat a token"))
         if self.budget and self.budget > 0:
             limits.append((TIMES_BUDGET * self.budget, f"{TIMES_BUDGET:g} times objective.kl_budget"))
-        return min(limits) if len(limits) > 1 else (NATS_OF_ANY, "a lot for a response")
+        return min(limits) if len(limits) > 1 else (NATS_OF_ANY, "more than is usual for a response")
 
     def _find_runaway(self) -> Onset | None:
         kl, scores = self.kl, self.scores

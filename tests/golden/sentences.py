@@ -10,8 +10,22 @@ from analysis.reading.sources import read_all
 from analysis.results.results import Results
 from analysis.views.compare import compare_view
 from analysis.views.cost import cost_view
-from analysis.views.curves import curves_view
-from analysis.views.health import health_view
+from analysis.views.curves import course_sentences, curves_view
+from analysis.views.health import health_sentences, health_view
+from analysis.views.noise import noise_sentences
+from analysis.views.overview import overview_parts
+from analysis.views.problems import problems_view
+from analysis.views.sweep import advice_sentences, sweep_view
+from analysis.views.trials import trials_view
+
+
+def _overview(results: Results) -> Sequence[Part]:
+    """The first screen of the report, as `analysis.views.report` assembles it."""
+    source, ranking = results.source, results.ranking
+    noise, advice = noise_sentences(ranking, results.sweep), advice_sentences(source, results.sweep)
+    health = health_sentences(results.findings, ranking)
+    return overview_parts(source, ranking, noise, advice, health, course_sentences(results)[:1])
+
 
 # View -> its parts, given the config key whose values are compared.
 VIEWS: Mapping[str, Callable[[Results, str], Sequence[Part]]] = {
@@ -20,6 +34,10 @@ VIEWS: Mapping[str, Callable[[Results, str], Sequence[Part]]] = {
     "curves": lambda results, by: curves_view(results),
     "curves_by": lambda results, by: curves_view(results, by=by),
     "health": lambda results, by: health_view(results),
+    "overview": lambda results, by: _overview(results),
+    "problems": lambda results, by: problems_view(results, []),
+    "sweep": lambda results, by: sweep_view(results),
+    "trials": lambda results, by: trials_view(results),
 }
 
 

@@ -126,20 +126,20 @@ def _of_pairs(said: Said, names: Mapping[str, str]) -> Iterator[Claim]:
     others = said.labels[1:]
     if found := re.match(r"(.+) is better than every other( group)? by more than", text):
         yield from (pair(found[1], other, BETTER) for other in others)
-    elif text.startswith("as far as") or (said.text.startswith("Yes, as far as") and said.labels):
+    elif said.text.startswith("Yes, judged by") and said.labels:
         yield from (pair(said.labels[0], other, BETTER) for other in others)
     elif found := re.match(r"(.+) has the best value: (.+)", text):
         for part in found[2].split("; "):
             for start, word in (
                 ("within noise of ", NOISE),
                 ("better by more than noise than ", BETTER),
-                ("nothing can be said about ", UNKNOWN),
+                ("too few runs to compare it with ", UNKNOWN),
             ):
                 if part.startswith(start):
                     yield from (pair(found[1], other, word) for other in _listed(part.removeprefix(start)))
     elif found := re.match(r"(.+?) (?:is|are) within noise of it", text):
         yield from (pair(said.labels[0], other, NOISE) for other in _listed(found[1]))
-    elif found := re.match(r"[Nn]othing can be said about (.+): too few seeds", text):
+    elif found := re.match(r"[Tt]oo few seeds to judge (.+)", text):
         yield from (pair(said.labels[0], other, UNKNOWN) for other in _listed(found[1]))
     elif found := re.match(r"It beats (.+) by more than noise", text):
         yield from (pair(said.labels[0], other, BETTER) for other in _listed(found[1]))
@@ -147,7 +147,7 @@ def _of_pairs(said: Said, names: Mapping[str, str]) -> Iterator[Claim]:
         yield pair(found[1], found[2], {"beaten": BETTER}.get(found[3], found[3]))
     elif found := re.match(r"\d+\.\s+(\S+) .*within noise of (\S+)$", text):
         yield pair(found[2], found[1], NOISE)
-    if found := re.search(r"; (trials? [\d, and]+) could as well be the best", text):
+    if found := re.search(r"; (trials? [\d, and]+) could also be the best", text):
         yield pair(said.labels[0], found[1], NOISE)
 
 

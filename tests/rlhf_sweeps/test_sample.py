@@ -178,7 +178,7 @@ def test_what_cannot_be_answered_is_one_line(run: Run, capsys: pytest.CaptureFix
         )
     run.write_summary({"status": "complete"}, exported=["config.json"])
     (run.model / "config.json").write_text("{}", encoding="utf-8")
-    damaged = f"error: run={run.folder}: model/config.json: damaged, its digest is another"
+    damaged = f"error: run={run.folder}: model/config.json: damaged, its digest differs"
     assert refusal(run, capsys).startswith(damaged)
     lose(run.summary_file)  # and with it the digests, which earlier versions did not write
     line = refusal(run, capsys)

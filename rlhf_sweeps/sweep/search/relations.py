@@ -21,7 +21,7 @@ def read_ties(axes: Mapping[str, Values], ties: Sequence[Sequence[str]]) -> dict
         keys = [_find(axes, key, "ties") for key in tie]
         for key in keys:
             if key in leaders or keys.count(key) > 1:
-                raise ConfigError(f"ties: {key}: is in there twice; must be in one tie, once")
+                raise ConfigError(f"ties: {key}: is tied twice; must be in one tie, once")
         leader = _choose_leader(axes, keys)
         leaders |= dict.fromkeys(keys, leader)
         members[leader] = [leader, *(key for key in keys if key != leader)]
@@ -47,7 +47,7 @@ def _choose_leader(axes: Mapping[str, Values], keys: Sequence[str]) -> str:
     for key in keys:
         if axes[key].unique() == axes[key]:
             return key
-    raise ConfigError(f"ties: {', '.join(keys)}: one of them must have no value twice")
+    raise ConfigError(f"ties: {', '.join(keys)}: at least one of these lists must have no repeated values")
 
 
 def read_conditions(groups: Mapping[str, Group], conditions: Mapping[str, Any]) -> dict[str, Conditions]:

@@ -139,6 +139,6 @@ def refuse_strays(sweep: Sweep, num_trials: int) -> None:
     strays = [str(n) for n in sweep.trials() if n >= num_trials and any(sweep.trial(n).iterdir())]
     if strays:
         raise ConfigError(
-            f"hydra.sweep.dir={sweep.folder}: holds trials that its study does not know ({', '.join(strays)}); "
+            f"hydra.sweep.dir={sweep.folder}: holds trials that are not in its study ({', '.join(strays)}); "
             "restore its study.db or hydra.sweeper.storage, or choose another folder"
         )

@@ -47,7 +47,7 @@ def test_test_seeds_of_some_groups_of_several_settings_are_left_aside() -> None:
     found = compare(source(chose + tests, space=axes({"key": "choice(1,2)", "lr": "choice(0,1,2)"})), "key")
     assert not found.grouping.is_test
     assert all("test" not in name for group in found.groups for name in group.values)
-    assert any("2 runs on test seeds are left aside" in note for note in found.notes)
+    assert any("2 runs on test seeds are left out" in note for note in found.notes)
 
 
 def test_settings_that_ran_on_test_seeds_go_first_by_these_and_are_compared_by_these() -> None:
@@ -61,7 +61,7 @@ def test_settings_that_ran_on_test_seeds_go_first_by_these_and_are_compared_by_t
     pairs = {(pair.first, pair.second): (round(pair.difference, 9), pair.verdict) for pair in found.pairs}
     # Those with the third are of the seeds that chose: 1.05 - 0.55, 3.05 - 0.55.
     assert pairs == {("2", "1"): (1.5, BETTER), ("2", "3"): (0.5, BETTER), ("1", "3"): (2.5, BETTER)}
-    assert any(note.startswith("values of 1, 2 are of runs on test seeds") for note in found.notes)
+    assert any(note.startswith("1, 2 come first, with values from runs on test seeds") for note in found.notes)
     assert not found.grouping.is_test  # what is drawn against KL is of one kind
 
 

@@ -15,7 +15,7 @@ def test_a_missing_objective_is_the_best_score_within_the_kl_budget() -> None:
     assert find_best_update(one) == 5  # 9 is too far, 4 comes first there
     found = compare(source([one]), "key")
     assert found.groups[0].values == {"a": 4.0}
-    assert "of 1 run without one the best eval/score within the KL budget" in found.measure.text
+    assert "for 1 run without one it is the best eval/score within the KL budget" in found.measure.text
     assert find_best_update(run("b", metrics=metrics, objective__kl_budget=None)) == 3
     assert find_best_update(run("c", metrics=metrics, objective__kl_budget=0.1)) is None
 

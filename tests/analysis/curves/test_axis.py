@@ -54,13 +54,13 @@ def test_episodes_are_the_records_own_else_updates_times_the_batch() -> None:
 @pytest.mark.parametrize(
     ("sizes", "wanted", "unit", "why"),
     [
-        ((16, 64), None, "episode", "since runs differ in how many they take an update: 16 and 64"),
+        ((16, 64), None, "episode", "since runs differ in the number of episodes per update: 16 and 64"),
         ((16, 64), "update", "update", ""),
         ((32, 32), None, "update", ""),
         ((32, 32), "episode", "episode", ""),
         ((32, None), None, "update", ""),
-        ((16, 64, None), None, "update", "since 1 run tells neither episodes nor ppo.batch_size"),
-        ((32, None, None), "episode", "update", "since 2 runs tell neither episodes nor ppo.batch_size"),
+        ((16, 64, None), None, "update", "since 1 run has neither episodes nor ppo.batch_size"),
+        ((32, None, None), "episode", "update", "since 2 runs have neither episodes nor ppo.batch_size"),
         ((), None, "update", ""),
     ],
 )
@@ -88,7 +88,7 @@ def test_batch_sizes_as_tables_call_them(tmp_path: Path, name: str) -> None:
     rows = [f"b{size},{size},{update},{size * update / 100}" for size in (16, 64) for update in range(1, 11)]
     path.write_text("\n".join([f"run,{name},update,reward", *rows]) + "\n", encoding="utf-8")
     text, _ = write_curves(read(path), tmp_path, formats=())
-    assert "against episodes, since runs differ in how many they take an update: 16 and 64" in text
+    assert "against episodes, since runs differ in the number of episodes per update: 16 and 64" in text
     rows_ = rows_of(tmp_path / "curves.csv", "objective/rlhf_reward")
     assert [float(row["value"]) for row in rows_] == pytest.approx([float(row["episode"]) / 100 for row in rows_])
 
@@ -119,7 +119,7 @@ def test_a_mean_over_batch_sizes_is_at_equal_episodes(tmp_path: Path) -> None:
     assert [float(row["value"]) for row in both] == pytest.approx([float(row["episode"]) / 100 for row in both])
     assert (float(both[0]["episode"]), float(both[-1]["episode"])) == (64, 960)
     assert {row["update"] for row in rows} == {""}
-    assert "against episodes, since runs differ in how many they take an update: 16 and 64" in text
+    assert "against episodes, since runs differ in the number of episodes per update: 16 and 64" in text
     assert json.loads((tmp_path / "phases.json").read_text(encoding="utf-8"))["axis"] == "episode"
     write_curves(Source("s", "sweep", runs), tmp_path, by="no key", axis="update", formats=())
     first = rows_of(tmp_path / "curves.csv", SCORES)[0]

@@ -41,12 +41,13 @@ def test_kl_verdicts() -> None:
     # exp(3) = 20.1
     assert verdict(np.where(updates > 20, np.exp(updates - 20), 1.0)).startswith("blow-up from update 23 on")
     assert verdict(np.full(30, -0.5)) == (
-        "negative, which a KL cannot be: -0.5 at the end, so the estimate is off, as with truncated sampling"
+        "negative, although a KL is never negative: -0.5 at the end, so the estimate is biased, as it is with "
+        "truncated sampling"
     )
     bump = np.interp(updates, [1, 15, 30], [1, 15, 1])
     assert verdict(bump) == "over the budget of 10 nats from update 11 on, back below it at the end (1.93)"
     assert verdict(np.where(updates == 15, 12.0, 3.0)) == (
-        "under control: over the budget of 10 nats for a moment only, at most 12"
+        "under control: over the budget of 10 nats only briefly, at most 12"
     )
 
 
@@ -81,7 +82,7 @@ def test_curves_and_health_say_the_same_of_a_kl_and_an_entropy() -> None:
     assert [one.kind for one in diagnose_run(run)] == ["entropy collapse"]
     for kl, kind, word in (
         (blown, "KL blow-up", "blow-up from update 16"),
-        (below, "negative KL", "negative, which a"),
+        (below, "negative KL", "negative, although a"),
     ):
         run = record(config={"objective.kl_budget": 15.0}, objective__kl=kl)
         (told,) = describe([run])
@@ -102,7 +103,7 @@ def test_entropy_verdicts() -> None:
     assert verdict(np.linspace(50, 10, 30)) == "only 20 % of its start is left"
     assert verdict(np.linspace(10, 20, 30)) == "it ends at 2 times its start"
     dip = np.interp(updates, [1, 10, 20, 30], [10, 0.1, 0.1, 9])
-    assert verdict(dip) == "collapse at update 10, from which it comes back: 91 % of its start at the end"
+    assert verdict(dip) == "collapse at update 10, from which it recovers: 91 % of its start at the end"
     assert verdict(np.full(30, 5.0)) is None
     assert verdict(np.linspace(10, 6, 30)) is None
     # Answers come to be a tenth as long, of tokens that are as uncertain as before.

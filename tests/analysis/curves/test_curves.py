@@ -67,14 +67,14 @@ def test_runs_that_are_never_there_together_have_no_mean_and_that_is_said(tmp_pa
     text, paths = write_curves(Source("s", "sweep", apart), tmp_path, by="lr", formats=("svg",))
     assert not paths
     assert text == (
-        "s: lr=1 has no mean of score and cumulative reward: nowhere are half of its 3 runs recorded at once "
+        "s: lr=1 has no mean of score and cumulative reward: no update has values of half of its 3 runs "
         "(without --by, each run is a line), so there is nothing to draw"
     )
     together = [run(name, [1.0, 2, 3, 4, 5], lr=2) for name in "de"]
     text, _ = write_curves(Source("s", "sweep", apart + together), tmp_path, by="lr", formats=("svg",))
     assert "lr=1 has no mean of score" in text
     why = "they recorded it at updates that do not overlap"
-    assert f"score has no mean of the 2 of 3 runs that go on that long: {why}" in text
+    assert f"score has no mean of the 2 longest of 3 runs: {why}" in text
     assert {row["group"] for row in read(tmp_path / "curves.csv")} == {"2"}
 
 

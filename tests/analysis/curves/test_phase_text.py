@@ -24,7 +24,7 @@ def test_a_burst_is_told_and_is_no_phase(count: int, seed: int) -> None:
     values[place : place + 3] = [4, 6, 3]
     told = text_of(values)
     assert "has no trend beyond its noise: around 1" in told or "has no trend beyond its noise: around 0.9" in told
-    assert told.endswith(f"; 3 values stand apart, as 6 at update {place + 1 + 1}")
+    assert told.endswith(f"; 3 values are outliers, such as 6 at update {place + 1 + 1}")
 
 
 @pytest.mark.parametrize("place", [0, 12, 29])
@@ -37,7 +37,7 @@ def test_a_single_value_anywhere_hides_no_rise_and_is_no_noise(place: int, seed:
     assert phases[0].first == pytest.approx(1, abs=0.2)
     assert phases[0].last == pytest.approx(2, abs=0.2)
     assert phases[0].noise < 0.1
-    assert told.text.endswith(f"; 9 at update {place + 1} stands apart")
+    assert told.text.endswith(f"; 9 at update {place + 1} is an outlier")
     assert told.evidence["highest value"] == 9
 
 

@@ -240,7 +240,7 @@ def test_a_mean_is_over_runs_that_last() -> None:
     good = [record(str(i), objective__scores=1 + 0.02 * noise(60, i)) for i in range(3)]
     bad = record("3", objective__scores=-5 + 0.02 * noise(30, 3))
     (text, *_) = describe([*good, bad], ["objective/scores"])
-    assert text.text.startswith("score (mean of the 3 of 4 runs that go on that long) has no trend")
+    assert text.text.startswith("score (mean of the 3 longest of 4 runs) has no trend")
     assert text.evidence["runs"] == 3
 
 

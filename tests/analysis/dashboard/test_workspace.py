@@ -167,7 +167,7 @@ def test_without_a_key_it_is_printed_and_stderr_says_why(
     out, error = capsys.readouterr()
     assert out == ""
     assert error.startswith("not saved: entity/ppo: no API key for ")
-    assert error.endswith("; this is what would have been\n")
+    assert error.endswith("; the dashboard as JSON follows\n")
     assert error.count("\n") == 1
 
 

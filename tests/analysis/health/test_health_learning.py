@@ -87,7 +87,7 @@ def test_scores_of_a_batch_come_to_be_the_same_at_a_hundredth_of_their_deviation
     assert ("constant scores" in told) is expected
     if expected:
         assert told["constant scores"].update == 41
-        assert "their deviation falls from 1 to 0.0099" in told["constant scores"].text
+        assert "their standard deviation falls from 1 to 0.0099" in told["constant scores"].text
 
 
 @pytest.mark.parametrize(("deviation", "expected"), [(2.9e-6, True), (3.1e-6, False)])

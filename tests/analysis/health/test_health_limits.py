@@ -57,7 +57,7 @@ def test_what_values_foresaw_is_lost_where_two_fifths_of_it_are_left(late: float
         (0.003, 0.0015, None),
         (0.0019, 0.001, None),
         (0.0006, 0.0, "nothing is ever clipped, although updates move the policy by 0.0006 nats a token"),
-        (0.0004, 0.0, "nothing is ever clipped: updates are too small for it"),
+        (0.0004, 0.0, "nothing is ever clipped: updates are too small"),
     ],
 )
 def test_how_little_is_clipped_is_told_by_how_far_updates_move(moved: float, share: float, text: str | None) -> None:
@@ -88,16 +88,12 @@ def test_ten_times_as_large_as_before_is_growth(metric: str, late: float, update
         assert ("reward_model.normalize=true" in told[0].advice) is (metric == "value__grad_norm")
 
 
-@pytest.mark.parametrize(
-    ("explained", "end"), [(-0.05, "no more than a constant would"), (-0.15, "are worse than a constant")]
-)
+@pytest.mark.parametrize(("explained", "end"), [(-0.05, "no better than a constant"), (-0.15, "worse than a constant")])
 def test_values_that_foresee_nothing(explained: float, end: str) -> None:
     (told,) = diagnose_run(run(val__explained_variance=explained))
     assert told.update == 3  # the first two do not count
-    assert (
-        told.text
-        == f"the values explain 0 % of the returns' variance at best (over any 9 updates), and {end} at the end"
-    )
+    share = "the value model explains 0 % of the returns' variance at best (over any 9 updates)"
+    assert told.text == f"{share}; at the end it predicts {end}"
     assert told.evidence == {
         "best explained variance over 9 updates": pytest.approx(explained),
         "median at the end": explained,

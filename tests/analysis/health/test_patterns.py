@@ -62,7 +62,7 @@ def test_names_make_a_pattern() -> None:
         run(str(i), 90.0 if name == "length" else 5.0, reward_model__name=name, x=i) for i, name in enumerate(models)
     ]
     ((_, text, p_value),) = all_patterns(source(runs, reward_model="length,tiny", x="range(12)"))
-    assert text.startswith("only with reward_model=length: 4 of 4 settings there, none of the 8 others")
+    assert text.startswith("only with reward_model=length: 4 of 4 settings there have it, and none of the 8 others")
     assert p_value == pytest.approx(2 * 2 / comb(12, 4))
 
 

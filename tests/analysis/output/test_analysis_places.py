@@ -45,7 +45,7 @@ def test_nothing_is_written_through_a_link(
     assert main([command, str(sweep)]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
     assert lines == [
-        f"error: {sweep / name}: is a link, through which nothing is written; remove it, or choose a place by --out"
+        f"error: {sweep / name}: is a link, and nothing is written through links; remove it, or choose a place by --out"
     ]
     assert tree(tmp_path) == before
 
@@ -83,8 +83,8 @@ def test_what_a_user_has_put_there_stays(
     assert lines == [
         f"error: {sweep / 'report.html'}: is no report of the analysis; rename it, or choose another file by --out"
         if command == "report"
-        else f"error: {sweep / 'analysis'}: is not the analysis' own (no .written_by_analysis); rename it, or choose a "
-        "place by --out"
+        else f"error: {sweep / 'analysis'}: was not made by the analysis (it has no .written_by_analysis); rename it, "
+        "or choose a place by --out"
     ]
     assert tree(tmp_path) == before
 

@@ -34,8 +34,8 @@ def test_a_study_that_lies_elsewhere(tmp_path: Path) -> None:
     )
     # A record may name any host or file: what it names is opened only where the user asks for it.
     assert read(sweep).problems == (
-        f"study.db: the record names hydra.sweeper.storage=journal:{journal}; --storage opens it; what the sweep "
-        "decided about its trials is guessed from their runs",
+        f"study.db: the record names hydra.sweeper.storage=journal:{journal}; --storage opens it; the sweep's "
+        "decisions about its trials are inferred from their runs",
     )
     source = read(sweep, storage=f"journal:{journal}")
     assert source.problems == ()

@@ -36,7 +36,7 @@ def test_an_odd_plan_is_read_as_far_as_it_can_be(odd: dict[str, Any], keys: str,
     sweep = write_sweep(tmp_path / "s", [{"ppo.lr": 1e-4}, {"ppo.lr": 5e-4}])
     change(sweep.start_file, **odd)
     found = read(sweep.folder)
-    assert found.problems == (f"sweep.json: not as a sweeper writes it ({keys}), read as far as it can be",)
+    assert found.problems == (f"sweep.json: not in the format of a sweeper ({keys}), read as far as possible",)
     assert [trial.number for trial in found.trials] == [0, 1]
     assert see(sweep.folder).num_planned is None
 

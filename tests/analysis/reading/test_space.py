@@ -93,7 +93,7 @@ def test_a_key_that_is_tied_is_no_axis_of_its_own(descending: bool) -> None:
         ("lr", ("0.0001", "0.001", "0.01"), True)
     ]
     assert view.tied == {"k": "lr"}
-    assert "k always moves along with lr and is not told apart from it" in analyse(tied(descending)).notes
+    assert "k always changes with lr, so their effects are one" in analyse(tied(descending)).notes
 
 
 # Keys that are not active in all settings

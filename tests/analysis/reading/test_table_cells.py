@@ -87,7 +87,7 @@ def test_a_known_metric_keeps_its_numbers_however_few_they_are(tmp_path: Path) -
     assert source.runs[0].curve("x")[1].tolist() == []
     assert source.problems == (
         "column reward: 8 of 10 cells are no numbers (err 0, err 1, err 2, ...), left out",
-        "column x: 2 of 10 cells are numbers, others not (err 0, err 1, err 2, ...): taken as text",
+        "column x: 2 of 10 cells are numbers, the others are not (err 0, err 1, err 2, ...): read as text",
     )
 
 
@@ -163,7 +163,7 @@ def test_seeds_of_a_table(tmp_path: Path, kind: str) -> None:
             "column x: 3 of 4 cells are no numbers (OOM, #DIV/0!, #NAME?), left out",
             [5],
         ),
-        (["5", "a", "b", "c"], "column x: 1 of 4 cells is a number, others not (a, b, c): taken as text", []),
+        (["5", "a", "b", "c"], "column x: 1 of 4 cells is a number, the others are not (a, b, c): read as text", []),
         (["a", "b", "c", ""], None, []),
         (["-", "NA", "nan", "null"], None, []),
     ],

@@ -32,7 +32,7 @@ def test_a_run_begins_where_the_updates_start_again(tmp_path: Path) -> None:
 
 def test_an_update_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("update,reward\n0,1\n0,2\n", encoding="utf-8")
-    with pytest.raises(AnalysisError, match="update 0 stands there twice"):
+    with pytest.raises(AnalysisError, match="update 0 occurs twice"):
         read(tmp_path / "t.csv")
 
 
@@ -81,7 +81,7 @@ def test_a_restart_and_a_late_evaluation_in_one_history(tmp_path: Path) -> None:
 
 
 def test_a_refusal_names_an_update_that_stands_there_twice(tmp_path: Path) -> None:
-    for twice, told in (([5], "update 5 stands there twice"), ([5, 7], "update 5 and others stand there twice")):
+    for twice, told in (([5], "update 5 occurs twice"), ([5, 7], "update 5 and others occur twice")):
         rows = sorted([*training(1, 9), *((update, 99.0, None) for update in twice)])
         with pytest.raises(AnalysisError, match=told):
             source_of(tmp_path, logged(rows))
@@ -111,7 +111,7 @@ def test_where_updates_go_back_some_way_the_later_values_count(tmp_path: Path) -
 
 
 def test_rows_of_several_runs_mixed_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="a column `run` tells runs apart"):
+    with pytest.raises(AnalysisError, match="a column `run` must distinguish the runs"):
         table_of(tmp_path, "update,kl\n2,1\n1,1\n2,2\n1,2\n3,2\n3,4\n")
 
 
@@ -162,11 +162,11 @@ def test_an_update_that_is_no_number_takes_its_row_along(tmp_path: Path) -> None
     source = source_of(tmp_path, "step,kl\n1,5\n2,6\nmean,5.5\n45%,7\n,8\n,\n3,9\n")
     (run,) = source.runs
     assert (run.updates.tolist(), run.curve("objective/kl")[1].tolist()) == ([1, 2, 3], [5, 6, 9])
-    assert source.problems == ("column step: 3 rows have no update's number (mean, 45%), left out",)
+    assert source.problems == ("column step: 3 rows have no update number (mean, 45%), left out",)
 
 
 def test_a_bad_update_is_told_once(tmp_path: Path) -> None:
     for name in ("update", "step", "episode"):
         (told, *others) = source_of(tmp_path, f"{name},kl\n1,5\n2,6\ntotal,11\n").problems
-        assert told == f"column {name}: 1 row has no update's number (total), left out"
+        assert told == f"column {name}: 1 row has no update number (total), left out"
         assert len(others) == (name == "episode")

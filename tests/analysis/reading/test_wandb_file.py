@@ -117,7 +117,7 @@ def test_damage_costs_the_rest_of_its_block_and_is_told(tmp_path: Path) -> None:
     assert missing == pytest.approx((2 * BLOCK - position) / size, abs=1)
     assert [row["update"] for row in log.rows[59:]] == list(range(60 + missing, 200))
     assert log.exit_code == 0
-    assert log.problems == ("run-a.wandb: damaged in 1 place, left out what is there",)
+    assert log.problems == ("run-a.wandb: damaged in 1 place, which is left out",)
 
 
 def test_a_record_that_is_damaged_in_its_middle_is_left_out(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_record_that_is_damaged_in_its_middle_is_left_out(tmp_path: Path) -> N
 
     assert [row["update"] for row in whole.rows] == [1, 2, 3]
     assert [row["update"] for row in log.rows] == [1, 3]
-    assert log.problems == ("run-a.wandb: damaged in 1 place, left out what is there",)
+    assert log.problems == ("run-a.wandb: damaged in 1 place, which is left out",)
 
 
 def test_steps_are_known_and_a_summary_can_be_taken_back(tmp_path: Path) -> None:
@@ -269,5 +269,5 @@ def test_a_fork_says_that_it_has_a_past_elsewhere(tmp_path: Path) -> None:
 
     assert (first.updates.tolist(), second.updates.tolist()) == ([0, 1, 2, 3, 4], [3, 4])
     assert second.problems == (
-        "run-b.wandb: forked from run a at its step 2: what came before is in its file",
+        "run-b.wandb: forked from run a at its step 2: the earlier steps are in the file of that run",
     )  # fmt: skip

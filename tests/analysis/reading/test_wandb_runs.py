@@ -28,7 +28,7 @@ def test_hugging_face_trainers_are_read_by_their_own_axis_and_names() -> None:
     }
     assert run.metrics["lr"][1] == 1e-5
     assert run.state == COMPLETE
-    assert run.problems == ("logged no metric `update`: the updates are its train/global_step",)
+    assert run.problems == ("logged no metric `update`: train/global_step is used instead",)
 
 
 def test_trl_ppo_of_both_times() -> None:

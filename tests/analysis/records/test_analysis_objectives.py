@@ -81,7 +81,7 @@ def test_a_run_whose_config_is_lost_takes_what_all_others_look_for_and_says_so(t
     lose(tmp_path / "run_0" / "run.json")
     source = read(tmp_path)
     assert [entry.name for entry in rank_source(source).ranked] == ["run_1", "run_2", "run_0"]
-    expected = "run_0: no config tells what it looked for: taken to be what the others do (minimize eval/kl)"
+    expected = "run_0: no config names an objective; assumed to be that of the other runs (minimize eval/kl)"
     assert expected in source.problems
 
 
@@ -116,13 +116,13 @@ def test_test_seeds_of_a_folder_of_sweeps_are_quoted(tmp_path: Path) -> None:
             settings = {"seed": seed, "ppo__lr": 1e-3, "name": name}
             write_run(sweep.test_run(1, seed).folder, rows(height=2.0 + 0.1 * seed), settings=settings)
     told = dict(said(read(tmp_path)))["Which settings won?"]
-    assert "on 4 seeds that had no part in choosing it: that is the number to quote" in told[0]
+    assert "on 4 seeds that had no part in choosing it: this is the number to report" in told[0]
 
 
 def test_a_run_beside_the_trials_is_told(tmp_path: Path) -> None:
     write_sweep(tmp_path / "s", [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}])
     write_run(tmp_path / "s" / "baseline")
-    expected = "baseline: no trial of this sweep, so not read with it; name it to read it"
+    expected = "baseline: no trial of this sweep, so left out; a command with this folder as PLACE reads it"
     assert expected in read(tmp_path / "s").problems
     assert [run.name for run in read(tmp_path / "s" / "baseline").runs] == ["baseline"]
 

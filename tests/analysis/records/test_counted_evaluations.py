@@ -18,9 +18,9 @@ from analysis.views.samples import samples_view
 @pytest.mark.parametrize(
     ("reduction", "told"),
     [
-        ("last", "that is after update 15, at a KL of 6 nats to the base policy"),
-        ("best", "that is after update 10, at a KL of 4 nats to the base policy"),
-        ("mean", "that is the mean of 2 evaluations in updates 10 to 15, at a KL of 5 nats to the base policy"),
+        ("last", "this was measured after update 15, at a KL of 6 nats to the base policy"),
+        ("best", "this was measured after update 10, at a KL of 4 nats to the base policy"),
+        ("mean", "this is the mean of 2 evaluations in updates 10 to 15, at a KL of 5 nats to the base policy"),
     ],
 )
 def test_the_answer_names_the_evaluation_that_counted(tmp_path: Path, reduction: str, told: str) -> None:
@@ -46,7 +46,7 @@ def test_a_run_beyond_its_budget_is_worth_the_base(tmp_path: Path) -> None:
     end = summary(metrics, objective=-0.1, objectives=[-0.1])
     write_run(tmp_path / "run", metrics, settings={"objective__kl_budget": 1.5}, end=end)
     (_, lines), *_ = said(read(tmp_path / "run"))
-    assert lines[1] == "it never stayed within the KL budget of 1.5 nats, and is worth what the base policy is"
+    assert lines[1] == "it never stayed within the KL budget of 1.5 nats, and counts as the base policy"
 
 
 @pytest.mark.parametrize(("reduction", "worth"), [("last", 0.5), ("best", 0.9), ("mean", 0.7)])
@@ -72,7 +72,7 @@ def test_rows_that_are_lost_make_nothing_up(tmp_path: Path) -> None:
     assert np.isnan(ranking.entries[0].violations["eval/length<=30"])
     write_run(tmp_path / "free", metrics, end=end)
     (_, lines), *_ = said(read(tmp_path / "free"))
-    assert lines[1] == "that is after update 5, at a KL of 4 nats to the base policy"
+    assert lines[1] == "this was measured after update 5, at a KL of 4 nats to the base policy"
 
 
 @pytest.mark.parametrize("reduction", ["best", "last"])
@@ -92,11 +92,11 @@ def test_without_a_summary_it_is_said_how_the_worth_is_known(tmp_path: Path) -> 
     for name in ("a", "b"):
         write_run(tmp_path / name, evaluated(scores), settings={**settings, "ppo__lr": ord(name) / 1e5}, end=None)
     (_, lines), *_ = said(read(tmp_path))
-    assert lines[0].endswith("its eval/score is 0.5, computed from its evaluations; no run has come to its end")
-    assert lines[1] == "that is after update 15, at a KL of 3 nats to the base policy"
+    assert lines[0].endswith("its eval/score is 0.5, computed from its evaluations; no run has finished")
+    assert lines[1] == "this was measured after update 15, at a KL of 3 nats to the base policy"
     write_run(tmp_path / "c", evaluated({5: (0.2, 20.0)}), end=None)
     (_, lines), *_ = said(read(tmp_path / "c"))
-    assert lines[0].endswith("its eval/score is -0.1, computed from its evaluations; no run has come to its end")
+    assert lines[0].endswith("its eval/score is -0.1, computed from its evaluations; no run has finished")
     assert lines[1].startswith("it never stayed within the KL budget of 15 nats")
 
 
@@ -106,7 +106,7 @@ def test_interrupted_runs_win_nothing_without_a_word(tmp_path: Path) -> None:
         end = summary(metrics, "stopped", stop_reason="interrupted")
         write_run(tmp_path / name, metrics, settings={"ppo__lr": updates * 1e-5}, end=end)
     (_, lines), *_ = said(read(tmp_path))
-    assert lines[0].endswith("; no run has come to its end")
+    assert lines[0].endswith("; no run has finished")
 
 
 def test_of_several_objectives_without_a_summary_all_count(tmp_path: Path) -> None:

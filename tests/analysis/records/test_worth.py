@@ -85,15 +85,14 @@ UNKNOWN = (["trial 7"], {"a<=1": NAN, "b<=1": -1.0})
         (
             [KEPT, UNKNOWN],
             [
-                "Whether 1 trial keeps a<=1 is unknown, since the record does not tell, so it cannot win: trial 7",
+                "The record does not show whether 1 trial keeps a<=1, so it cannot win: trial 7",
             ],
         ),
         (
             [UNKNOWN, ONE, UNKNOWN],
             [
                 "1 trial breaks a<=1 and cannot win: trial 1",
-                "Whether 2 trials keep a<=1 is unknown, since the record does not tell, so they cannot win: trial 7 and"
-                " trial 7",
+                "The record does not show whether 2 trials keep a<=1, so they cannot win: trial 7 and trial 7",
             ],
         ),
     ],

@@ -103,7 +103,10 @@ def test_the_test_of_a_list_is_that_of_the_analysis_of_variance() -> None:
     [
         (search(hill(-3.3), MIN_IMPORTANCE_SETTINGS - 1, 0.1, 0), "too few"),
         (swept([{"ppo.lr": 1e-4 * n} for n in range(1, 20)], [[1.0]] * 19), "the only key"),
-        (swept([{"ppo.lr": 1e-4 * n, "ppo.kl_coef": n / 50} for n in range(1, 20)], [[1.0]] * 19), "worth the same"),
+        (
+            swept([{"ppo.lr": 1e-4 * n, "ppo.kl_coef": n / 50} for n in range(1, 20)], [[1.0]] * 19),
+            "have the same objective",
+        ),
         (swept([{"seed": n} for n in range(20)], [[float(n)] for n in range(20)]), "nothing but the seed"),
     ],
 )

@@ -149,7 +149,7 @@ def test_what_nobody_recorded_is_unknown_and_not_zero(tmp_path: Path) -> None:
     untold = "time, time on GPUs, time of scoring, tokens and episodes are not recorded"
     assert cost_sentences(costs) == [
         untold,
-        "1 run wrote no summary; counted as far as updates are recorded",
+        "1 run wrote no summary; only recorded updates are counted",
     ]
     text = terminal.text(sweep_view(Results(Source("x", "table", [silent]))))
     assert untold in text
@@ -165,7 +165,7 @@ def test_sums_say_of_how_many_runs_they_are() -> None:
     tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
     assert tiles["Worker time"] == ("90 s", "of one worker; recorded for 1 of 2 runs")
     assert tiles["GPU-hours"] == ("0", "no CUDA device; recorded for 1 of 2 runs")
-    assert any("not recorded in 1 of 2 runs, which sums leave out" in line for line in cost_sentences(costs))
+    assert any("not recorded in 1 of 2 runs, which the sums leave out" in line for line in cost_sentences(costs))
 
 
 def test_pruning_may_have_saved_a_time_that_nobody_knows() -> None:

@@ -75,7 +75,7 @@ def test_terminal_and_report_name_the_same_noise_and_the_same_rivals() -> None:
     # Two test runs 0.02 apart would have it at 0.014.
     assert 0.05 < float(deviation[0]) < 0.2
     (rivals,) = re.findall(r"(\d+) other settings are closer", said)
-    assert any(step.text.startswith(f"{rivals} settings cannot be told") for step in found.views[0].steps)
+    assert any(step.text.startswith(f"{rivals} settings are within noise of the best") for step in found.views[0].steps)
 
 
 def test_the_leader_is_the_one_with_the_best_mean_whatever_its_middle_half() -> None:
@@ -233,13 +233,13 @@ def test_a_setting_with_one_seed_is_told_from_none_as_compare_has_it() -> None:
     """That the best one's seeds agree says nothing of how the seeds of the other would differ."""
     source = swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[0.9, 1.0, 1.1], [0.1]])
     assert noise_sentences(rank_source(source)) == [
-        "Unknown: every other setting ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
+        "Unknown: every other setting ran on one seed, so the noise is unknown; sweep.seeds=3 measures it"
     ]
     groups = {"0": {(): np.array([0.9, 1.0, 1.1])}, "1": {(): np.array([0.1])}}
     assert [pair.verdict for pair in pairs.rank(groups).pairs] == [pairs.UNKNOWN]
     source = swept([{"ppo.lr": rate} for rate in (1e-4, 1e-3, 1e-2)], [[0.9, 1.0, 1.1], [0.1], [-9.0, -9.1, -9.2]])
     assert noise_sentences(rank_source(source)) == [
-        "Not against all: nothing can be said about Trial 1: too few seeds",
+        "Not against all: too few seeds to judge Trial 1",
         "It beats Trial 2 by more than noise",
     ]
 

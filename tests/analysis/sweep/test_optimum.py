@@ -134,9 +134,9 @@ def test_noise_alone_is_not_fitted() -> None:
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        (search(hill(-3.3), MIN_SETTINGS - 1, 0.1, 0), "5 complete settings are too few, it takes 6"),
-        (search(hill(-3.3), 8, 0.1, 0), "8 settings are too few, it takes 9 for 3 keys"),
-        (search(lambda point: 1.0, 20, 0.0, 0), "all settings are worth the same"),
+        (search(hill(-3.3), MIN_SETTINGS - 1, 0.1, 0), "5 complete settings are too few; at least 6 are needed"),
+        (search(hill(-3.3), 8, 0.1, 0), "8 settings are too few; at least 9 are needed for 3 keys"),
+        (search(lambda point: 1.0, 20, 0.0, 0), "all settings have the same objective"),
         (search(lambda point: 0.0, 16, 1.0, 1), "no key stands out from chance"),
     ],
 )

@@ -45,13 +45,13 @@ def test_a_group_that_is_worse_in_shared_settings_is_told() -> None:
     third = {"x": [0.0, 0.1], "y": [0.0, 0.1]}
     comparison = compare(source([*runs("a", first), *runs("b", second), *runs("c", third)]), "key")
     assert comparison.pairs[0].verdict == WORSE
-    assert "but worse, in the settings that both have, than b" in answer(comparison).text
+    assert "in the settings that both have, worse than b" in answer(comparison).text
 
 
 def test_one_seed_each_tells_nothing() -> None:
     comparison = compare(source([run("a", 1.0, key=1), run("b", 5.0, key=2)]), "key")
     assert (comparison.winner, comparison.pairs[0].verdict) == (None, UNKNOWN)
-    assert answer(comparison).text.startswith("one run in each group")
+    assert answer(comparison).text.startswith("each group has one run")
 
 
 def test_equal_values_are_said_to_be_equal() -> None:
@@ -70,8 +70,8 @@ def test_without_values_or_others_there_is_nothing_to_compare() -> None:
 @pytest.mark.parametrize(
     ("groups", "reason"),
     [
-        (([9.0], [1.0, 2.0, 3.0]), "it has one run only, so that nothing"),
-        (([8.0, 9.0], [1.0], [2.0]), "the others have one run only, so that nothing"),
+        (([9.0], [1.0, 2.0, 3.0]), "it has one run only, so the noise is unknown"),
+        (([8.0, 9.0], [1.0], [2.0]), "the others have one run only, so the noise is unknown"),
         (([9.0] * 3, [1.0] * 3), "runs of a group are all alike"),
         (([9.0] * 3, [1.0] * 3, [2.0]), "the others have one run only, or runs that are all alike"),
     ],
@@ -84,7 +84,9 @@ def test_the_same_difference_in_every_setting_is_told() -> None:
     runs = [
         run(f"{key}{other}", key + other, key=key, other=other) for key in (0.0, 1.0) for other in (10.0, 20.0, 40.0)
     ]
-    assert "1 has the best value, but by the same in every setting" in answer(compare(source(runs), "key")).text
+    assert (
+        "1 has the best value, but its lead is the same in every setting" in answer(compare(source(runs), "key")).text
+    )
 
 
 def test_sweeps_are_told_the_key_and_tables_are_not() -> None:

@@ -78,7 +78,7 @@ def test_missing_runs_change_the_line_and_their_ends_are_marked() -> None:
     (end,) = ends_of(chart.panels[0])
     assert (list(end.x), end.symbol) == ([12], "thick cross")
     assert names_of(chart)[-1] == "diverged: ends here"
-    assert "dotted line: mean of those runs that are left" in chart.note
+    assert "dotted line: mean after some runs have ended" in chart.note
 
 
 def test_an_early_end_for_a_sound_reason_is_marked_by_it() -> None:

@@ -88,15 +88,15 @@ def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_sound_runs_and_empty_sources() -> None:
     sound = the(Sentences, view(sweep(3, 0)))
-    assert (sound.lines[0], sound.tone) == ("nothing was found in 3 runs", "good")
+    assert (sound.lines[0], sound.tone) == ("no findings in 3 runs", "good")
     assert the(Sentences, view(source([]))).lines[0] == "there are no runs"
     empty = RunRecord("5", {"update": np.empty(0)})
-    assert "without any update, so that little can be said of them: 5" in the(Sentences, view(source([empty]))).lines
+    assert "runs without any update, which can hardly be judged: 5" in the(Sentences, view(source([empty]))).lines
 
 
 def test_what_is_not_in_the_record_is_said() -> None:
     last = the(Sentences, view(sweep(3, 0))).lines[-1]
-    assert last.startswith("not looked at, because it is not in the record: entropy, clipping, value model")
+    assert last.startswith("not checked, because it is not in the record: entropy, clipping, value model")
 
 
 def test_failed_trials_without_a_run_are_told() -> None:

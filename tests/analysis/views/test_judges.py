@@ -18,7 +18,7 @@ MATRIX = WinRateMatrix(
         ("x", "y"): WinRate(0.6, 0.55, 0.65, 3, is_own=False),
         ("y", "y"): WinRate(0.7, math.nan, math.nan, 1, is_own=True),
     },
-    "intervals are about other seeds",
+    "intervals cover the variation over seeds",
 )
 
 

@@ -25,7 +25,7 @@ def test_every_problem_and_failure_is_there() -> None:
     lines = [line for part in parts if isinstance(part, Sentences) for line in part.lines]
     assert source.problems[0] in lines
     assert "the tab Config could not be made" in lines
-    assert "1 trial did not finish, or not yet: 8" in lines
+    assert "1 trial did not finish yet: 8" in lines
     (log,) = [part for part in parts if isinstance(part, Folded)]
     assert (log.title, log.text.splitlines()[0]) == ("Trial 7: traceback", "Traceback")
 

@@ -32,7 +32,7 @@ def test_the_first_screen_answers_in_numbers() -> None:
     assert list(questions) == ["Which settings won?", "By how much?", "Is that more than noise?", "What next?"]
     assert questions["Which settings won?"] == [
         "Trial 3 won with ppo.lr=0.0005012, ppo.kl_coef=0.02: its eval/score is 1.5",
-        "that is after update 40, at a KL of 4 nats to the base policy",
+        "this was measured after update 40, at a KL of 4 nats to the base policy",
         "The base policy scores 0.25 on the same held-out prompts",
     ]
     # 8 complete trials: 1.5, 1.25, 0.5, 0.499, 0.498, 0.491, 0.49, 0.489; the middle one is the fifth.
@@ -81,10 +81,10 @@ def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     near, far = with_seeds([[1.0, 0.8, 1.0], [0.9]], True), with_seeds([[4.0, 0.8, 1.0], [0.9]], True)
     said = noise_sentences(rank_source(near))[0]
     assert said.startswith("No: equal settings differ by 0.141 from seed to seed")
-    assert "a lead of 2.54 takes more than noise" in said
-    assert noise_sentences(rank_source(far))[0].startswith("Yes, as far as 1 repetition on other seeds can tell")
+    assert "only a lead above 2.54 is more than noise" in said
+    assert noise_sentences(rank_source(far))[0].startswith("Yes, judged by 1 repetition on other seeds")
     told = dict(answers(near, rank_source(near), [], []).answers)["Which settings won?"]
-    quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: that is the number to quote"
+    quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: this is the number to report"
     assert told[0].endswith(quoted)
     assert told[1].startswith("It was chosen by 1")
 
@@ -116,13 +116,13 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
     assert told["By how much?"][0] == "1.5 better than the second, trial 0 (1.1 on the test seeds)"
     (said,) = told["Is that more than noise?"]
     assert said.startswith("Yes: Trial 1 is better than every other by more than seeds differ")
-    assert "a run of it beats one of the second with probability 1 [" in said
+    assert "a run of the best beats a run of the second with probability 1 [" in said
 
 
 def test_who_ran_on_test_seeds_alone_is_compared_by_these_and_of_others_nothing_is_said() -> None:
     ranking = rank_source(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 0.8, 0.7], 1: [2.0, 2.1, 2.2]}))
     assert noise_sentences(ranking) == [
-        "Not against all: nothing can be said about Trial 2: too few seeds",
+        "Not against all: too few seeds to judge Trial 2",
         "It beats Trial 0 by more than noise",
     ]
 
@@ -169,7 +169,7 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
         "By eval/score alone: 0.1 better than the second, trial 1 (0.9)",
         "0.75 better than the base policy",
     ]
-    assert "it leads by 0.1" in told["Is that more than noise?"][0]
+    assert "the lead is 0.1" in told["Is that more than noise?"][0]
     assert ("Best", "1", "base policy: 0.25") in tiles(source, ranking).tiles
 
 
@@ -195,7 +195,7 @@ def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() ->
     best, other = made.trials
     waiting = replace(best.tests[2], state=STOPPED, summary={**best.tests[2].summary, "stop_reason": "waiting"})
     source = replace(made, trials=[replace(best, tests=[*best.tests[:2], waiting]), other])
-    assert "is 0.75 on 2 seeds that had no part in choosing it: that is the number" in quoted(source)
+    assert "is 0.75 on 2 seeds that had no part in choosing it: this is the number" in quoted(source)
     assert noise_sentences(rank_source(source))[0] == "Unknown: the seeds of a setting are all alike"
 
 
@@ -265,4 +265,4 @@ def test_a_reward_model_wins_by_other_judges_not_by_its_own_score() -> None:
     assert ranking.best is not None
     assert ranking.best.settings == {"reward_model": "judged"}
     assert not ranking.is_comparable
-    assert "Who likes whose policy?" in report(source)
+    assert "Win rate of each policy under each judge" in report(source)

@@ -58,7 +58,7 @@ def test_a_sweep_without_its_command_does_not_invent_one(tmp_path: Path, dead_pr
     unfinish(sweep.run(2, None), 5)
     swept_by(sweep.folder, dead_process)
     (sweep.folder / "multirun.yaml").write_text("hydra: {}", encoding="utf-8")
-    assert see(sweep.folder).note == "no sweeper is running; sweep.json does not tell the command that continues"
+    assert see(sweep.folder).note == "no sweeper is running; sweep.json does not name the command that continues"
     note = "no sweeper is running; {}, which has the command that continues, is {}"
     old = {"schema_version": 1, "space": {"ppo.lr": "choice(0.0001,0.0005,0.001)"}}
     sweep.start_file.write_text(json.dumps(old), encoding="utf-8")  # the version before left it to Hydra's config

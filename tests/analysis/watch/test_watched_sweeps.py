@@ -246,7 +246,7 @@ def test_where_reward_models_are_compared_no_trial_is_the_best(tmp_path: Path) -
     assert [view.label for view in make_views(read(sweep.folder))] == [""]
     assert text([see(sweep.folder)])[1].startswith("best so far: ")
     (sweep.folder / "comparison.json").write_text("{}", encoding="utf-8")
-    assert text([see(sweep.folder)])[1] == "best: to be seen when all reward models are compared"
+    assert text([see(sweep.folder)])[1] == "best: known when all reward models are compared"
     source = read(sweep.folder)
     assert [view.label for view in make_views(source)] == ["reward_model.weight=0.1", "reward_model.weight=0.2"]
     assert not rank_source(source).is_comparable

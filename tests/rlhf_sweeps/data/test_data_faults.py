@@ -155,5 +155,5 @@ def test_a_file_of_bad_rows_alone_is_refused_with_the_first(tmp_path: Path) -> N
 
 
 def test_an_unknown_id_is_refused_without_network() -> None:
-    with pytest.raises(ConfigError, match=r"^dataset.path=no/such: neither a file here nor to be had from the hub"):
+    with pytest.raises(ConfigError, match=r"^dataset.path=no/such: neither a local file nor available on the hub"):
         load_prompts(dataset("no/such"))

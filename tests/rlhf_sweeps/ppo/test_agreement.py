@@ -56,7 +56,7 @@ EXACT = {
     "experts": ("MixtralConfig", GROUPED | {"num_local_experts": 3, "sliding_window": None}),
 }
 REFUSED = {
-    "rwkv": ("RwkvConfig", SMALL | {"num_hidden_layers": 2, "context_length": 64}, "comes to other numbers"),
+    "rwkv": ("RwkvConfig", SMALL | {"num_hidden_layers": 2, "context_length": 64}, "gives other results"),
     "mamba": ("MambaConfig", SMALL | {"num_hidden_layers": 2, "state_size": 4}, "fails"),
     "lfm2": ("Lfm2Config", GROUPED | {"layer_types": ["conv", "full_attention"]}, "fails"),
 }
@@ -122,7 +122,7 @@ def test_a_static_cache_is_tried_where_it_is_asked_for() -> None:
     ("name", "values", "reason"),
     [
         # Its trunk is a wrapper that names no embedding.
-        ("BartConfig", {"vocab_size": VOCABULARY, "d_model": 16, "decoder_layers": 1}, "comes to other numbers"),
+        ("BartConfig", {"vocab_size": VOCABULARY, "d_model": 16, "decoder_layers": 1}, "gives other results"),
         ("YoutuConfig", GROUPED, "fails: The size of"),  # of whose keys and queries the numbers of heads differ
     ],
 )

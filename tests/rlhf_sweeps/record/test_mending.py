@@ -54,7 +54,7 @@ def test_a_bad_row_of_it_costs_that_row_alone(row: str, interrupted: Path, compl
     assert told.status == 0, told
     assert "continuing after update 3" in told.text
     what = "1 line is damaged and left out (line 2)" if row else "lacks rows before update 3"
-    assert f"metrics.jsonl: {what}, and the run goes on without" in told.text
+    assert f"metrics.jsonl: {what}, and the run continues without" in told.text
     (_, rows, samples, weights), expected = damage.result_of_run(run.folder), damage.result_of_run(complete)
     assert rows == [row for row in expected[1] if row["update"] != 2]
     assert (samples, weights) == expected[2:]
@@ -125,7 +125,7 @@ def test_a_complete_run_whose_policy_is_damaged_and_has_no_checkpoint_says_so(
     (run.model / "model.safetensors").write_bytes(b"")
     told = damage.train_again(run.folder)
     assert told.status == 2
-    assert "model/model.safetensors: damaged, its digest is another; no checkpoint is left" in told.text
+    assert "model/model.safetensors: damaged, its digest differs; no checkpoint is left" in told.text
 
 
 # Objects
@@ -137,7 +137,7 @@ def test_an_object_is_read_from_its_copy_and_put_back(tmp_path: Path) -> None:
     whole, problems = path.read_bytes(), []
     path.write_bytes(whole.replace(b'"x"', b'"y"'))
     assert salvage_object(path, problems) == {"id": "x", "1": [0.1, None]}
-    assert problems == ["run.json: damaged, its digest is another, read from its copy"]
+    assert problems == ["run.json: damaged, its digest differs, read from its copy"]
     assert mend_object(path) == problems
     assert path.read_bytes() == whole
     locate_copy(path).write_bytes(b"")
@@ -174,10 +174,10 @@ def test_rows_of_the_base_policy_with_a_flipped_digit_are_found_out_anew(
     assert record.read("scores") == [{"score": 1.5}, {"score": 2.5}]
     file.write_bytes(file.read_bytes().replace(b"2.5", b"2.7"))
     assert record.read("scores") == []
-    assert "base/scores.jsonl: damaged, its digest is another; found out anew" in caplog.text
+    assert "base/scores.jsonl: damaged, its digest differs; determined again" in caplog.text
     file.write_text('{"score": 1.5}\n', "utf-8")  # as earlier versions wrote it, or cut at a line's end
     assert record.read("scores") == []
-    assert "base/scores.jsonl: ends without a digest, as those of earlier versions do; found out anew" in caplog.text
+    assert "base/scores.jsonl: ends without a digest, as those of earlier versions do; determined again" in caplog.text
     assert record.read("others") == []
 
 

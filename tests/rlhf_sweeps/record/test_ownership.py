@@ -132,7 +132,7 @@ def test_a_refused_start_leaves_no_trace(
         ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.pruner=no"), "hydra.sweeper.pruner"),
         ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.storage=sqlite:////no/s.db"), "hydra.sweeper.storage"),
         ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.storage=nonsense"), "hydra.sweeper.storage"),
-        ("lost", ("ppo.kl_coef=0.01,0.02",), "holds trials that its study does not know (0, 1)"),
+        ("lost", ("ppo.kl_coef=0.01,0.02",), "holds trials that are not in its study (0, 1)"),
     ],
 )
 def test_a_refused_sweep_leaves_no_trace(

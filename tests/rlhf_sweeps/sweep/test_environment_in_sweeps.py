@@ -102,8 +102,8 @@ def test_a_fault_that_one_trial_alone_meets_holds_up_no_other(
         RUNNING, "complete", "complete"
     ]  # fmt: skip
     assert (folder / "0" / "history").read_text().count("start") == 5  # four times at first, and at last once more
-    assert "trial 0: no space is left on the disk; trying again in 0 s, others first" in caplog.text
-    assert "no space is left on the disk, which no other run has; left to the next start" in caplog.text
+    assert "trial 0: no space is left on the disk; trying again in 0 s, after other trials" in caplog.text
+    assert "no space is left on the disk; only this run has this fault; the next start continues it" in caplog.text
     misbehave(folder)  # mended
     sweep(folder, GRID)
     sweep(tmp_path / "undisturbed" / "s", GRID)

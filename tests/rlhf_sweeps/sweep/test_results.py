@@ -63,8 +63,8 @@ def test_the_block_of_a_search() -> None:
         "objective 3  ppo.kl_coef=0.02  outputs/sweep/2",
         "objective 2  ppo.kl_coef=0.03  outputs/sweep/3",
         "6 trials: 5 complete, 1 pruned",
-        "the best of 6 settings looks better than it is on the seeds that it was chosen by; "
-        "sweep.test_seeds=3 measures it on others",
+        "the best of 6 settings looks better than it is on the seeds by which it was chosen; "
+        "sweep.test_seeds=3 measures it on other seeds",
         "run trial 1 again: python -m rlhf_sweeps 'name=a b' ppo.kl_coef=0.01",
         "all in outputs/sweep",
     ]
@@ -145,8 +145,8 @@ def test_the_block_where_every_complete_trial_breaks_a_constraint() -> None:
         make(2, state=PRUNED),
     ]
     assert block(trials) == [
-        "no complete trial keeps objective.constraints, so there is no best setting; nearest is trial 1, which breaks "
-        "eval/length<=10 by 2.5, eval/kl<=5 by 0.125",
+        "no complete trial keeps objective.constraints, so there is no best setting; the nearest is trial 1, which "
+        "breaks eval/length<=10 by 2.5, eval/kl<=5 by 0.125",
         "3 trials: 2 complete, 1 pruned",
         "all in outputs/sweep",
     ]

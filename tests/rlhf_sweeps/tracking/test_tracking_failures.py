@@ -154,7 +154,7 @@ def test_slow_samples_are_given_up_and_metrics_go_on(
     history = server.runs["abc"].history
     assert [row["update"] for row in history if "samples" in row] == [1]
     assert [row["update"] for row in history if "loss/policy_avg" in row] == [1, 2]
-    assert said(caplog) == [("WARNING", "W&B gets no more samples of this run: the server does not answer")]
+    assert said(caplog) == [("WARNING", "no more samples of this run are sent to W&B: the server does not answer")]
 
 
 class BrokenRun:

@@ -46,7 +46,7 @@ def test_files_that_we_have_not_written_stay(tmp_path: Path, caplog: pytest.LogC
     assert (model / "README.md").read_text(encoding="utf-8") == "the card"
     assert (model / "model.safetensors").read_text(encoding="utf-8") == "new model.safetensors"
     assert (model / "best").readlink() == Path("nowhere")
-    assert "model/README.md: stays, and is now called README.md.set_aside_1" in caplog.text
+    assert "model/README.md: kept, and renamed to README.md.set_aside_1" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
@@ -93,7 +93,7 @@ def test_a_file_that_a_user_has_changed_stays_when_it_is_made_again(
     assert (run.model / "config.json.set_aside_1").read_text(encoding="utf-8") == "the user's"
     assert (run.model / "config.json").read_text(encoding="utf-8") == "new config.json"
     assert not (run.model / "tokenizer.json.set_aside_1").exists()
-    assert "model/config.json: stays, and is now called config.json.set_aside_1" in caplog.text
+    assert "model/config.json: kept, and renamed to config.json.set_aside_1" in caplog.text
 
 
 def test_a_folder_behind_a_link_and_a_file_in_its_place_stay(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def broken(folder: Path, what: str) -> Run:
         ("best", "tiny, trial 0, seed 1: no evaluation within the KL budget (complete)"),
         ("samples", "tiny, trial 0, seed 1: no samples of update 15"),
         ("seed", "tiny, trial 0, seed 0: the same seed again"),
-        ("json", "tiny, trial 0, seed 1: samples.jsonl: damaged, its digest is another"),
+        ("json", "tiny, trial 0, seed 1: samples.jsonl: damaged, its digest differs"),
         ("text", "tiny, trial 0, seed 1: evaluated on other prompts than most runs"),
         ("fewer", "tiny, trial 0, seed 1: evaluated on other prompts than most runs"),
     ],

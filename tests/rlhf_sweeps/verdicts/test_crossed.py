@@ -171,7 +171,7 @@ def test_a_reward_model_stands_with_its_best_setting_everywhere() -> None:
     assert found.winner == "one"
     assert [group.excluded for group in found.groups] == [{NOT_BEST: 3}] * 2
     assert {pair.design for pair in found.pairs} == {BY_PROMPT}
-    assert any("the best setting of each reward model stands for it" in note for note in found.notes)
+    assert any("each reward model is represented by its best setting" in note for note in found.notes)
 
 
 def test_a_comparison_of_before_is_read_by_its_runs() -> None:

@@ -110,11 +110,11 @@ def test_conditions_that_cannot_be(conditions: dict[str, Any], says: str) -> Non
         ([["a", "z"]], "ties: z is not swept (swept: a, b, c, d, e)"),
         ([["a", "b"]], "ties: a, b: must be lists of the same length (a has 2, b has 3)"),
         ([["a", "c"]], "ties: a, c: must be all lists or all intervals (intervals: c)"),
-        ([["a", "d"], ["a", "e"]], "ties: a: is in there twice"),
-        ([["a", "a"]], "ties: a: is in there twice"),
+        ([["a", "d"], ["a", "e"]], "ties: a: is tied twice"),
+        ([["a", "a"]], "ties: a: is tied twice"),
         ([["a"]], "ties: ['a']: must be a list of two keys or more"),
         (["ab"], "ties: ab: must be a list of two keys or more"),
-        ([["d", "e"]], "ties: d, e: one of them must have no value twice"),
+        ([["d", "e"]], "ties: d, e: at least one of these lists must have no repeated values"),
     ],
 )
 def test_ties_that_cannot_be(ties: Any, says: str) -> None:
