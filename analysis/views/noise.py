@@ -69,8 +69,8 @@ def _of_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[
         lines.append(f"Not against all: {names} {_be(within_noise)} within noise of it; {chance_text}")
     if unknown:
         start = "" if within_noise else "Not against all: "
-        which = _listed(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
-        lines.append(f"{start}{'nothing' if start else 'Nothing'} can be said about {which}: too few seeds")
+        names = _listed(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
+        lines.append(f"{start}{'nothing' if start else 'Nothing'} can be said about {names}: too few seeds")
     return [*lines, *([f"It beats {_listed(beaten, titles)} by more than noise"] if beaten else [])]
 
 
@@ -84,11 +84,11 @@ def _be(settings: Sequence[Setting]) -> str:
 
 
 def _why_unknown(standing: Lead) -> str:
-    num_runs = [standing.sizes[0][0], *(other for _, other in standing.sizes)]
+    num_runs = [standing.sizes[0][0], *(num for _, num in standing.sizes)]
     if num_runs[0] > 1 and max(num_runs[1:]) > 1:
         return "Unknown: the seeds of a setting are all alike"
-    which = "the best setting" if num_runs[0] == 1 else "every other setting"
-    return f"Unknown: {which} ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
+    subject = "the best setting" if num_runs[0] == 1 else "every other setting"
+    return f"Unknown: {subject} ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
 
 
 def _of_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:
