@@ -208,7 +208,7 @@ def _relative_path(path: Path) -> str:
 def _curves(options: argparse.Namespace) -> int:
     from analysis.views.curves import curves_view
 
-    def view(results: "Results") -> Sequence[Part]:
+    def make_view(results: "Results") -> Sequence[Part]:
         return curves_view(
             results,
             options.metrics.split(",") if options.metrics else None,
@@ -217,7 +217,7 @@ def _curves(options: argparse.Namespace) -> int:
             options.x and options.x.removesuffix("s"),
         )
 
-    return _present(options, view)
+    return _present(options, make_view)
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -160,16 +160,15 @@ def _lead(ranking: SourceRanking) -> list[str]:
     return lines
 
 
-def _gap(ranking: SourceRanking, which: str, other: Entry) -> str:
+def _gap(ranking: SourceRanking, rank_name: str, entry: Entry) -> str:
     """`0.3 better than the second, trial 2 (1.1 on the test seeds)`."""
     assert ranking.best is not None
-    gain, worth, is_tested = ranking.against_best(other)
+    gain, worth, is_tested = ranking.against_best(entry)
     where = (
         " on the test seeds" if is_tested else " by the seeds that choose" if ranking.is_tested(ranking.best) else ""
     )
-    return (
-        f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'} than {which} ({format_number(worth)}{where})"
-    )
+    comparison = f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'} than {rank_name}"
+    return f"{comparison} ({format_number(worth)}{where})"
 
 
 def _named(entry: Entry) -> str:

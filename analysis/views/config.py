@@ -28,8 +28,8 @@ def config_view(results: Results) -> list[Part]:
     for run in winners:
         if run.overrides:
             hydra = salvage_hydra(Run(run.folder), []) if run.folder else {}
-            which = "the best run" if best is not None else f"run {run.name}, the best by its objective,"
-            parts.append(Command(f"{which} again", write_rerun(hydra, run.overrides)))
+            run_text = "the best run" if best is not None else f"run {run.name}, the best by its objective,"
+            parts.append(Command(f"{run_text} again", write_rerun(hydra, run.overrides)))
     run = best or with_config[0]
     name = f"the best run, {run.name}" if best else f"run {run.name}"
     rows = [[Cell(key), text_cell(write_exactly(run.config[key]))] for key in sorted(run.config, key=natural_key)]

@@ -44,8 +44,8 @@ def counted_sentences(entry: Entry) -> list[str]:
     bases = [run for run in entry.runs if is_worth_the_base(run)]
     if bases:
         budget = format_number(bases[0].kl_budget)
-        which = "it" if len(entry.runs) == 1 else f"in {len(bases)} of its {len(entry.runs)} runs it"
-        return [f"{which} never stayed within the KL budget of {budget} nats, and counts as the base policy"]
+        subject = "it" if len(entry.runs) == 1 else f"in {len(bases)} of its {len(entry.runs)} runs it"
+        return [f"{subject} never stayed within the KL budget of {budget} nats, and counts as the base policy"]
     evaluations = counted_in(entry)
     if evaluations is None:
         return []

@@ -159,8 +159,8 @@ def course_sentences(results: Results) -> list[Part]:
 
 
 def _best_title(best: Entry, ranking: SourceRanking) -> str:
-    which = ", the best," if len(ranking.ranked) > 1 else ""
-    return f"What {best.title[0].lower()}{best.title[1:]}{which} did"
+    addition = ", the best," if len(ranking.ranked) > 1 else ""
+    return f"What {best.title[0].lower()}{best.title[1:]}{addition} did"
 
 
 def _groups(source: Source) -> list[tuple[str, list[RunRecord]]]:
@@ -169,6 +169,6 @@ def _groups(source: Source) -> list[tuple[str, list[RunRecord]]]:
     has_several = len({str(run.value("reward_model")) for run in runs}) > 1
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:
-        which = f"runs on reward model {run.value('reward_model')}" if has_several else f"run {run.name}"
-        groups.setdefault(f"What {which} did", []).append(run)
+        run_text = f"runs on reward model {run.value('reward_model')}" if has_several else f"run {run.name}"
+        groups.setdefault(f"What {run_text} did", []).append(run)
     return list(groups.items())[:_MAX_GROUPS]

@@ -71,8 +71,8 @@ def _of_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[
         lines.append(f"{start}: {names} {_be(within_noise)} within noise of it; {chance_text}")
     if unknown:
         start = "" if within_noise else "Not against all: "
-        which = _listed(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
-        lines.append(f"{start}{'too' if start else 'Too'} few seeds to judge {which}")
+        subject = _listed(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
+        lines.append(f"{start}{'too' if start else 'Too'} few seeds to judge {subject}")
     return [*lines, *([f"It beats {_listed(beaten, titles)} by more than noise"] if beaten else [])]
 
 
@@ -86,11 +86,11 @@ def _be(settings: Sequence[Setting]) -> str:
 
 
 def _why_unknown(standing: Lead) -> str:
-    num_runs = [standing.sizes[0][0], *(other for _, other in standing.sizes)]
+    num_runs = [standing.sizes[0][0], *(num for _, num in standing.sizes)]
     if num_runs[0] > 1 and max(num_runs[1:]) > 1:
         return "Unknown: the seeds of a setting are all alike"
-    which = "the best setting" if num_runs[0] == 1 else "every other setting"
-    return f"Unknown: {which} ran on one seed, so the noise is unknown; sweep.seeds=3 measures it"
+    subject = "the best setting" if num_runs[0] == 1 else "every other setting"
+    return f"Unknown: {subject} ran on one seed, so the noise is unknown; sweep.seeds=3 measures it"
 
 
 def _of_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:

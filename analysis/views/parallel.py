@@ -58,11 +58,11 @@ def parallel_chart(analysis: ViewAnalysis) -> Chart | None:
     layers.append(Texts(y, texts, [place + 0.02 for place in x], color="#000000", is_start=True))
     names = [(float(place), coordinate.label) for place, coordinate in enumerate(coordinates)]
     across = ChartAxis(ticks=names, low=-0.35, high=len(coordinates) - 0.65)
-    some_keys = f", {len(keys)} of {len(view.axes)} keys" if len(keys) < len(view.axes) else ""
-    some_lines = f", {len(chosen)} of {len(view.settings)} settings" if len(chosen) < len(view.settings) else ""
+    key_fraction = f", {len(keys)} of {len(view.axes)} keys" if len(keys) < len(view.axes) else ""
+    line_fraction = f", {len(chosen)} of {len(view.settings)} settings" if len(chosen) < len(view.settings) else ""
     note = f"a line is a setting; its colour is a range of {view.metrics[0]}, the best range on top"
     panel = Panel(across, ChartAxis(low=-0.06, high=1.06, is_hidden=True), layers)
-    title = f"all settings{some_keys}{some_lines}"
+    title = f"all settings{key_fraction}{line_fraction}"
     return Chart("parallel", title, [panel], note, width=900, height=430, file="sweep_parallel")
 
 

@@ -111,9 +111,9 @@ def _unfinished(ranking: SourceRanking) -> list[Part]:
     names = [entry.name for entry in ranking.entries if entry.state == UNFINISHED]
     if not names:
         return []
-    which = f"{format_count(len(names), ranking.word)} did not finish yet: {join_words(names, 20)}"
+    subject = f"{format_count(len(names), ranking.word)} did not finish yet: {join_words(names, 20)}"
     use = "its updates so far are used" if len(names) == 1 else "their updates so far are used"
-    return [Sentences([which, use], "unfinished", "warn")]
+    return [Sentences([subject, use], "unfinished", "warn")]
 
 
 def _unreadable(source: Source) -> list[Part]:

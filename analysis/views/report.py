@@ -67,23 +67,23 @@ class _Maker:
 
     def __call__(self, name: str, make: Callable[[], Sequence[Part]], detail: int = 0) -> Sequence[Part]:
         """The parts, or a sentence in their place."""
-        made = self.value(name, make, detail)
+        made = self.attempt(name, make, detail)
         return made if made is not None else [Sentences([self.missing[name]], tone="bad")]
 
-    def value(self, name: str, make: Callable[[], Made], detail: int = 0) -> Made | None:
+    def attempt(self, name: str, make: Callable[[], Made], detail: int = 0) -> Made | None:
         """What is made, or None; again only for another detail."""
         if (name, detail) not in self._made:
-            self._made[name, detail] = self._tried(name, make)
+            self._made[name, detail] = self._try(name, make)
         made: Made | None = self._made[name, detail]
         return made
 
-    def _tried(self, name: str, make: Callable[[], Made]) -> Made | None:
+    def _try(self, name: str, make: Callable[[], Made]) -> Made | None:
         try:
             return make()
         except Exception as error:
             _log.warning("the report lacks %s", name, exc_info=True)
-            what = f"{name[0].upper()}{name[1:]}"
-            self.missing[name] = f"{what} could not be made ({type(error).__name__}: {error})"
+            title = f"{name[0].upper()}{name[1:]}"
+            self.missing[name] = f"{title} could not be made ({type(error).__name__}: {error})"
             return None
 
 
@@ -113,21 +113,21 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
     from analysis.views.trials import trials_view
 
     source, ranking = results.source, results.ranking
-    findings = make.value("the health check", lambda: results.findings) or {}
-    phases = make.value("the description of the curves", lambda: course_sentences(results)) or []
-    analysis = make.value("the analysis of the sweep", lambda: results.sweep)
+    findings = make.attempt("the health check", lambda: results.findings) or {}
+    phases = make.attempt("the description of the curves", lambda: course_sentences(results)) or []
+    analysis = make.attempt("the analysis of the sweep", lambda: results.sweep)
 
-    def overview() -> Sequence[Part]:
+    def make_overview() -> Sequence[Part]:
         advice = advice_sentences(source, analysis)
         health = health_sentences(findings, ranking)
         return overview_parts(source, ranking, noise_sentences(ranking, analysis), advice, health, phases[:1])
 
-    def curves() -> Sequence[Part]:
+    def make_curves() -> Sequence[Part]:
         return [*curve_chooser(results, detail), *phases]
 
     parts: dict[tuple[str, str], Callable[[], Sequence[Part]]] = {
-        ("overview", "Overview"): overview,
-        ("curves", "Curves"): curves,
+        ("overview", "Overview"): make_overview,
+        ("curves", "Curves"): make_curves,
         ("compare", "Compare"): lambda: compare_tab(results) if len(source.runs) > 1 else [],
         ("sweep", "Sweep"): lambda: sweep_tab(results) if analysis is not None else [],
         ("trials", f"{ranking.word.capitalize()}s"): lambda: trials_view(results),
@@ -150,9 +150,9 @@ def _problems(results: Results, missing: Sequence[str]) -> Sequence[Part]:
 
 
 def _subtitle(source: Source) -> str:
-    what = {"run": "A run", "sweep": "A sweep", "folder": "A folder", "table": "A table", "wandb": "Runs from W&B"}
+    kinds = {"run": "A run", "sweep": "A sweep", "folder": "A folder", "table": "A table", "wandb": "Runs from W&B"}
     updates = [run.num_updates for run in source.runs]
-    kind = what.get(source.kind, "Runs")
+    kind = kinds.get(source.kind, "Runs")
     if source.kind == "run":
         return f"{kind} of {format_count(sum(updates), 'update')}"
     start = kind if source.kind == "wandb" else f"{kind} with {format_count(len(updates), 'run')}"

@@ -32,8 +32,8 @@ def sweep_view(results: Results) -> list[Part]:
     counts = format_counts((trial.state, trial.cause) for trial in source.trials)
     name = f"{source.name}: {len(source.trials)} trials: {counts}" if source.trials else source.name
     parts = [Sentences([name, *analysis.notes]), *_files(source, analysis), *_searched_parts(source, analysis)]
-    for place, each in enumerate(analysis.views):
-        parts += _named(history_chart(results.ranking, each.view), analysis, place)
+    for place, view_analysis in enumerate(analysis.views):
+        parts += _named(history_chart(results.ranking, view_analysis.view), analysis, place)
     return [*parts, Sentences([], "what the sweep cost"), *cost_view(results.costs), *_failures(source.trials)]
 
 
@@ -54,7 +54,9 @@ def advice_sentences(source: Source, analysis: SweepAnalysis | None) -> list[str
         ]
     views = analysis.views if analysis is not None else []
     steps = [
-        f"{each.view.label}: {step.text}" if each.view.label else step.text for each in views for step in each.steps
+        f"{view_analysis.view.label}: {step.text}" if view_analysis.view.label else step.text
+        for view_analysis in views
+        for step in view_analysis.steps
     ]
     if not steps and len(views) == 1 and views[0].view.is_single and views[0].view.best:
         return ["The record shows no need to continue this search; the tab Config has the command for the best run"]
@@ -64,44 +66,48 @@ def advice_sentences(source: Source, analysis: SweepAnalysis | None) -> list[str
 def _searched_parts(source: Source, analysis: SweepAnalysis) -> list[Part]:
     """What the search says, for each view, and charts of all trials."""
     parts: list[Part] = []
-    for place, each in enumerate(analysis.views):
+    for place, view_analysis in enumerate(analysis.views):
         # Where a reward model has one setting only, its objective alone says nothing.
-        if each.view.axes or not each.view.label or each.failures:
-            parts += _view_parts(each, analysis, place)
+        if view_analysis.view.axes or not view_analysis.view.label or view_analysis.failures:
+            parts += _view_parts(view_analysis, analysis, place)
     if len(analysis.views) == 1 and not analysis.views[0].view.label:
         charts = (intermediate_values_chart(source, analysis.views[0].view), timeline_chart(source))
         parts += [chart for chart in charts if chart is not None]
     return parts
 
 
-def _view_parts(each: ViewAnalysis, analysis: SweepAnalysis, place: int) -> list[Part]:
-    label = each.view.label
+def _view_parts(view_analysis: ViewAnalysis, analysis: SweepAnalysis, place: int) -> list[Part]:
+    label = view_analysis.view.label
     title = f"results of the search on reward model {label}" if label else "results of the search"
-    parts: list[Part] = [Sentences(view_statements(each), title)]
-    if each.steps:
-        parts.append(Sentences(each.steps, "what to try next", is_ordered=True))
-    for objective, importance in enumerate(each.importances):
+    parts: list[Part] = [Sentences(view_statements(view_analysis), title)]
+    if view_analysis.steps:
+        parts.append(Sentences(view_analysis.steps, "what to try next", is_ordered=True))
+    for objective, importance in enumerate(view_analysis.importances):
         if any(key.is_clear for key in importance.keys):
             parts.append(_importance_table(importance, f"importance-{place}-{objective}"))
             parts += _named(importance_chart(importance), analysis, place, objective)
-    for objective, slices in enumerate(each.slices):
-        parts += _named(slices_chart(each, objective), analysis, place, objective)
+    for objective, slices in enumerate(view_analysis.slices):
+        parts += _named(slices_chart(view_analysis, objective), analysis, place, objective)
         parts += [
-            _slice_table(cut, each.view.metrics[objective], f"slice-{place}-{objective}-{index}")
+            _slice_table(cut, view_analysis.view.metrics[objective], f"slice-{place}-{objective}-{index}")
             for index, cut in enumerate(slices)
             if len(cut.bins) > 1
         ]
-    parts += _named(contour_chart(each), analysis, place)
-    if not each.view.is_single and each.front:
-        parts.append(_front_table(each, f"front-{place}"))
-    return [*parts, *_named(front_chart(each), analysis, place), *_named(parallel_chart(each), analysis, place)]
+    parts += _named(contour_chart(view_analysis), analysis, place)
+    if not view_analysis.view.is_single and view_analysis.front:
+        parts.append(_front_table(view_analysis, f"front-{place}"))
+    return [
+        *parts,
+        *_named(front_chart(view_analysis), analysis, place),
+        *_named(parallel_chart(view_analysis), analysis, place),
+    ]
 
 
 def _named(chart: Chart | None, analysis: SweepAnalysis, place: int, objective: int = 0) -> list[Part]:
     """A view's chart under an id, a title and a file's name of its own."""
     if chart is None:
         return []
-    labels = [each.view.label for each in analysis.views]
+    labels = [view_analysis.view.label for view_analysis in analysis.views]
     number_text = f"_{objective + 1}" if objective else ""
     title = f"{chart.title} (reward model {labels[place]})" if labels[place] else chart.title
     file = f"{chart.file}{_file_endings(labels)[place]}{number_text}"
@@ -154,15 +160,15 @@ def _slice_table(cut: Slice, metric: str, identity: str) -> Table:
     return Table(identity, f"{metric} against {cut.axis.key}", columns, rows, is_folded=True)
 
 
-def _front_table(each: ViewAnalysis, identity: str) -> Table:
-    keys = [axis.key for axis in each.view.axes]
-    columns = [Column("Trial", True), *[Column(metric, True) for metric in each.view.metrics]]
+def _front_table(view_analysis: ViewAnalysis, identity: str) -> Table:
+    keys = [axis.key for axis in view_analysis.view.axes]
+    columns = [Column("Trial", True), *[Column(metric, True) for metric in view_analysis.view.metrics]]
     columns += [Column(key, True) for key in keys]
     rows = []
-    for setting in each.front:
+    for setting in view_analysis.front:
         texts = {key: setting.values.get(key) for key in keys}
         settings = [
-            setting_cell(text, each.view.label_of(key, text) if text is not None else None)
+            setting_cell(text, view_analysis.view.label_of(key, text) if text is not None else None)
             for key, text in texts.items()
         ]
         objectives = [number_cell(float(value)) for value in setting.objectives]
@@ -213,10 +219,14 @@ def _trial_rows(source: Source) -> Iterable[Mapping[str, Any]]:
 
 
 def _importance_rows(analysis: SweepAnalysis) -> Iterable[Mapping[str, Any]]:
-    for each in analysis.views:
-        for importance in each.importances:
+    for view_analysis in analysis.views:
+        for importance in view_analysis.importances:
             for key in importance.keys:
-                start = {"reward_model": each.view.label or None, "objective": importance.metric, "key": key.key}
+                start = {
+                    "reward_model": view_analysis.view.label or None,
+                    "objective": importance.metric,
+                    "key": key.key,
+                }
                 shares = {"fanova": key.fanova, "ped_anova": key.ped_anova}
                 numbers = {
                     f"{name}{ending}": share and getattr(share, end)

@@ -52,8 +52,8 @@ def importance_chart(importance: Importance) -> Chart | None:
     ticks = [(place, key.key if key.is_clear else f"{key.key} (within chance)") for place, key in enumerate(keys)]
     across = ChartAxis("share of importance in %", low=0, high=100)
     down = ChartAxis(ticks=ticks, low=-0.6, high=len(keys) - 0.4, is_reversed=True)
-    some = f", {len(keys)} of {len(importance.keys)} keys" if len(keys) < len(importance.keys) else ""
-    title = f"importance for {importance.metric}, {importance.num_settings} settings{some}"
+    fraction = f", {len(keys)} of {len(importance.keys)} keys" if len(keys) < len(importance.keys) else ""
+    title = f"importance for {importance.metric}, {importance.num_settings} settings{fraction}"
     panel = Panel(across, down, layers)
     note = "thin lines: range over resampled settings"
     return Chart("importance", title, [panel], note, height=110 + 50 * len(keys), file="sweep_importance")
@@ -73,8 +73,8 @@ def slices_chart(analysis: ViewAnalysis, objective: int) -> Chart | None:
         layers = _profile_layers(profile) if profile is not None else []
         layers += _pruned_layers(view, cut.axis) if view.is_single else []
         panels.append(Panel(_key_axis(cut), up, [*layers, *_setting_layers(cut)]))
-    some = f", {len(panels)} of {len(slices)} keys" if len(panels) < len(slices) else ""
-    title = f"{view.metrics[objective]} against each key{some}"
+    fraction = f", {len(panels)} of {len(slices)} keys" if len(panels) < len(slices) else ""
+    title = f"{view.metrics[objective]} against each key{fraction}"
     return Chart("slices", title, panels, columns=3, width=350, height=280, file="sweep_slices")
 
 
