@@ -128,8 +128,8 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     if is_estimated and measured.num_prompts and any(len(group.values) > 1 for group in groups):
         notes.append(f"intervals are at least as wide as {measured.num_prompts} held-out prompts make that of a rate")
     elif is_estimated and measured.is_rate and ranking is not None and (alike := _alike(ranking.estimates)):
-        whose = f"how many prompts the rates are of is unknown: for {list_labels(alike)}, whose runs are all alike,"
-        notes.append(f"{whose} each run counts as one prompt")
+        subject = f"how many prompts the rates are of is unknown: for {list_labels(alike)}, whose runs are all alike,"
+        notes.append(f"{subject} each run counts as one prompt")
     judged = make_matrix(source, grouped.alike)
     if judged is not None:
         judged = judged.ordered([group.label for group in groups])
@@ -176,15 +176,15 @@ def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[s
         notes.append(f"not counted: {parts}; a group that lost bad runs that way looks better than it is")
     filled = [group_strata for group_strata in strata.values() if group_strata]
     settings = [set(group_strata) for group_strata in filled]
-    others = ", ".join(key for key in grouped.others if key not in grouped.keys)
-    if others and any(group_settings != settings[0] for group_settings in settings):
+    keys = ", ".join(key for key in grouped.others if key not in grouped.keys)
+    if keys and any(group_settings != settings[0] for group_settings in settings):
         notes.append(
-            f"the groups' runs also differ in {others}, and not alike in every group: a difference may come from there"
+            f"the groups' runs also differ in {keys}, and not alike in every group: a difference may come from there"
         )
     is_seeded = any(len(values) > 1 for group_strata in filled for values in group_strata.values())
     if not is_seeded and any(len(group_strata) > 1 for group_strata in filled):
         notes.append("no setting has two seeds, so intervals are about other settings and seeds together")
     if alike := _alike({group.label: group.estimate for group in groups if group.estimate}):
-        whose = f"no interval for {list_labels(alike)}, whose runs are all alike"
-        notes.append(f"{whose}: that does not show how much others would differ")
+        subject = f"no interval for {list_labels(alike)}, whose runs are all alike"
+        notes.append(f"{subject}: that does not show how much others would differ")
     return notes

@@ -112,8 +112,8 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
             "(hydra.sweeper.accept_changes), "
             "left out of every comparison of trials"
         )
-    if others := _beside(sweep):
-        problems.append(f"{join_words(others)}: no trial of this sweep, so not read with it; name it to read it")
+    if foreign_runs := _beside(sweep):
+        problems.append(f"{join_words(foreign_runs)}: no trial of this sweep, so not read with it; name it to read it")
     if study is None:
         study = rebuild_study(trials, source)
     return replace(

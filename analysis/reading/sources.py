@@ -78,8 +78,11 @@ def join_sources(name: str, sources: Sequence[Source], folder: Path | None = Non
     problems = [f"{label}: {text}" for label, source in zip(labels, sources, strict=True) for text in source.problems]
     silent = [run.name for run in runs if run.looked_for is None]
     if silent and len(objectives) == 1:
-        what = "what they looked for: taken" if len(silent) > 1 else "what it looked for: taken"
-        problems.append(f"{join_words(silent)}: no config tells {what} to be what the others do ({objectives[0].text})")
+        subject = "they" if len(silent) > 1 else "it"
+        problems.append(
+            f"{join_words(silent)}: no config tells what {subject} looked for: taken to be what the others do "
+            f"({objectives[0].text})"
+        )
     return Source(
         name,
         "folder",
