@@ -128,10 +128,10 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     if is_estimated and measured.num_prompts and any(len(group.values) > 1 for group in groups):
         notes.append(f"intervals are at least as wide as that of a rate over {measured.num_prompts} held-out prompts")
     elif is_estimated and measured.is_rate and ranking is not None and (alike := _alike(ranking.estimates)):
-        whose = (
+        subject = (
             f"the number of prompts behind the rates is unknown: for {list_labels(alike)}, whose runs are all alike,"
         )
-        notes.append(f"{whose} each run counts as one prompt")
+        notes.append(f"{subject} each run counts as one prompt")
     judged = make_matrix(source, grouped.alike)
     if judged is not None:
         judged = judged.ordered([group.label for group in groups])
@@ -178,15 +178,15 @@ def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[s
         notes.append(f"not counted: {parts}; a group without its bad runs looks better than it is")
     filled = [group_strata for group_strata in strata.values() if group_strata]
     settings = [set(group_strata) for group_strata in filled]
-    others = ", ".join(key for key in grouped.others if key not in grouped.keys)
-    if others and any(group_settings != settings[0] for group_settings in settings):
+    keys = ", ".join(key for key in grouped.others if key not in grouped.keys)
+    if keys and any(group_settings != settings[0] for group_settings in settings):
         notes.append(
-            f"the runs also differ in {others}, and not in the same way in every group: this may cause a difference"
+            f"the runs also differ in {keys}, and not in the same way in every group: this may cause a difference"
         )
     is_seeded = any(len(values) > 1 for group_strata in filled for values in group_strata.values())
     if not is_seeded and any(len(group_strata) > 1 for group_strata in filled):
         notes.append("no setting has two seeds, so intervals cover the variation over settings and seeds together")
     if alike := _alike({group.label: group.estimate for group in groups if group.estimate}):
-        whose = f"no interval for {list_labels(alike)}, whose runs are all alike"
-        notes.append(f"{whose}: they do not show how much other runs would differ")
+        subject = f"no interval for {list_labels(alike)}, whose runs are all alike"
+        notes.append(f"{subject}: they do not show how much other runs would differ")
     return notes

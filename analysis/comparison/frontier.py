@@ -41,7 +41,7 @@ class Frontier:
         runs: names of the runs that have points.
         distances: sqrt(KL) in sqrt(nats), of all runs, one run after another, (points,).
         gains: the score less the base policy's, (points,).
-        which: the position in `runs` of each point's run, (points,).
+        run_indices: the position in `runs` of each point's run, (points,).
         fit: the fitted law; None where there is none, and `note` gives the reason.
         is_training: whether points are training batches, since there are no evaluations.
         num_negative: points whose KL estimate was below 0 and was taken as 0.
@@ -53,7 +53,7 @@ class Frontier:
     runs: Sequence[str]
     distances: Floats
     gains: Floats
-    which: Floats
+    run_indices: Floats
     fit: FittedLaw | None
     is_training: bool = False
     num_negative: int = 0

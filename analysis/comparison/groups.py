@@ -228,17 +228,17 @@ def _banned(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
     reasons = {trial.number: f"whose trial is {trial.state}" for trial in trials if trial not in ended}
     broken = mean_violations([trial.violations for trial in ended]).values()
     if any(not excess <= 0 for excess in broken):
-        why = BROKEN if any(excess > 0 for excess in broken) else UNSURE
-        reasons |= {trial.number: why for trial in ended}
+        reason = BROKEN if any(excess > 0 for excess in broken) else UNSURE
+        reasons |= {trial.number: reason for trial in ended}
     return reasons
 
 
 def _group(label: str, runs: Sequence[RunRecord], is_test: bool, banned: Mapping[int, str]) -> Group:
     # Failures on the seeds that choose do not count among the tests, and the other way round.
     counted = [run for run in runs if run.is_test == is_test]
-    why = {run.name: _why_not(run, banned) for run in runs}
-    excluded = Counter(reason for run in counted if (reason := why[run.name]))
-    sound = [run for run in runs if not why[run.name]]
+    reasons = {run.name: _why_not(run, banned) for run in runs}
+    excluded = Counter(reason for run in counted if (reason := reasons[run.name]))
+    sound = [run for run in runs if not reasons[run.name]]
     tests, chosen = ([run for run in sound if run.is_test == is_for_test] for is_for_test in (True, False))
     return Group(label, chosen, tests, is_test, dict(sorted(excluded.items())))
 

@@ -57,8 +57,8 @@ class WinRateMatrix:
 
     def ordered(self, labels: Sequence[str]) -> "WinRateMatrix":
         """The matrix with its rows in another order; labels that are not given come last."""
-        others = [label for label in self.labels if label not in labels]
-        return replace(self, labels=[*(label for label in labels if label in self.labels), *others])
+        unlisted = [label for label in self.labels if label not in labels]
+        return replace(self, labels=[*(label for label in labels if label in self.labels), *unlisted])
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,8 @@ def count_prompts(runs: Sequence[RunRecord]) -> int | None:
     for run in runs:
         parts = sorted((key, repr(value)) for key, value in run.config.items() if key.startswith(("dataset.", "eval.")))
         alike.setdefault(repr(parts), []).append(run)
-    counts = [next((count for run in some if (count := _num_samples(run))), None) for some in alike.values()]
-    asked = [as_number(some[0].config.get("eval.num_prompts")) for some in alike.values()]
+    counts = [next((count for run in group if (count := _num_samples(run))), None) for group in alike.values()]
+    asked = [as_number(group[0].config.get("eval.num_prompts")) for group in alike.values()]
     nums = [num for count, most in zip(counts, asked, strict=True) if (num := count or int(most or 0))]
     return min(nums, default=None)
 

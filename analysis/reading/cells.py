@@ -129,8 +129,8 @@ def _file_sign(
     if num_points != num_commas:
         decimal = POINT if num_points > num_commas else COMMA
         if unclear and num_points and num_commas:
-            what = f"decimal points in {num_points} cells, decimal commas in {num_commas}"
-            problems.append(f"{what}: {_decided(*unclear[0], decimal)}")
+            sign_counts = f"decimal points in {num_points} cells, decimal commas in {num_commas}"
+            problems.append(f"{sign_counts}: {_decided(*unclear[0], decimal)}")
         return decimal
     signs = {_sign(cell) for _, cell in unclear}
     counts = [cell for name, cell in unclear if is_whole(name)]

@@ -60,18 +60,18 @@ def _column(
         return _texts(cells)
     bad_examples = ", ".join(list(bad)[:_MOST_TOLD]) + (", ..." if len(bad) > _MOST_TOLD else "")
     if sum(not text.startswith("#") for text in bad) > num and not is_recorded:  # remarks; # is a spreadsheet's
-        what = "are numbers" if num > 1 else "is a number"
+        verb = "are numbers" if num > 1 else "is a number"
         problems.append(
-            f"column {name}: {num} of {len(cells)} cells {what}, the others are not ({bad_examples}): read as text"
+            f"column {name}: {num} of {len(cells)} cells {verb}, the others are not ({bad_examples}): read as text"
         )
         return _texts(cells)
     if is_axis and num < len(cells):
-        what = "rows have" if len(cells) - num > 1 else "row has"
+        subject = "rows have" if len(cells) - num > 1 else "row has"
         examples = f" ({bad_examples})" if bad else ""
-        problems.append(f"column {name}: {len(cells) - num} {what} no update number{examples}, left out")
+        problems.append(f"column {name}: {len(cells) - num} {subject} no update number{examples}, left out")
     elif bad:
-        what = "are no numbers" if bad.total() > 1 else "is no number"
-        problems.append(f"column {name}: {bad.total()} of {len(cells)} cells {what} ({bad_examples}), left out")
+        verb = "are no numbers" if bad.total() > 1 else "is no number"
+        problems.append(f"column {name}: {bad.total()} of {len(cells)} cells {verb} ({bad_examples}), left out")
     return _array([None if isinstance(value, str) else value for value in values], is_exact=is_seed(name))
 
 

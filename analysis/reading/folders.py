@@ -114,9 +114,10 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
             "(hydra.sweeper.accept_changes), "
             "left out of every comparison of trials"
         )
-    if others := _beside(sweep):
+    if foreign_runs := _beside(sweep):
         problems.append(
-            f"{join_words(others)}: no trial of this sweep, so left out; a command with this folder as PLACE reads it"
+            f"{join_words(foreign_runs)}: no trial of this sweep, so left out; a command with this folder as "
+            "PLACE reads it"
         )
     if study is None:
         study = rebuild_study(trials, source)

@@ -25,9 +25,9 @@ def open_study(
     """
     if not sweep.study.exists() and not storage:
         place = _shortened(mask_url(str(named)))
-        where = f"the record names hydra.sweeper.storage={place}; --storage opens it" if named else "missing"
+        reason = f"the record names hydra.sweeper.storage={place}; --storage opens it" if named else "missing"
         problems.append(
-            f"{sweep.study.name}: {where}; the sweep's decisions about its trials are inferred from their runs"
+            f"{sweep.study.name}: {reason}; the sweep's decisions about its trials are inferred from their runs"
         )
         return None
     import optuna
@@ -45,10 +45,12 @@ def open_study(
             study.get_trials(deepcopy=False)
             return study
     except Exception as error:
-        where = f"--storage={mask_url(storage)}" if storage else sweep.study.name
+        opened_name = f"--storage={mask_url(storage)}" if storage else sweep.study.name
         remember(*find_passwords(storage or ""))
         reason = _shortened(hide(str(error)) or type(error).__name__)
-        problems.append(f"{where}: cannot be read ({reason}); the states of its trials are inferred from their runs")
+        problems.append(
+            f"{opened_name}: cannot be read ({reason}); the states of its trials are inferred from their runs"
+        )
         return None
 
 
@@ -81,9 +83,9 @@ def _storage(url: str) -> Any:
     return RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
 
 
-def _shortened(said: Any) -> str:
+def _shortened(value: Any) -> str:
     """A value as a short line."""
-    return " ".join(str(said).split())[:200] or type(said).__name__
+    return " ".join(str(value).split())[:200] or type(value).__name__
 
 
 def rebuild_study(trials: Sequence[TrialRecord], source: Source) -> Any:

@@ -61,8 +61,8 @@ def read_table(path: Path) -> Source:
     if axis is None and any(len(run.updates) > 1 for run in runs):
         problems.append("no column counts the updates: rows are counted from 0")
     if not any(set(run.metrics) - {UPDATE} for run in runs):
-        what = f"no column but {axis}" if axis else "no column"
-        raise AnalysisError(f"{path}: {what} holds numbers (there are: {', '.join(map(str, frame.columns))})")
+        subject = f"no column but {axis}" if axis else "no column"
+        raise AnalysisError(f"{path}: {subject} holds numbers (there are: {', '.join(map(str, frame.columns))})")
     return Source(path.stem, "table", runs, problems=tuple(problems))
 
 
@@ -80,18 +80,18 @@ def _with_updates(path: Path, frame: Any, axis: str) -> Any:
 def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list[RunRecord]:
     name = find_run_column(frame.columns)
     named = [column for column in (name, find_seed_column(frame.columns)) if column is not None]
-    others = [c for c in frame.columns if c not in named and c != axis]
-    texts = [c for c in others if not is_number(frame[c])]
+    unnamed = [c for c in frame.columns if c not in named and c != axis]
+    texts = [c for c in unnamed if not is_number(frame[c])]
     # A text of its own in most rows (a time, an answer) names no run.
-    telling = [c for c in texts if 2 * frame[c].nunique() <= len(frame)]
+    repeated_texts = [c for c in texts if 2 * frame[c].nunique() <= len(frame)]
     parts = _split(frame, named)
     if not axis or any(rows[axis].duplicated().any() for rows in parts):
-        parts = _split(frame, [*named, *telling])
+        parts = _split(frame, [*named, *repeated_texts])
     if name is not None:
         parts.sort(key=lambda rows: natural_key(str(rows[name].iloc[0])))
     if axis:
         parts = [run for rows in parts for run in _apart(rows, axis, problems)]
-    config = _settings(frame[others], parts)
+    config = _settings(frame[unnamed], parts)
     varying = [c for c in config if frame[c].nunique(dropna=False) > 1]
     are_alike = not varying and all(frame[c].nunique(dropna=False) == 1 for c in named if c != name)
     numeric = _numeric(frame.drop(columns=[*named, *config])).columns
@@ -115,11 +115,11 @@ def _settings(frame: Any, parts: list[Any]) -> list[str]:
     same = [c for c in frame.columns if all(_is_constant(rows[c]) for rows in parts)]
     are_long = any(len(rows) > 1 for rows in parts)
 
-    def is_told(column: str) -> bool:
+    def is_varied(column: str) -> bool:
         differs = len(parts) > 1 and frame[column].nunique() > 1 and not (is_metric(column) or is_counter(column))
         return differs and (are_long or is_of_config(column) or 2 * frame[column].nunique() <= len(parts))
 
-    return [c for c in same if not is_number(frame[c]) or is_told(c)]
+    return [c for c in same if not is_number(frame[c]) or is_varied(c)]
 
 
 def _is_constant(cells: Any) -> bool:
@@ -192,8 +192,8 @@ def _run(
     updates = rows[axis].to_numpy(np.float64, na_value=np.nan) if axis else np.arange(len(rows), dtype=np.float64)
     twice = [update for update, num in Counter(updates.tolist()).items() if num > 1]
     if twice:
-        what = f"update {twice[0]:g} occurs" if len(twice) == 1 else f"update {twice[0]:g} and others occur"
-        raise AnalysisError(f"{path}: {what} twice; a column `run` must distinguish the runs")
+        subject = f"update {twice[0]:g} occurs" if len(twice) == 1 else f"update {twice[0]:g} and others occur"
+        raise AnalysisError(f"{path}: {subject} twice; a column `run` must distinguish the runs")
     order = np.argsort(updates, kind="stable")
     metrics = {UPDATE: updates[order]}
     for column in numeric:

@@ -94,11 +94,11 @@ def read_project(text: str) -> Source:
 
 
 @contextlib.contextmanager
-def connect(what: str, entity: str) -> Iterator[Any]:
+def connect(address: str, entity: str) -> Iterator[Any]:
     """W&B's client with an API key that the server accepts; its errors become an AnalysisError of one line.
 
     Args:
-        what: the beginning of that line.
+        address: of the project, with which that line begins.
         entity: the owner of the projects; without it the client asks the server for the user's own.
 
     Raises:
@@ -114,14 +114,14 @@ def connect(what: str, entity: str) -> Iterator[Any]:
         try:
             if not wandb.login(prompt=False, verify=False):
                 raise AnalysisError(
-                    f"{what}: no API key for {server}: run `wandb login` or set WANDB_API_KEY "
+                    f"{address}: no API key for {server}: run `wandb login` or set WANDB_API_KEY "
                     "(and WANDB_BASE_URL for a server of your own)"
                 )
             yield wandb.Api({"entity": entity}, timeout=TIMEOUT)
         except AnalysisError:
             raise
         except Exception as error:  # the client raises of many kinds, not all its own
-            raise AnalysisError(f"{what}: {_explain(error, server)}") from error
+            raise AnalysisError(f"{address}: {_explain(error, server)}") from error
 
 
 def _explain(error: Exception, server: str) -> str:
@@ -154,7 +154,7 @@ def _nothing_there(api: Any, place: ProjectPlace) -> str:
 def _read(text: str, runs: Sequence[Any]) -> list[WandbRun]:
     """The runs, several at a time; one whose history cannot be read is without updates."""
 
-    def read_run(run: Any) -> WandbRun:
+    def read_with_history(run: Any) -> WandbRun:
         if len(failures) >= _MOST_FAILURES:
             return _as_run(run, [], failures[-1:])
         try:
@@ -165,7 +165,7 @@ def _read(text: str, runs: Sequence[Any]) -> list[WandbRun]:
 
     failures: list[str] = []
     with ThreadPoolExecutor(_THREADS) as threads:
-        records = list(threads.map(read_run, runs))
+        records = list(threads.map(read_with_history, runs))
     if failures and (len(failures) >= _MOST_FAILURES or len(failures) == len(runs)):
         raise AnalysisError(f"wandb:{text}: the server stopped answering, run the same command again ({failures[-1]})")
     return records

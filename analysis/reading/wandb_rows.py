@@ -49,9 +49,9 @@ def select_alive_rows(rows: Rows, axis: str, problems: list[str]) -> list[Mappin
     progress = [update if counts else math.nan for update, counts in zip(updates, is_progress, strict=True)]
     rewound, restarted = find_steps_back(steps), find_restarts(progress)
     for position in sorted({*rewound, *restarted}):
-        what, values = ("the updates", progress) if position in restarted else ("W&B's steps", steps)
+        counter, values = ("the updates", progress) if position in restarted else ("W&B's steps", steps)
         before = next(value for value in reversed(values[:position]) if not math.isnan(value))
-        problems.append(describe_restart(before, values[position], what))
+        problems.append(describe_restart(before, values[position], counter))
     positions = set(select_current(steps, rewound)) & set(select_current(updates, restarted))
     return [rows[position] for position in sorted(positions)]
 

@@ -17,7 +17,7 @@ from analysis.wording.errors import AnalysisError
 from analysis.wording.numbers import as_number as as_number
 from analysis.wording.numbers import as_seed
 from rlhf_sweeps.record import Axis, mask_secrets, mask_words, natural_key
-from rlhf_sweeps.record.axes import as_number as number_in
+from rlhf_sweeps.record.axes import as_number as parse_number
 from rlhf_sweeps.record.trials import COMPLETE as COMPLETE
 from rlhf_sweeps.record.trials import DIVERGED as DIVERGED
 from rlhf_sweeps.record.trials import FAILED as FAILED
@@ -103,8 +103,8 @@ class RunRecord:
     @property
     def num_updates(self) -> int:
         """PPO updates that it did: by its summary, else the updates that its rows stand for."""
-        said = as_number(self.summary.get("updates"))
-        return int(count_spans(self.updates, self.counts_updates).sum() if said is None else said)
+        num_summarized = as_number(self.summary.get("updates"))
+        return int(count_spans(self.updates, self.counts_updates).sum() if num_summarized is None else num_summarized)
 
     @property
     def planned_updates(self) -> int | None:
@@ -165,7 +165,7 @@ class RunRecord:
                 value = self.config[name]
                 return tuple(value) if isinstance(value, list) else value
         override = read_settings(self.overrides, [key]).get(key)
-        number = number_in(override)
+        number = parse_number(override)
         return override if number is None else int(number) if number.is_integer() else number
 
 
@@ -286,8 +286,8 @@ class Source:
         differing = [key for key in matches if key in self.axes] or matches
         if len(differing) == 1:
             return differing[0]
-        what = f"could be {', '.join(differing)}" if differing else "no run has such a key"
-        raise AnalysisError(f"{text}: {what} (the runs differ in: {', '.join(self.axes) or 'nothing but seeds'})")
+        reason = f"could be {', '.join(differing)}" if differing else "no run has such a key"
+        raise AnalysisError(f"{text}: {reason} (the runs differ in: {', '.join(self.axes) or 'nothing but seeds'})")
 
 
 def planned_updates(total_episodes: Any, batch_size: Any) -> int | None:

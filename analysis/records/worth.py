@@ -68,9 +68,10 @@ def measure_violations(run: RunRecord) -> dict[str, float]:
     return {text: excesses.get(text, math.nan) for text in names}
 
 
-def _are_close(values: Sequence[float], others: Sequence[float]) -> bool:
-    return len(values) == len(others) and all(
-        math.isclose(value, other, rel_tol=_SAME, abs_tol=_SAME) for value, other in zip(values, others, strict=True)
+def _are_close(values: Sequence[float], references: Sequence[float]) -> bool:
+    return len(values) == len(references) and all(
+        math.isclose(value, reference, rel_tol=_SAME, abs_tol=_SAME)
+        for value, reference in zip(values, references, strict=True)
     )
 
 

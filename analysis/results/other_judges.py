@@ -23,9 +23,9 @@ def read_written_rates(source: Source) -> dict[str, float]:
     rates: dict[str, float] = {}
     rows = (source.comparison or {}).get("reward_models")
     for row in rows if isinstance(rows, list) else []:
-        others = row.get("others") if isinstance(row, dict) else None
-        if isinstance(others, dict) and isinstance(others.get("mean"), int | float):
-            rates[str(row.get("reward_model"))] = float(others["mean"])
+        rate = row.get("others") if isinstance(row, dict) else None
+        if isinstance(rate, dict) and isinstance(rate.get("mean"), int | float):
+            rates[str(row.get("reward_model"))] = float(rate["mean"])
     return rates
 
 

@@ -34,7 +34,7 @@ class SourceRanking:
         keys: of the settings.
         view: the settings behind `ranked`, where the objectives have one scale.
         comparison: of the reward models, where they have not and it has been made.
-        how: suffix of the winner's sentence where there is no study, such as `, in its best evaluation`.
+        measurement: suffix of the winner's sentence where there is no study, such as `, in its best evaluation`.
         held: names and violations of each setting that has objectives.
         settings: these settings, whether they are ranked or not, by their first trial's number.
         apart: a source and its ranking for each objective, where runs look for different things; nothing is ranked over
@@ -50,7 +50,7 @@ class SourceRanking:
     keys: Sequence[str]
     view: View | None = None
     comparison: "GroupComparison | None" = None
-    how: str = ""
+    measurement: str = ""
     held: Sequence[ConstrainedSetting] = ()
     settings: Sequence[Entry] = ()
     apart: "Sequence[tuple[Source, SourceRanking]]" = ()
@@ -85,15 +85,15 @@ class SourceRanking:
         """The first objective to report: on the test seeds where `is_tested`; nan without an objective."""
         return entry.tested if self.is_tested(entry) and entry.tested is not None else entry.worth
 
-    def against_best(self, other: Entry) -> tuple[float, float, bool]:
+    def against_best(self, entry: Entry) -> tuple[float, float, bool]:
         """By how much the best is better than another entry, the other's objective, and whether both are on test seeds.
 
         They are compared on test seeds where `is_tested` holds for both.
         """
         best = self.ranked[0]
-        if self.is_tested(best) and self.is_tested(other) and best.tested is not None and other.tested is not None:
-            return self.gain(best.tested, other.tested), other.tested, True
-        return self.gain(best.worth, other.worth), other.worth, False
+        if self.is_tested(best) and self.is_tested(entry) and best.tested is not None and entry.tested is not None:
+            return self.gain(best.tested, entry.tested), entry.tested, True
+        return self.gain(best.worth, entry.worth), entry.worth, False
 
 
 def rank_source(
@@ -112,7 +112,7 @@ def rank_source(
     """
     if len(source.apart) > 1:
         return rank_beside(source, [(part, rank_source(part)) for part in source.apart])
-    swept, how = (source, "") if source.trials else as_sweep(source)
+    swept, measurement = (source, "") if source.trials else as_sweep(source)
     word = "trial" if source.trials else "run"
     is_maximized = swept.directions[0] == "maximize"
     entries = _labelled([_entry(trial, word, swept) for trial in swept.trials])
@@ -139,7 +139,7 @@ def rank_source(
     ]
     worthy = sorted(merged.values(), key=lambda entry: entry.numbers[0])
     return SourceRanking(
-        entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, how, held, worthy
+        entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, measurement, held, worthy
     )
 
 
@@ -154,10 +154,10 @@ def rank_beside(source: Source, apart: Sequence[tuple[Source, SourceRanking]]) -
     """Several rankings as one without an order, with the runs whose objective is unknown."""
     silent = [run for run in source.runs if run.looked_for is None]
     entries_apart = [entry for _, ranking in apart for entry in ranking.entries]
-    others = Source("others", "folder", silent, metrics=["objective"])
+    unknown = Source("others", "folder", silent, metrics=["objective"])
     own = {run.name: run.objectives for run in silent}
-    trials = [replace(trial, objectives=own[trial.runs[0].name]) for trial in as_sweep(others)[0].trials]
-    entries = _labelled([*entries_apart, *(_entry(trial, "run", others) for trial in trials)])
+    trials = [replace(trial, objectives=own[trial.runs[0].name]) for trial in as_sweep(unknown)[0].trials]
+    entries = _labelled([*entries_apart, *(_entry(trial, "run", unknown) for trial in trials)])
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
     return SourceRanking(entries, [], "objective", True, False, "run", keys, apart=apart)
 
@@ -219,5 +219,5 @@ def _labelled(entries: Sequence[Entry]) -> list[Entry]:
     for entry in entries:
         for key, text in entry.settings.items():
             texts.setdefault(key, []).append(text)
-    named = {key: label_settings(those) for key, those in texts.items()}
+    named = {key: label_settings(key_texts) for key, key_texts in texts.items()}
     return [replace(entry, labels={key: named[key][text] for key, text in entry.settings.items()}) for entry in entries]

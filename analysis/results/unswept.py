@@ -46,11 +46,11 @@ def as_sweep(source: Source) -> tuple[Source, str]:
         return replace(source, trials=trials), end
     if measured.name == OBJECTIVE and any(len(worth or ()) == len(source.metrics) for worth in worths.values()):
         is_ruled = any(recompute_objectives(run) is not None for run in runs)
-        how = ", computed from its evaluations" if is_ruled else ", in its best evaluation"
-        return replace(source, trials=trials), how + end
+        measurement = ", computed from its evaluations" if is_ruled else ", in its best evaluation"
+        return replace(source, trials=trials), measurement + end
     direction = "minimize" if measured.is_lower_better else "maximize"
-    how = ", the mean over the last tenth of its updates"
-    return replace(source, trials=trials, metrics=[measured.name], directions=[direction]), how + end
+    measurement = ", the mean over the last tenth of its updates"
+    return replace(source, trials=trials, metrics=[measured.name], directions=[direction]), measurement + end
 
 
 def _worth(run: RunRecord, measured: Measure) -> list[float] | None:

@@ -107,7 +107,7 @@ def _winner(ranking: SourceRanking) -> list[str]:
     is_single = ranking.view is None or ranking.view.is_single
     won = (" won" if is_single else f" has the best {ranking.metric}") if len(ranking.ranked) > 1 else ""
     mean = f", the mean over {format_count(len(best.runs), 'seed')}" if len(best.runs) > 1 else ""
-    chosen = f"{format_number(best.worth, 4)}{mean}{ranking.how}"
+    chosen = f"{format_number(best.worth, 4)}{mean}{ranking.measurement}"
     values = [f"its {ranking.metric} is {chosen}"]
     if ranking.is_tested(best):
         quoted = f"{_tested_text(best)} that had no part in choosing it: this is the number to report"

@@ -155,7 +155,7 @@ def test_frontiers_by_group() -> None:
     found = trace_frontiers(group_runs(source(*runs), "key"))
     assert [line.label for line in found] == ["0", "1"]
     assert found[0].distances.tolist() == [1.0, 2.0, 3.0, 4.0] * 2
-    assert found[0].which.tolist() == [0.0] * 4 + [1.0] * 4
+    assert found[0].run_indices.tolist() == [0.0] * 4 + [1.0] * 4
     assert found[0].fit.alpha == pytest.approx(2.0)
     assert not found[0].is_training
 

@@ -127,7 +127,7 @@ def test_runs_without_objective_are_worth_their_best_evaluation_within_the_budge
     runs = [outside("a", [1.0, 9.0], [5.0, 50.0]), outside("bb", [1.5, 1.2], [5.0, 6.0])]
     ranking = rank_source(Source("two", "folder", runs))
     assert [(entry.title, entry.worth) for entry in ranking.ranked] == [("Run bb", 1.5), ("Run a", 1.0)]
-    assert ranking.how == ", in its best evaluation"
+    assert ranking.measurement == ", in its best evaluation"
 
 
 def test_a_run_that_broke_off_counts_only_where_no_other_does() -> None:
