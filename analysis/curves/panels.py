@@ -86,8 +86,8 @@ def choose_lines(
     drawn_runs = runs if by == "run" else select_choosing(runs)
     choice = _chosen(source, metrics, by, drawn_runs, {**group_by_label(drawn_runs, by)})
     num_left = len(runs) - len(drawn_runs)
-    which = f"{format_count(num_left, 'run on a test seed is', 'runs on test seeds are')} left out of the means"
-    return replace(choice, notes=(*choice.notes, which)) if num_left else choice
+    note = f"{format_count(num_left, 'run on a test seed is', 'runs on test seeds are')} left out of the means"
+    return replace(choice, notes=(*choice.notes, note)) if num_left else choice
 
 
 def _chosen(
@@ -108,19 +108,19 @@ def _chosen(
         drawn = _evenly(list(lines), room)
         notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
         return Choice(by, {}, {name: values[name] or 0.0 for name in drawn}, (), notes, {n: lines[n] for n in drawn})
-    best, how = _best(source, lines, leaders) if by is None else (list(lines)[: MAX_LINES - 1], "the first ones")
+    best, reason = _best(source, lines, leaders) if by is None else (list(lines)[: MAX_LINES - 1], "the first ones")
     max_others = room - len(best) if max_others is None else max_others
     others = _evenly([name for name in lines if name not in best], max_others)
-    what = "runs" if by is None else "groups"
+    line_noun = "runs" if by is None else "groups"
     num_left = len(lines) - len(best)
-    which = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"
-    notes = (f"named: {how}; grey: {which} other {what}",)
+    grey_count = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"
+    notes = (f"named: {reason}; grey: {grey_count} other {line_noun}",)
     names = _names({name: lines[name] for name in best}, source, by)
     return Choice(by, names, {}, others, notes, {name: lines[name] for name in (*best, *others)})
 
 
 def choose_axis(choice: Choice, wanted: str | None) -> Choice:
-    """The lines against updates or episodes, see `axis.chosen_unit`, with a note where a reader should know why."""
+    """The lines against updates or episodes, see `axis.choose_unit`, with a note where a reader should know why."""
     unit, why = choose_unit(choice.drawn, wanted)
     return replace(choice, unit=unit, notes=(*choice.notes, *([why] if why else [])))
 
@@ -129,8 +129,8 @@ def make_panels(choice: Choice, metrics: Sequence[str], smooth: float | None) ->
     """The panels of the metrics, each smoothed by one window for all its lines; those without a value are left out.
 
     Args:
-        smooth: see `smoothing.window_of`, in updates; by default a tenth of the longest run. On an axis of episodes,
-            updates are those of the largest batch.
+        smooth: see `smoothing.choose_window`, in updates; by default a tenth of the longest run. On an axis of
+            episodes, updates are those of the largest batch.
     """
     drawn_panels = []
     named = [*choice.names, *choice.scale]

@@ -38,7 +38,7 @@ class Segmentation:
         fitted: the pieces' values, (n,).
         noise: standard deviation of the residuals.
         autocorrelation: of the residuals, from one point to the next, 0 to below 1.
-        loose: 95 % confidence interval of each inner cut, in x.
+        cut_intervals: 95 % confidence interval of each inner cut, in x.
     """
 
     x: Floats

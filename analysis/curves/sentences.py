@@ -49,10 +49,10 @@ def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) ->
 
 
 def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) -> Described:
-    """Sentences on one metric, over the runs that last at least as long as the median run; see `lasting`.
+    """Sentences on one metric, over the runs that last at least as long as the median run; see `select_lasting`.
 
     Args:
-        unit: what the runs' updates are, where they are something else; see `axis.along`.
+        unit: what the runs' updates are, where they are something else; see `axis.place_along`.
     """
     lasting_runs = select_lasting(runs, metric)
     if not lasting_runs:

@@ -39,7 +39,7 @@ def select_large_spikes(values: Floats, cleaned: Floats, noise: float) -> NDArra
     """The indices of the spikes that are large enough to be named, the largest first, (spikes,).
 
     Args:
-        values, kept: before and after `without_spikes`, (n,) each.
+        values, cleaned: before and after `remove_spikes`, (n,) each.
         noise: standard deviation of a single value.
     """
     distance = np.abs(values - cleaned)

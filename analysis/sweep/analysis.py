@@ -76,8 +76,10 @@ def analyse(source: Source, views: Sequence[View] | None = None, costs: Ledger |
         )
     if len(views) > _MAX_VIEWS:
         notes.append(f"{len(views)} reward models; only the first {_MAX_VIEWS} are looked at here")
-    held = [([str(number) for number in each.numbers], each.violations) for view in views for each in view.settings]
-    notes += [f"{line[0].lower()}{line[1:]}" for line in write_constraint_sentences(held, "trial")]
+    violations = [
+        ([str(number) for number in each.numbers], each.violations) for view in views for each in view.settings
+    ]
+    notes += [f"{line[0].lower()}{line[1:]}" for line in write_constraint_sentences(violations, "trial")]
     tied = {key: leader for view in views for key, leader in view.tied.items()}
     notes += [f"{key} always moves along with {leader} and is not told apart from it" for key, leader in tied.items()]
     num_pruned = sum(len(view.pruned) for view in views)

@@ -201,7 +201,7 @@ def make_row(
 
     Args:
         runs: of the trial, by seed.
-        known: Optuna's trial; None where there is no study.
+        optuna_trial: Optuna's trial; None where there is no study.
         keys: that are swept.
         num_seeds: runs that it takes.
         unended: the state of a trial that has not ended.
