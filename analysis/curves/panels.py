@@ -86,8 +86,8 @@ def choose_lines(
     drawn_runs = runs if by == "run" else select_choosing(runs)
     choice = _chosen(source, metrics, by, drawn_runs, {**group_by_label(drawn_runs, by)})
     num_left = len(runs) - len(drawn_runs)
-    which = f"{format_count(num_left, 'run on a test seed is', 'runs on test seeds are')} left out of the means"
-    return replace(choice, notes=(*choice.notes, which)) if num_left else choice
+    note = f"{format_count(num_left, 'run on a test seed is', 'runs on test seeds are')} left out of the means"
+    return replace(choice, notes=(*choice.notes, note)) if num_left else choice
 
 
 def _chosen(
@@ -108,13 +108,13 @@ def _chosen(
         drawn = _evenly(list(lines), room)
         notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
         return Choice(by, {}, {name: values[name] or 0.0 for name in drawn}, (), notes, {n: lines[n] for n in drawn})
-    best, how = _best(source, lines, leaders) if by is None else (list(lines)[: MAX_LINES - 1], "the first ones")
+    best, reason = _best(source, lines, leaders) if by is None else (list(lines)[: MAX_LINES - 1], "the first ones")
     max_others = room - len(best) if max_others is None else max_others
     others = _evenly([name for name in lines if name not in best], max_others)
-    what = "runs" if by is None else "groups"
+    line_noun = "runs" if by is None else "groups"
     num_left = len(lines) - len(best)
-    which = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"
-    notes = (f"named: {how}; grey: {which} other {what}",)
+    grey_count = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"
+    notes = (f"named: {reason}; grey: {grey_count} other {line_noun}",)
     names = _names({name: lines[name] for name in best}, source, by)
     return Choice(by, names, {}, others, notes, {name: lines[name] for name in (*best, *others)})
 

@@ -81,15 +81,21 @@ def _can_go(phases: list[Phase], index: int, shortest: float) -> bool:
 
 def _without(phases: list[Phase], index: int) -> list[Phase]:
     """Phases without a level one; its neighbours that rise or fall meet in its middle or at its end."""
-    gone, remaining = phases[index], phases[:index] + phases[index + 1 :]
+    removed, remaining = phases[index], phases[:index] + phases[index + 1 :]
     before = phases[index - 1] if index else None
     after = phases[index + 1] if index + 1 < len(phases) else None
     grows_before = before is not None and before.kind in (RISES, FALLS)
     grows_after = after is not None and after.kind in (RISES, FALLS)
-    meeting = (gone.start + gone.end) / 2 if grows_before and grows_after else gone.end if grows_before else gone.start
+    meeting = (
+        (removed.start + removed.end) / 2
+        if grows_before and grows_after
+        else removed.end
+        if grows_before
+        else removed.start
+    )
     if before is not None and grows_before:
-        remaining[index - 1] = replace(before, end=meeting, last=gone.last if not grows_after else gone.first)
+        remaining[index - 1] = replace(before, end=meeting, last=removed.last if not grows_after else removed.first)
     if after is not None and grows_after:
-        begins = (gone.begins[0], after.begins[1]) if before is not None else gone.begins
-        remaining[index] = replace(after, start=meeting, first=gone.first, begins=begins)
+        begins = (removed.begins[0], after.begins[1]) if before is not None else removed.begins
+        remaining[index] = replace(after, start=meeting, first=removed.first, begins=begins)
     return remaining

@@ -128,8 +128,10 @@ def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is
         return f"{'is' if index == 0 else 'stays'} level{'' if is_said else f' around {first}'}{until}"
     start = f" from {first}" if index == 0 else ""
     if is_extreme and after is not None:
-        what = "a peak" if phase.kind == RISES else "a low"
-        return f"{phase.kind}{start} to {what} of {last} at {describe_place(phase.end, after.begins, updates, unit)}"
+        turn_noun = "a peak" if phase.kind == RISES else "a low"
+        return (
+            f"{phase.kind}{start} to {turn_noun} of {last} at {describe_place(phase.end, after.begins, updates, unit)}"
+        )
     return f"{phase.kind}{start} to {last}{until}"
 
 

@@ -65,7 +65,7 @@ def marker_runs_away(run: RunRecord) -> Finding | None:
     names = list_judges(run)
     is_unseen = bool(names) and average_judges(run, names) < 0.5 + bound_win_error(run, 2)
     least = MARKED_UNSEEN if is_unseen else MARKED
-    for marker, what in MARKERS.items():
+    for marker, marker_noun in MARKERS.items():
         rate = read_series(run, f"eval/{marker}_rate")
         if len(rate) < 3 or rate.values[-2:].min() < least:
             continue
@@ -75,7 +75,10 @@ def marker_runs_away(run: RunRecord) -> Finding | None:
         if not (first <= UNMARKED and last >= MARKED) and not (is_unseen and last - first >= MARKER_RISE):
             continue
         update = rate.where(rate.values >= (first + last) / 2)
-        text = f"{format_number(100 * last, 2)} % of the answers have {what}, {format_number(100 * first, 2)} % {when},"
+        text = (
+            f"{format_number(100 * last, 2)} % of the answers have {marker_noun}, "
+            f"{format_number(100 * first, 2)} % {when},"
+        )
         text += f" while the own score rises{' and the judges see no gain' if is_unseen else ''}"
         advice = f"read samples; see what other reward models say (eval.judges); {OTHER_REWARD}; raise ppo.kl_coef"
         return Finding(MARKER, update, text, {"share before": first, "share at the end": last}, advice)

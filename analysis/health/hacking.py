@@ -36,10 +36,10 @@ class _Fall:
     end: float
 
     @property
-    def what(self) -> str:
+    def metric_text(self) -> str:
         """The metric in words."""
-        _, judge, what = self.metric.split("/")
-        return f"{what.replace('_', ' ')} under {judge}"
+        _, judge, quantity = self.metric.split("/")
+        return f"{quantity.replace('_', ' ')} under {judge}"
 
 
 def reward_hacking(run: RunRecord) -> Finding | None:
@@ -55,13 +55,15 @@ def reward_hacking(run: RunRecord) -> Finding | None:
     if not falls or 2 * len(falls) < len(names) or (2 * len(falls) == len(names) and average_judges(run, names) > 0.5):
         return None
     worst = max(falls, key=lambda fall: fall.best - fall.end)
-    evidence = {f"{fall.what}, best": fall.best for fall in falls} | {f"{fall.what}, end": fall.end for fall in falls}
+    evidence = {f"{fall.metric_text}, best": fall.best for fall in falls} | {
+        f"{fall.metric_text}, end": fall.end for fall in falls
+    }
     own = read_series(run, "eval/win_rate")
     if len(own):
         evidence["own win rate, end"] = float(own.values[-1])
     is_fall = worst.best - worst.end > NAMED_FALL * max(1.0, abs(worst.best))
     fell = f"falls from {format_number(worst.best)} to" if is_fall else "is"
-    text = f"the own score rises while the {worst.what} {fell} {format_number(worst.end)}"
+    text = f"the own score rises while the {worst.metric_text} {fell} {format_number(worst.end)}"
     text += f" ({len(falls)} of {len(names)} judges)" if len(names) > 1 else ""
     text += describe_moved_markers(run)
     advice = f"raise ppo.kl_coef, lower objective.kl_budget, stop earlier (ppo.total_episodes); {OTHER_REWARD}"

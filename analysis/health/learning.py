@@ -132,9 +132,10 @@ def score_falls(run: RunRecord) -> Finding | None:
         np.flatnonzero(means >= means[peak] - ALIKE_ERRORS * error)[-1]
     )  # among stretches alike the best is chance
     update = int(scores.updates[begins + width // 2])
-    what = "score" if any(f"objective/{name}scores" in run.metrics for name in ("", "raw_")) else "reward"
+    quantity = "score" if any(f"objective/{name}scores" in run.metrics for name in ("", "raw_")) else "reward"
     text = (
-        f"the {what} peaks about update {highest} at {format_number(means[peak])}, falls from {update} on, and ends at"
+        f"the {quantity} peaks about update {highest} at {format_number(means[peak])}, falls from "
+        f"{update} on, and ends at"
     )
     text += f" {format_number(means[-1])}"
     evidence = {"peak": float(means[peak]), "end": float(means[-1]), "standard error of the fall": error}

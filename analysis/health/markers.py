@@ -27,9 +27,9 @@ def read_base_rate(run: RunRecord, marker: str) -> float | None:
 def describe_moved_markers(run: RunRecord) -> str:
     """The markers that have become much more or much less frequent, as the rest of a sentence; empty if none has."""
     moved = []
-    for marker, what in MARKERS.items():
+    for marker, marker_noun in MARKERS.items():
         rate = read_series(run, f"eval/{marker}_rate")
         if len(rate) > 1 and abs(rate.values[-1] - rate.values[0]) > NAMED_RISE:
             first, last = (format_number(100 * float(x), 2) for x in (rate.values[0], rate.values[-1]))
-            moved.append(f"{what} in {last} % of the answers, at first in {first} %")
+            moved.append(f"{marker_noun} in {last} % of the answers, at first in {first} %")
     return f"; {', '.join(moved)}" if moved else ""

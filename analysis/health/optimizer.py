@@ -108,24 +108,27 @@ def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | 
 
 def _never(clipped: Series, range_text: str, moved: str, evidence: Mapping[str, float]) -> Finding:
     share = evidence["median share clipped"]
-    what = "nothing" if share <= UNCLIPPED else f"hardly anything ({format_number(100 * share, 2)} % of the tokens)"
+    subject = "nothing" if share <= UNCLIPPED else f"hardly anything ({format_number(100 * share, 2)} % of the tokens)"
     advice = "lower ppo.clip_range (0.2 is usual), or bound updates by ppo.target_kl"
     if not moved:
         advice = "harmless if the score rises; otherwise try a higher ppo.lr or more ppo.num_ppo_epochs"
-    text = f"{what} is ever clipped{range_text}{f', {moved}' if moved else ': updates are too small'}"
+    text = f"{subject} is ever clipped{range_text}{f', {moved}' if moved else ': updates are too small'}"
     return Finding(NEVER_CLIPS, int(clipped.updates[0]), text, evidence, advice)
 
 
 def gradients(run: RunRecord) -> Finding | None:
     """Gradients ten times as large as at the beginning, for long."""
     names = {"policy/grad_norm": "policy", "value/grad_norm": "value model"}
-    for metric, what in names.items():
+    for metric, model_name in names.items():
         norms = read_series(run, metric)
         growth = _growth(norms, GRADIENT_GROWTH)
         if growth is None:
             continue
         update, before = growth
-        text = f"the gradients of the {what} grow from a norm of {format_number(before)} to {format_number(norms.end)}"
+        text = (
+            f"the gradients of the {model_name} grow from a norm of {format_number(before)} to "
+            f"{format_number(norms.end)}"
+        )
         evidence = {"norm before": before, "norm at the end": norms.end}
         advice = "clip them (ppo.max_grad_norm=1); lower ppo.lr"
         advice += "; bring scores to a common scale (reward_model.normalize=true)" if metric.startswith("value") else ""
@@ -135,17 +138,17 @@ def gradients(run: RunRecord) -> Finding | None:
 
 def losses(run: RunRecord) -> Finding | None:
     """A loss ten times as large as before, for long."""
-    for metric, what in (("loss/value_avg", "value"), ("loss/policy_avg", "policy")):
+    for metric, loss_name in (("loss/value_avg", "value"), ("loss/policy_avg", "policy")):
         loss = read_series(run, metric)
         sizes = Series(loss.updates, np.abs(loss.values))
-        growth = _growth(sizes, LOSS_GROWTH, 0.5 if what == "value" else 1.0)
+        growth = _growth(sizes, LOSS_GROWTH, 0.5 if loss_name == "value" else 1.0)
         if growth is None:
             continue
         update, before = growth
-        text = f"the {what} loss grows from {format_number(before)} to {format_number(sizes.end)} in size"
+        text = f"the {loss_name} loss grows from {format_number(before)} to {format_number(sizes.end)} in size"
         advice = (
             "lower ppo.lr"
-            if what == "policy"
+            if loss_name == "policy"
             else "lower ppo.value_lr or ppo.vf_coef; ppo.score_clip, ppo.score_scaling"
         )
         return Finding(LOSS_RUNS_AWAY, update, text, {"before": before, "at the end": sizes.end}, advice)

@@ -76,8 +76,10 @@ def analyse(source: Source, views: Sequence[View] | None = None, costs: Ledger |
         )
     if len(views) > _MAX_VIEWS:
         notes.append(f"{len(views)} reward models; only the first {_MAX_VIEWS} are analysed here")
-    held = [([str(number) for number in each.numbers], each.violations) for view in views for each in view.settings]
-    notes += [f"{line[0].lower()}{line[1:]}" for line in write_constraint_sentences(held, "trial")]
+    violations = [
+        ([str(number) for number in each.numbers], each.violations) for view in views for each in view.settings
+    ]
+    notes += [f"{line[0].lower()}{line[1:]}" for line in write_constraint_sentences(violations, "trial")]
     tied = {key: leader for view in views for key, leader in view.tied.items()}
     notes += [f"{key} always changes with {leader}, so their effects are one" for key, leader in tied.items()]
     num_pruned = sum(len(view.pruned) for view in views)

@@ -29,9 +29,9 @@ def suggest_next_steps(
     """
     if not view.is_single or view.best is None:
         return []
-    won = find_edges(view, optimum)
-    steps = [_edge_step(edge) for edge in won]
-    widened = {edge.axis.key for edge in won}
+    edges = find_edges(view, optimum)
+    steps = [_edge_step(edge) for edge in edges]
+    widened = {edge.axis.key for edge in edges}
     if optimum is not None:
         for profile in optimum.profiles:
             if profile.axis.key not in widened:
@@ -40,10 +40,12 @@ def suggest_next_steps(
 
 
 def _edge_step(edge: Edge) -> Statement:
-    what = "list" if edge.axis.choices else "interval"
+    axis_noun = "list" if edge.axis.choices else "interval"
     side = "upper" if edge.is_high else "lower"
     value = label_position(edge.axis, edge.axis.position(edge.value))
-    text = f"best {edge.axis.key} {value} lies at the {side} end of its {what}, and the objective still rises there"
+    text = (
+        f"best {edge.axis.key} {value} lies at the {side} end of its {axis_noun}, and the objective still rises there"
+    )
     text += f": try {edge.override}" if edge.override else "; the value can go no further"
     return Statement(text, {"probability that it rises": edge.probability, "rise of the objective": edge.rise})
 
@@ -104,33 +106,33 @@ def _gap_steps(view: View, profile: Profile) -> list[Statement]:
     return [Statement(f"{text}: try {override}", {"share of the axis": high - low})]
 
 
-def _seed_steps(won: Lead | None) -> list[Statement]:
-    """More seeds, where they would separate settings. `won`: the best setting against the others."""
-    if won is None:
+def _seed_steps(lead: Lead | None) -> list[Statement]:
+    """More seeds, where they would separate settings. `lead`: the best setting against the others."""
+    if lead is None:
         return []
-    noise = won.noise
+    noise = lead.noise
     if not noise.repetitions:
         apart = "only the scatter about a smooth fit shows the noise" if noise.is_known else _NOT_APART
         text = f"no setting has run on two seeds, so {apart}: use sweep.test_seeds=3, or sweep.seeds=3 from the start"
-        return [Statement(text, {"settings": float(len(won.ranked))})]
-    rivals = won.rivals
+        return [Statement(text, {"settings": float(len(lead.ranked))})]
+    rivals = lead.rivals
     if not rivals or not noise.is_known:
         return []
-    places = [won.ranked.index(rival) for rival in rivals]
-    gaps = [won.gaps[place] for place in places]
+    places = [lead.ranked.index(rival) for rival in rivals]
+    gaps = [lead.gaps[place] for place in places]
     # Enough seeds that the difference is two of its standard errors, and more than there are; infinite without a gap.
-    least = 1 + max(max(won.sizes[place - 1]) for place in places)
+    least = 1 + max(max(lead.sizes[place - 1]) for place in places)
     needed = [max(math.ceil(8 * (noise.deviation / gap) ** 2), least) if gap > 0 else math.inf for gap in gaps]
-    key = "sweep.test_seeds" if all(won.are_tested[place] for place in places) else "sweep.seeds"
+    key = "sweep.test_seeds" if all(lead.are_tested[place] for place in places) else "sweep.seeds"
     reachable = [seeds for seeds in needed if seeds <= MAX_SEEDS]
-    best = won.best.numbers[0]
+    best = lead.best.numbers[0]
     verb = "is" if len(rivals) == 1 else "are"
     text = f"{format_count(len(rivals), 'setting')} {verb} within noise of the best, trial {best}"
     if reachable:
         # A difference of two of its standard errors has p = 0.05, and half of the sweeps come to a smaller one.
-        which = "each" if len(reachable) == len(rivals) else _largest(len(reachable))
+        subject = "each" if len(reachable) == len(rivals) else _largest(len(reachable))
         text += f": if the differences are as large as they look, {key}={max(reachable)} has about an even chance to "
-        text += f"show {which}"
+        text += f"show {subject}"
     else:
         text += (
             f"; more than {MAX_SEEDS} seeds each would be needed to show a difference, so take the cheapest or safest"

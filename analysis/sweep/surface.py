@@ -124,18 +124,18 @@ def fit_surface(
     means = np.array([*[LENGTH_SCALE_PRIOR[0]] * num_axes, SIGNAL_PRIOR[0], prior[0]])
     deviations = np.array([*[LENGTH_SCALE_PRIOR[1]] * num_axes, SIGNAL_PRIOR[1], prior[1]])
 
-    def loss(theta: Floats) -> tuple[float, Floats]:
+    def penalize_loss(theta: Floats) -> tuple[float, Floats]:
         value, gradient = _loss(theta, squares, standard, share, more)
         away = (theta - means) / deviations
         return value + 0.5 * float(away @ away), gradient + away / deviations
 
     starts = [means, means + np.array([*[1.0] * num_axes, 0.0, 1.0])]
     limits = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
-    solutions = [minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits) for start in starts]
+    solutions = [minimize(penalize_loss, start, jac=True, method="L-BFGS-B", bounds=limits) for start in starts]
     best = min(solutions, key=lambda solution: float(solution.fun))
     theta = np.asarray(best.x, dtype=np.float64)
     noise = scale * float(np.exp(theta[-1] / 2))
-    freedom = _freedom(theta, lambda place: loss(place)[1])
+    freedom = _freedom(theta, lambda place: penalize_loss(place)[1])
     return FittedSurface(axes, points, gains, noise, freedom, theta, share, more, center, scale)
 
 
@@ -150,9 +150,9 @@ def _noise_prior(seed_noise: tuple[float, int], scale: float) -> tuple[float, fl
     deviation, freedom = seed_noise
     if not freedom or deviation <= 0:
         return NOISE_PRIOR
-    seen = 2 * float(np.log(deviation / scale)) - float(digamma(freedom / 2)) + float(np.log(freedom / 2))
+    log_variance = 2 * float(np.log(deviation / scale)) - float(digamma(freedom / 2)) + float(np.log(freedom / 2))
     precisions = np.array([NOISE_PRIOR[1] ** -2, 1 / float(polygamma(1, freedom / 2))])
-    mean = float(np.average([NOISE_PRIOR[0], seen], weights=precisions))
+    mean = float(np.average([NOISE_PRIOR[0], log_variance], weights=precisions))
     return mean, max(float(precisions.sum() ** -0.5), 0.05)
 
 

@@ -41,5 +41,7 @@ class HealthWarnings:
         for key in [key for key in self._texts if key[0] == folder and key not in by_kind]:
             del self._texts[key]  # it has passed
         for key, finding in reversed(by_kind.items()):  # so that the most severe one comes last
-            which = row.label if not row.label.isdigit() else f"trial {row.label}"
-            self._texts.setdefault(key, f"{which}: {finding.kind}, from update {finding.update} on: {finding.text}")
+            trial_name = row.label if not row.label.isdigit() else f"trial {row.label}"
+            self._texts.setdefault(
+                key, f"{trial_name}: {finding.kind}, from update {finding.update} on: {finding.text}"
+            )

@@ -26,16 +26,16 @@ class Places:
     def look(self) -> list[Snapshot]:
         """Read what is new; the state of each run and sweep, by name."""
         self._search()
-        seen = []
+        snapshots = []
         for folder, followed in self._followed.items():
             name = str(folder) if folder == self._folder else str(folder.relative_to(self._folder))
             try:
-                seen.append(
-                    self._seen_run(followed, name) if isinstance(followed, FollowedRun) else followed.look(name)
+                snapshots.append(
+                    self._look_at_run(followed, name) if isinstance(followed, FollowedRun) else followed.look(name)
                 )
             except OSError:  # it was moved or deleted while it was read
                 self._due = 0.0
-        return seen
+        return snapshots
 
     def _search(self) -> None:
         """Find the runs and sweeps that lie there; in a large tree not at every look."""
@@ -53,7 +53,7 @@ class Places:
         }
         self._due = time.monotonic() + (time.monotonic() - now) / SHARE_OF_SEARCH
 
-    def _seen_run(self, run: FollowedRun, name: str) -> Snapshot:
+    def _look_at_run(self, run: FollowedRun, name: str) -> Snapshot:
         """A run of its own; whoever trains it has claimed its folder, which can be seen on the same machine alone."""
         run.look()
         run.read_updates()

@@ -40,35 +40,35 @@ class Page:
     num_trends: int = 100
 
 
-def draw(seen: Sequence[Snapshot], page: Page) -> RenderableType:
+def draw(snapshots: Sequence[Snapshot], page: Page) -> RenderableType:
     """Everything at one look; of several sweeps and runs, those that have ended take a line each."""
-    if len(seen) == 1:
-        return Group(*_block(seen[0], page, page.height))
-    open_looks = [look for look in seen if not look.has_ended]
-    ended = [look for look in seen if look.has_ended]
+    if len(snapshots) == 1:
+        return Group(*_block(snapshots[0], page, page.height))
+    open_snapshots = [snapshot for snapshot in snapshots if not snapshot.has_ended]
+    ended = [snapshot for snapshot in snapshots if snapshot.has_ended]
     room, hidden = None, 0
     if page.height is not None:
         hidden = max(0, len(ended) - max(1, page.height // 3))
-        room = (page.height - (len(ended) - hidden) - bool(hidden)) // max(1, len(open_looks))
+        room = (page.height - (len(ended) - hidden) - bool(hidden)) // max(1, len(open_snapshots))
     parts: list[RenderableType] = [_line(f"{hidden} more have ended", "dim")] if hidden else []
-    parts += [_line(_summary(look)) for look in ended[hidden:]]
-    for look in open_looks:
+    parts += [_line(_summary(snapshot)) for snapshot in ended[hidden:]]
+    for snapshot in open_snapshots:
         is_tight = room is not None and room < MIN_BLOCK
-        parts += [_line(_summary(look))] if is_tight else _block(look, page, room)
+        parts += [_line(_summary(snapshot))] if is_tight else _block(snapshot, page, room)
     return Group(*parts)
 
 
-def _block(seen: Snapshot, page: Page, room: int | None) -> list[RenderableType]:
+def _block(snapshot: Snapshot, page: Page, room: int | None) -> list[RenderableType]:
     """One sweep or run in so many lines."""
-    top = [_line(text) for text in wrap(_summary(seen), page.width, break_on_hyphens=False)]
-    top += [_line(_best_text(seen))] if seen.is_sweep else []
-    top += [_line(text, "yellow") for text in _note_lines(seen.note or "", page.width)]
-    top += [_line(seen.warning, "red")] if seen.warning else []
-    rows = _chosen(seen, None if room is None else max(0, room - len(top) - LINES_BESIDE_ROWS))
+    top = [_line(text) for text in wrap(_summary(snapshot), page.width, break_on_hyphens=False)]
+    top += [_line(_best_text(snapshot))] if snapshot.is_sweep else []
+    top += [_line(text, "yellow") for text in _note_lines(snapshot.note or "", page.width)]
+    top += [_line(snapshot.warning, "red")] if snapshot.warning else []
+    rows = _chosen(snapshot, None if room is None else max(0, room - len(top) - LINES_BESIDE_ROWS))
     parts: list[RenderableType] = [*top]
     if rows:
-        parts.append(_table(seen, rows, page))
-    if (hidden := len(seen.rows) - len(rows)) > 0:
+        parts.append(_table(snapshot, rows, page))
+    if (hidden := len(snapshot.rows) - len(rows)) > 0:
         parts.append(_line(f"and {hidden} more", "dim"))
     return parts
 
@@ -83,63 +83,63 @@ def _note_lines(note: str, width: int) -> list[str]:
     return [*wrap(sentence + marker, width, break_on_hyphens=False), *fold_command(command, width)]
 
 
-def _summary(seen: Snapshot) -> str:
+def _summary(snapshot: Snapshot) -> str:
     """`outputs/s  3/20 trials done: 2 complete, 1 pruned, 2 running; 0:03:12, about 0:01:40 left`."""
-    times = [] if seen.elapsed is None else [_duration(seen.elapsed)]
-    times += [] if seen.left is None else [f"about {_duration(seen.left)} left"]
-    if not seen.is_sweep:
-        return f"{seen.name}: {', '.join([format_state(seen.rows[0].state, seen.rows[0].cause), *times])}"
-    done = sum(not row.is_open for row in seen.trials)
-    total = "" if seen.num_planned is None else f"/{seen.num_planned}"
-    tests = [row for row in seen.rows if row.is_test and row.is_compared]
-    num_earlier = sum(not row.is_compared and not row.is_test for row in seen.rows)
-    counts = f": {seen.counts()}" if seen.trials else ""
+    times = [] if snapshot.elapsed is None else [_duration(snapshot.elapsed)]
+    times += [] if snapshot.left is None else [f"about {_duration(snapshot.left)} left"]
+    if not snapshot.is_sweep:
+        return f"{snapshot.name}: {', '.join([format_state(snapshot.rows[0].state, snapshot.rows[0].cause), *times])}"
+    done = sum(not row.is_open for row in snapshot.trials)
+    total = "" if snapshot.num_planned is None else f"/{snapshot.num_planned}"
+    tests = [row for row in snapshot.rows if row.is_test and row.is_compared]
+    num_earlier = sum(not row.is_compared and not row.is_test for row in snapshot.rows)
+    counts = f": {snapshot.counts()}" if snapshot.trials else ""
     parts = [f"{done}{total} trials done{counts}"]
     parts += [f"{sum(not row.is_open for row in tests)}/{len(tests)} test runs done"] if tests else []
     parts += [f"{format_count(num_earlier, 'trial')} of an earlier configuration"] if num_earlier else []
-    return f"{seen.name}: {'; '.join([*parts, ', '.join(times)] if times else parts)}"
+    return f"{snapshot.name}: {'; '.join([*parts, ', '.join(times)] if times else parts)}"
 
 
-def _best_text(seen: Snapshot) -> str:
-    if seen.is_comparison:
+def _best_text(snapshot: Snapshot) -> str:
+    if snapshot.is_comparison:
         return "best: known when all reward models are compared"
-    winners = seen.best()
+    winners = snapshot.best()
     if not winners:
         return "best so far: none yet"
-    if len(seen.directions) > 1:
+    if len(snapshot.directions) > 1:
         return f"best so far (Pareto front): trials {', '.join(row.label for row in winners)}"
     (winner,) = winners
-    settings = " ".join(f"{key}={seen.labels[key][text]}" for key, text in winner.setting.items())
-    worth, labels = f"objective {_values(seen.worth(winner))}", [row.label for row in seen.same(winner)]
-    tests = seen.tests(winner)
+    settings = " ".join(f"{key}={snapshot.labels[key][text]}" for key, text in winner.setting.items())
+    worth, labels = f"objective {_values(snapshot.worth(winner))}", [row.label for row in snapshot.same(winner)]
+    tests = snapshot.tests(winner)
     if (tested := mean_over_seeds(tests)) is not None:
         seeds = format_count(len(tests), "test seed")
         worth = f"objective {_values(tested)} on {seeds}, chosen by {worth}"
     return f"best so far: {worth}, trial{'s' * (len(labels) > 1)} {join_words(labels)}: {settings}"
 
 
-def _chosen(seen: Snapshot, room: int | None) -> list[TrialRow]:
+def _chosen(snapshot: Snapshot, room: int | None) -> list[TrialRow]:
     """The rows that fit: those that run, those that wait, the best, then the newest of the others."""
 
-    def among(states: Sequence[str]) -> list[TrialRow]:
-        return [row for row in seen.rows if row.state in states]
+    def select_states(states: Sequence[str]) -> list[TrialRow]:
+        return [row for row in snapshot.rows if row.state in states]
 
     # One reward model's scores say nothing about another's.
-    ranked = among([COMPLETE]) if seen.is_comparison else seen.ranking()
-    first = [*among([RUNNING]), *among([WAITING]), *ranked]
+    ranked = select_states([COMPLETE]) if snapshot.is_comparison else snapshot.ranking()
+    first = [*select_states([RUNNING]), *select_states([WAITING]), *ranked]
     taken = {id(row) for row in first}
-    others = [row for row in seen.rows if id(row) not in taken]
+    others = [row for row in snapshot.rows if id(row) not in taken]
     ordered = [*first, *sorted(others, key=lambda row: (row.is_test, not row.is_open, -_int(row.label)))]
     return ordered if room is None else ordered[:room]
 
 
-def _table(seen: Snapshot, rows: Sequence[TrialRow], page: Page) -> Table:
-    winners = {id(row) for row in seen.best()} if seen.is_sweep and not seen.is_comparison else set()
+def _table(snapshot: Snapshot, rows: Sequence[TrialRow], page: Page) -> Table:
+    winners = {id(row) for row in snapshot.best()} if snapshot.is_sweep and not snapshot.is_comparison else set()
     styles = [choose_style(row.state, id(row) in winners) for row in rows]
-    return draw_table(_columns(seen, rows, page), styles, page.width, page.is_ascii)
+    return draw_table(_columns(snapshot, rows, page), styles, page.width, page.is_ascii)
 
 
-def _columns(seen: Snapshot, rows: Sequence[TrialRow], page: Page) -> list[TrialColumn]:
+def _columns(snapshot: Snapshot, rows: Sequence[TrialRow], page: Page) -> list[TrialColumn]:
     runs = [row.current for row in rows]
     trends = []
     for index, run in enumerate(runs):
@@ -147,9 +147,11 @@ def _columns(seen: Snapshot, rows: Sequence[TrialRow], page: Page) -> list[Trial
             run.read_updates()
         trends.append("" if run is None else draw_sparkline(run.rewards, page.is_ascii))
     columns = [
-        TrialColumn("trial" if seen.is_sweep else "run", [_label(row) for row in rows], is_left=not seen.is_sweep)
+        TrialColumn(
+            "trial" if snapshot.is_sweep else "run", [_label(row) for row in rows], is_left=not snapshot.is_sweep
+        )
     ]
-    settings = [{key: seen.labels[key].get(text, "") for key, text in row.settings.items()} for row in rows]
+    settings = [{key: snapshot.labels[key].get(text, "") for key, text in row.settings.items()} for row in rows]
     columns += make_setting_columns(settings)
     columns.append(TrialColumn("update", [_progress(row) for row in rows]))
     columns.append(

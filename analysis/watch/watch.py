@@ -71,37 +71,39 @@ def _check(folder: Path, may_come: bool) -> None:
 
 
 def _show_once(places: Places, folder: Path, is_terminal: bool) -> int:
-    seen = places.look()
-    if not seen:
+    snapshots = places.look()
+    if not snapshots:
         raise AnalysisError(f"{folder}: holds no run and no sweep yet")
     if is_terminal:
         console = Console()
-        console.print(draw(seen, Page(console.width, console.height - 2, _is_ascii())))
+        console.print(draw(snapshots, Page(console.width, console.height - 2, _is_ascii())))
     else:
         width = shutil.get_terminal_size((PLAIN_WIDTH, 0)).columns
         # Neither colours nor a terminal's abilities, whatever FORCE_COLOR and the like say.
         console = Console(width=width, force_terminal=False, color_system=None, legacy_windows=False)
-        console.print(draw(seen, Page(width, is_ascii=_is_ascii())))
+        console.print(draw(snapshots, Page(width, is_ascii=_is_ascii())))
     return 0
 
 
 def _follow(places: Places, folder: Path, interval: float) -> int:
     """Draw look after look; at the end the last one stays on the terminal."""
     console, is_ascii = Console(), _is_ascii()  # asked before Live puts something else in stdout's place
-    seen: list[Snapshot] = []
+    snapshots: list[Snapshot] = []
     # Redrawn here alone. The alternate screen leaves no debris when the window changes its size.
     with _quiet_termination(), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             begun = time.monotonic()
-            seen = places.look()
-            page: RenderableType = draw(seen, Page(console.width, console.height, is_ascii))
-            live.update(page if seen else Text(f"{folder}: nothing there yet; waiting (Ctrl-C ends)"), refresh=True)
-            if seen and all(look.has_ended for look in seen):
+            snapshots = places.look()
+            page: RenderableType = draw(snapshots, Page(console.width, console.height, is_ascii))
+            live.update(
+                page if snapshots else Text(f"{folder}: nothing there yet; waiting (Ctrl-C ends)"), refresh=True
+            )
+            if snapshots and all(snapshot.has_ended for snapshot in snapshots):
                 break
             time.sleep(max(MIN_PAUSE, begun + interval - time.monotonic()))
     # A prompt is to follow.
-    console.print(draw(seen, Page(console.width, console.height - 2, is_ascii)))
-    return 0 if len(seen) > 1 or seen[0].is_complete else 1
+    console.print(draw(snapshots, Page(console.width, console.height - 2, is_ascii)))
+    return 0 if len(snapshots) > 1 or snapshots[0].is_complete else 1
 
 
 def _is_ascii() -> bool:
@@ -116,13 +118,13 @@ def _is_ascii() -> bool:
 def _quiet_termination() -> Iterator[None]:
     """Have SIGTERM leave the terminal as it was."""
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def exit_by_signal(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, exit_by_signal)
     try:
         yield
     finally:
