@@ -47,8 +47,10 @@ class Choice:
         scale: line -> its value, where lines are told apart by a colour scale instead.
         others: runs or groups without a name that are drawn.
         notes: sentences on what is left out.
-        runs: line -> its runs as they were recorded, named lines and others.
+        runs: line -> its runs as they were recorded, in the order of files: named lines first, but the worst and the
+            incomplete runs among the others.
         unit: what the axis counts: update or episode.
+        described: the named lines that sentences are about; empty: all.
     """
 
     by: str | None
@@ -58,6 +60,7 @@ class Choice:
     notes: tuple[str, ...]
     runs: dict[str, Sequence[RunRecord]]
     unit: str = UPDATE
+    described: Sequence[str] = ()
 
     @cached_property
     def drawn(self) -> list[RunRecord]:
@@ -111,15 +114,19 @@ def _chosen(
     what = "runs" if by is None else "groups"
     incomplete = [name for name, own in lines.items() if by is None and own[0].state not in (COMPLETE, PRUNED)]
     named, how = list(lines)[: MAX_LINES - 1], "the first ones"
+    described = named
     if by is None:
-        named, how = _select_named(source, lines, incomplete, leaders)
+        named, num_best, how = _select_named(source, lines, incomplete, leaders)
+        described = named[:num_best]
     max_others = room - len(named) if max_others is None else max_others
     others = _select_others([name for name in lines if name not in named], incomplete, max_others, room)
     num_left = len(lines) - len(named)
     which = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"
     notes = (f"named: {how}; grey: {which} other {what}",)
     names = _names({name: lines[name] for name in named}, source, by)
-    return Choice(by, names, {}, others, notes, {name: lines[name] for name in (*named, *others)})
+    undescribed = {*named, *others} - {*described}
+    in_order = [*described, *(name for name in lines if name in undescribed)]
+    return Choice(by, names, {}, others, notes, {name: lines[name] for name in in_order}, described=described)
 
 
 def choose_axis(choice: Choice, wanted: str | None) -> Choice:
@@ -183,8 +190,8 @@ def _thinned(curve: MetricCurve) -> MetricCurve:
 
 def _select_named(
     source: Source, lines: Mapping[str, Sequence[RunRecord]], incomplete: Sequence[str], leaders: Leaders | None
-) -> tuple[list[str], str]:
-    """The best and the worst runs, then incomplete ones up to MAX_LINES, and the same in words.
+) -> tuple[list[str], int, str]:
+    """The best and the worst runs, then incomplete ones up to MAX_LINES; the number of the best; the same in words.
 
     Without leaders, the first lines stand for the best.
     """
@@ -199,7 +206,7 @@ def _select_named(
     if drawn:
         some = f"{len(drawn)} of {len(unranked)}" if len(drawn) < len(unranked) else str(len(drawn))
         how += f", and {some} {'run' if len(unranked) == 1 else 'runs'} that did not complete"
-    return [*best, *worst, *drawn], how
+    return [*best, *worst, *drawn], len(best), how
 
 
 def _select_others(names: Sequence[str], incomplete: Sequence[str], most: int, room: int) -> list[str]:

@@ -1,12 +1,14 @@
 """Sections as one HTML file that needs nothing else: no link, no font, no request."""
 
+import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from analysis.output.charts import Chart
 from analysis.output.colors import hex_of
 from analysis.output.embed import embedded, plotly_script, script_hash
-from analysis.output.parts import Block, Section
+from analysis.output.parts import Block, Section, Table
 from analysis.output.plotly_figures import figures
 from analysis.wording.statements import format_number
 
@@ -21,6 +23,9 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
         subtitle: one line below it.
         sections: the tabs, in order.
         names: words that a sentence may begin with, and that stay as they are.
+
+    Raises:
+        ValueError: if an id stands twice, or has other characters than letters, digits and dashes.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -33,6 +38,7 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
         "hex": lambda layer: hex_of(getattr(layer, "color", 0)),
         "sentence": lambda text: _sentence(text, names),
     }
+    _check_ids(sections)
     charts = [part for section in sections for part in section.parts if isinstance(part, Chart)]
     blocks = [part for section in sections for part in section.parts if isinstance(part, Block)]
     data = {
@@ -51,6 +57,22 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
         plotly=plotly,
         policy=_policy(plotly_hash, script_hash(script.encode("utf-8"))),
     )
+
+
+def _check_ids(sections: Sequence[Section]) -> None:
+    """The ids of tabs, of charts and of tables are names in the page: a second part would replace the first."""
+    parts = [part for section in sections for part in section.parts]
+    kinds: dict[str, list[str]] = {
+        "tab": [section.id for section in sections],
+        "chart": [part.id for part in parts if isinstance(part, Chart)],
+        "table": [part.id for part in parts if isinstance(part, Table)],
+    }
+    for kind, ids in kinds.items():
+        for name, count in Counter(ids).items():
+            if count > 1:
+                raise ValueError(f"the id {name!r} of a {kind} stands twice in the page")
+            if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+                raise ValueError(f"the id {name!r} of a {kind} must be of letters, digits and dashes")
 
 
 def _capitalized(text: str, names: Collection[str]) -> str:
