@@ -8,9 +8,9 @@ from analysis.curves.axis import EPISODE, choose_unit, measure_pace, place_along
 from analysis.curves.curves import MetricCurve, group_by_label, make_curves, select_choosing
 from analysis.curves.metrics import find_title, read_curve
 from analysis.curves.smoothing import choose_window
-from analysis.curves.thresholds import MAX_LABEL, MAX_LINE_POINTS, MAX_LINES, MAX_POINTS, NUM_NAMED
+from analysis.curves.thresholds import MAX_LABEL, MAX_LINE_POINTS, MAX_LINES, MAX_POINTS, NUM_BEST, NUM_WORST
 from analysis.output.thinning import pick_evenly, pick_extremes
-from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
+from analysis.records.runs import COMPLETE, CUMULATIVE_REWARD, PRUNED, UPDATE, RunRecord, Source, as_number
 from analysis.wording.labels import label_values
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import format_count, join_words
@@ -47,8 +47,10 @@ class Choice:
         scale: line -> its value, where lines are told apart by a colour scale instead.
         others: runs or groups without a name that are drawn.
         notes: sentences on what is left out.
-        runs: line -> its runs as they were recorded, named lines and others.
+        runs: line -> its runs as they were recorded, in the order of files: named lines first, but the worst and the
+            incomplete runs among the others.
         unit: what the axis counts: update or episode.
+        described: the named lines that sentences are about; empty: all.
     """
 
     by: str | None
@@ -58,6 +60,7 @@ class Choice:
     notes: tuple[str, ...]
     runs: dict[str, Sequence[RunRecord]]
     unit: str = UPDATE
+    described: Sequence[str] = ()
 
     @cached_property
     def drawn(self) -> list[RunRecord]:
@@ -108,15 +111,22 @@ def _chosen(
         drawn = _evenly(list(lines), room)
         notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
         return Choice(by, {}, {name: values[name] or 0.0 for name in drawn}, (), notes, {n: lines[n] for n in drawn})
-    best, reason = _best(source, lines, leaders) if by is None else (list(lines)[: MAX_LINES - 1], "the first ones")
-    max_others = room - len(best) if max_others is None else max_others
-    others = _evenly([name for name in lines if name not in best], max_others)
     line_noun = "runs" if by is None else "groups"
-    num_left = len(lines) - len(best)
+    incomplete = [name for name, own in lines.items() if by is None and own[0].state not in (COMPLETE, PRUNED)]
+    named, reason = list(lines)[: MAX_LINES - 1], "the first ones"
+    described = named
+    if by is None:
+        named, num_best, reason = _select_named(source, lines, incomplete, leaders)
+        described = named[:num_best]
+    max_others = room - len(named) if max_others is None else max_others
+    others = _select_others([name for name in lines if name not in named], incomplete, max_others, room)
+    num_left = len(lines) - len(named)
     grey_count = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"
     notes = (f"named: {reason}; grey: {grey_count} other {line_noun}",)
-    names = _names({name: lines[name] for name in best}, source, by)
-    return Choice(by, names, {}, others, notes, {name: lines[name] for name in (*best, *others)})
+    names = _names({name: lines[name] for name in named}, source, by)
+    undescribed = {*named, *others} - {*described}
+    in_order = [*described, *(name for name in lines if name in undescribed)]
+    return Choice(by, names, {}, others, notes, {name: lines[name] for name in in_order}, described=described)
 
 
 def choose_axis(choice: Choice, wanted: str | None) -> Choice:
@@ -178,11 +188,32 @@ def _thinned(curve: MetricCurve) -> MetricCurve:
     return replace(curve, **{name: getattr(curve, name)[chosen] for name in names})
 
 
-def _best(source: Source, lines: dict[str, Sequence[RunRecord]], leaders: Leaders | None) -> tuple[list[str], str]:
-    """The first of the leaders, or of the lines where nobody leads; and how they were chosen."""
-    names, by = leaders(source) if leaders is not None else ([], "")
-    named = [name for name in names if name in lines]
-    return (named[:NUM_NAMED], f"the best by {by}") if named else (list(lines)[:NUM_NAMED], "the first ones")
+def _select_named(
+    source: Source, lines: Mapping[str, Sequence[RunRecord]], incomplete: Sequence[str], leaders: Leaders | None
+) -> tuple[list[str], int, str]:
+    """The best and the worst runs, then incomplete ones up to MAX_LINES; the number of the best; the same in words.
+
+    Without leaders, the first lines stand for the best.
+    """
+    leader_names, by = leaders(source) if leaders is not None else ([], "")
+    ranked = [name for name in leader_names if name in lines]
+    best, worst = ranked[:NUM_BEST] or list(lines)[:NUM_BEST], ranked[NUM_BEST:][-NUM_WORST:]
+    reason = f"the best by {by}" if ranked else "the first ones"
+    if worst:
+        reason = f"the {len(best)} best and the {len(worst)} worst by {by}"
+    unranked = [name for name in incomplete if name not in (*best, *worst)]
+    drawn = unranked[: MAX_LINES - len(best) - len(worst)]
+    if drawn:
+        count = f"{len(drawn)} of {len(unranked)}" if len(drawn) < len(unranked) else str(len(drawn))
+        reason += f", and {count} {'run' if len(unranked) == 1 else 'runs'} that did not complete"
+    return [*best, *worst, *drawn], len(best), reason
+
+
+def _select_others(names: Sequence[str], incomplete: Sequence[str], most: int, room: int) -> list[str]:
+    """At most so many lines, evenly spread; but all that are incomplete, as long as the figure has room for them."""
+    needed = _evenly([name for name in names if name in incomplete], room)
+    chosen = {*needed, *_evenly([name for name in names if name not in incomplete], most - len(needed))}
+    return [name for name in names if name in chosen]
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:

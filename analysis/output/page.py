@@ -1,5 +1,7 @@
 """Sections as one HTML file that needs nothing else: no link, no font, no request."""
 
+import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 from analysis.output.charts import Chart, Intervals, Layer, Line, Points
 from analysis.output.colors import hex_of
 from analysis.output.embed import embedded, plotly_script, script_hash
-from analysis.output.parts import Block, Cell, Section
+from analysis.output.parts import Block, Cell, Section, Table
 from analysis.output.plotly_figures import figures
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import capitalize, format_number
@@ -38,6 +40,9 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
         subtitle: one line below it.
         sections: the tabs, in order.
         names: words that a sentence may begin with, and that stay as they are.
+
+    Raises:
+        ValueError: if an id stands twice, or has other characters than letters, digits and dashes.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -54,6 +59,7 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
         "sentence": lambda text: _sentence(text, names),
     }
     environment.filters |= filters
+    _check_ids(sections)
     charts = [part for section in sections for part in section.parts if isinstance(part, Chart)]
     blocks = [part for section in sections for part in section.parts if isinstance(part, Block)]
     data = {
@@ -88,6 +94,22 @@ def _shorten_cells(rows: Sequence[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
     columns = [shorten_apart([cell.text for cell in column], _LONGEST_CELL) for column in zip(*rows, strict=True)]
     for row, texts in zip(rows, zip(*columns, strict=True), strict=True):
         yield [cell if cell.text == text else replace(cell, text=text) for cell, text in zip(row, texts, strict=True)]
+
+
+def _check_ids(sections: Sequence[Section]) -> None:
+    """The ids of tabs, of charts and of tables are names in the page: a second part would replace the first."""
+    parts = [part for section in sections for part in section.parts]
+    kinds: dict[str, list[str]] = {
+        "tab": [section.id for section in sections],
+        "chart": [part.id for part in parts if isinstance(part, Chart)],
+        "table": [part.id for part in parts if isinstance(part, Table)],
+    }
+    for kind, ids in kinds.items():
+        for name, count in Counter(ids).items():
+            if count > 1:
+                raise ValueError(f"the id {name!r} of a {kind} stands twice in the page")
+            if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+                raise ValueError(f"the id {name!r} of a {kind} must be of letters, digits and dashes")
 
 
 def _sentence(text: str, names: Collection[str]) -> str:

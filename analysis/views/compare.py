@@ -40,16 +40,12 @@ def compare_view(results: Results, by: str | None = None, metric: str | None = N
     comparison = results.comparison(by, metric)
     labels = [group.label for group in comparison.groups]
     frontiers, matched = trace_all_frontiers(comparison.grouping), match_groups(comparison.grouping)
-    return [
-        *_parts_of_key(comparison, "compare"),
-        *(judge_parts(comparison.matrix) if comparison.matrix else []),
-        *kl_parts(frontiers, matched, labels, comparison.by),
-        *comparison_files(comparison, frontiers, matched),
-    ]
+    parts_of_all_runs = kl_parts(frontiers, matched, labels, comparison.by)
+    return [*_figures([comparison]), *parts_of_all_runs, *comparison_files(comparison, frontiers, matched)]
 
 
 def compare_tab(results: Results) -> list[Part]:
-    """The judges, each key that differs, those of each objective alone; then reward against KL of all runs."""
+    """The same figures for each key that differs, those of each objective alone; then reward against KL of all runs."""
     parts: list[Part] = []
     for place, of_objective in enumerate(results.parts):
         source, suffix = of_objective.source, ""
@@ -57,7 +53,8 @@ def compare_tab(results: Results) -> list[Part]:
             suffix = f"-{place}"
             text = f"{format_count(len(source.runs), 'run')}, compared with each other"
             parts.append(Sentences([text], f"To {source.objective.text}"))
-        parts += _parts_of_objective(source, [of_objective.comparison(key) for key in _keys(source)], suffix)
+        parts += _figures([of_objective.comparison(key) for key in _keys(source)], suffix)
+        parts += _sentences_on_keys(source)
     keys = _keys(results.source)
     return [*parts, *(_kl_parts_of(results, keys[0]) if keys else [])]
 
@@ -75,24 +72,36 @@ def _kl_parts_of(results: Results, key: str) -> list[Part]:
     return kl_parts(trace_all_frontiers(grouping), match_groups(grouping), labels, ", ".join(grouping.keys))
 
 
-def _parts_of_objective(source: Source, comparisons: Sequence[GroupComparison], suffix: str) -> list[Part]:
-    """The judges first, then each key; a sentence that holds for several keys is said once."""
-    if not comparisons:
-        return [Sentences(["there is nothing to compare: the runs differ in nothing but their seeds"])]
-    matrix = comparisons[0].matrix
-    parts: list[Part] = judge_parts(matrix, f"judges{suffix}") if matrix and len(matrix.judges) > 1 else []
+def _figures(comparisons: Sequence[GroupComparison], suffix: str = "") -> list[Part]:
+    """What compared groups have in the terminal, the files and the page alike: a new figure goes here.
+
+    Each key has its own, the first also the judges; a sentence that holds for several keys is said once.
+
+    Args:
+        suffix: of the ids, which differ between the calls for one page.
+    """
+    parts: list[Part] = []
     earlier: set[str] = set()  # texts
     for place, comparison in enumerate(comparisons):
-        sentences, *others = _parts_of_key(comparison, f"compare{suffix}-{place}")
+        name = f"compare{suffix}-{place}" if len(comparisons) > 1 else f"compare{suffix}"
+        sentences, *others = _parts_of_key(comparison, name)
         assert isinstance(sentences, Sentences)
         first, *more = sentences.lines
         new = [line for line in more if _text_of(line) not in earlier]
         earlier |= {_text_of(line) for line in more}
         parts += [replace(sentences, lines=[first, *new]), *others]
-    if left := len(source.axes) - len(comparisons):
-        line = f"{left} more keys differ between the runs; `python -m analysis compare --by KEY` compares them"
-        parts.append(Sentences([line]))
+        if place == 0 and comparison.matrix:
+            parts += judge_parts(comparison.matrix, f"judges{suffix}")
     return parts
+
+
+def _sentences_on_keys(source: Source) -> list[Part]:
+    """Where runs differ in no key, or in more keys than the tab compares."""
+    num_left = len(source.axes) - len(_keys(source))
+    if not _keys(source):
+        return [Sentences(["there is nothing to compare: the runs differ in nothing but their seeds"])]
+    line = f"{num_left} more keys differ between the runs; `python -m analysis compare --by KEY` compares them"
+    return [Sentences([line])] if num_left else []
 
 
 def _text_of(line: str | Statement) -> str:

@@ -4,12 +4,11 @@ import math
 from collections.abc import Callable
 
 from analysis.output.charts import Bars, Chart, ChartAxis, Panel
+from analysis.output.colors import TEST, color_of_state
 from analysis.output.parts import Cell, Column, Document, Part, Rows, Sentences, Table, Tiles, count_cell, number_cell
 from analysis.sweep.ledger import MEASURED, Ledger, RunCost
 from analysis.wording.statements import format_count, format_duration, format_number, join_words
 
-_COLORS = {"complete": 0, "pruned": 3, "failed": 1, "test": 2}
-_OTHER = 4  # the colour of all other outcomes
 _COSTS = [name for name in RunCost.__dataclass_fields__ if name != "untold"]
 _WORDS = {
     "seconds": "time",
@@ -35,7 +34,7 @@ def cost_view(costs: Ledger) -> list[Part]:
 def _files(costs: Ledger) -> list[Part]:
     """A row for each trial, and one more for its runs on test seeds; sums as JSON."""
     rows = [(trial.number, trial.state, *_values(trial.cost)) for trial in costs.trials]
-    rows += [(trial.number, "test", *_values(trial.tests)) for trial in costs.trials if trial.tests.runs]
+    rows += [(trial.number, TEST, *_values(trial.tests)) for trial in costs.trials if trial.tests.runs]
     sums = {
         "total": _named_values(costs.total),
         "by_state": {state: _named_values(cost) for state, cost in costs.by_state.items()},
@@ -142,7 +141,7 @@ def _bar(costs: Ledger) -> Chart:
         if cost.seconds > 0:
             end = start + cost.seconds / 60
             hover = [f"{state}: {format_number(cost.seconds / 60)} min"]
-            bars.append(Bars([0], [start], [end], state, _COLORS.get(state, _OTHER), hover=hover))
+            bars.append(Bars([0], [start], [end], state, color_of_state(state), hover=hover))
             start = end
     panel = Panel(ChartAxis("minutes of one worker", low=0, high=start), ChartAxis(is_hidden=True), bars)
     return Chart("cost", "Where the time went", [panel], height=170)

@@ -103,7 +103,7 @@ def _single_runs(source: Source, ranking: SourceRanking, num_points: Mapping[str
     }
     note = join_words(choice.notes) or f"each line is a run; {format_count(len(choice.runs), 'run')}"
     view = _view("single runs", note, replace(choice, names=named), num_points)
-    for line, style in zip(choice.runs, view["lines"], strict=True):
+    for line, style in zip((*choice.names, *choice.others), view["lines"], strict=True):
         style["width"] = 3.0 if best is not None and line == best.name else min(style["width"], 1.6)
     return view
 
@@ -124,7 +124,7 @@ def _groups(source: Source, key: str, num_points: Mapping[str, int], unit: str) 
 
 
 def _view(title: str, note: str, choice: Choice, num_points: Mapping[str, int]) -> dict[str, Any]:
-    lines = list(choice.runs)
+    lines = [*choice.names, *choice.others]
     metrics: dict[str, list[Any]] = {}
     spreads: dict[str, None] = {}
     for panel in make_panels(choice, list(num_points), 0):

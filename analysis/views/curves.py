@@ -70,8 +70,8 @@ def curves_view(
 
 
 def _describe_lines(choice: Choice, metrics: Sequence[str]) -> Descriptions:
-    """All lines with a name, or some along the colour scale."""
-    lines = list(choice.names) or list(choice.scale)
+    """All lines that sentences are about, or some along the colour scale."""
+    lines = list(choice.described) or list(choice.names) or list(choice.scale)
     if len(lines) > MAX_LINES:
         lines = [lines[place] for place in pick_evenly(len(lines), MAX_LINES)]
     runs = {line: [place_along(run, choice.unit) for run in choice.runs[line]] for line in lines}
@@ -99,14 +99,15 @@ def _sentences(descriptions: Descriptions, choice: Choice, metrics: Sequence[str
 
 
 def _rows(metric_panels: Sequence[MetricPanel], choice: Choice) -> Iterator[Sequence[Any]]:
-    """Every number that is drawn, a row for each point of each line, named lines first.
+    """Every number that is drawn, a row for each point of each line, in the order of `choice.runs`.
 
     `value` is raw, a mean over `num_runs` runs where the lines are groups; `low` and `high` are the band's edges, empty
     for a single run. `group` is empty where lines are runs, `run` where they are groups; `episode` is empty where
     nothing tells it, and `update` where episodes are the axis of a group whose runs take unlike numbers of them.
     """
+    places_of_lines = {line: place for place, line in enumerate(choice.runs)}
     for panel in metric_panels:
-        for curve in (*panel.curves, *panel.others):
+        for curve in sorted((*panel.curves, *panel.others), key=lambda curve: places_of_lines[curve.label]):
             names = ("", curve.label) if choice.by is None else (curve.label, "")
             places, other_places = curve.updates, convert_unit(curve.updates, choice.runs[curve.label], choice.unit)
             updates, episodes = (other_places, places) if choice.unit == EPISODE else (places, other_places)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.output.charts import Chart, ChartAxis, Layer, Line, Panel, Rule, Texts
+from analysis.output.colors import FIFTHS
 from analysis.output.thinning import Places, pick_evenly
 from analysis.records.runs import Floats
 from analysis.sweep.analysis import ViewAnalysis
@@ -26,8 +27,6 @@ _MOST_KEYS = 6  # axes
 _MOST_LINES = 400  # settings
 _NUM_TICKS = 5  # of an axis
 _BELOW = 0.15  # of an axis: how far below it a setting lies in which the key is not active
-# From the worst fifth to the best: viridis, of which the ends stay readable on light and on dark ground.
-_COLORS = ("#7a6a9b", "#3e6d9c", "#21918c", "#5aa845", "#e0a100")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +113,7 @@ def _heights(values: Floats, low: float, high: float) -> Floats:
 
 def _lines(view: View, chosen: Places, coordinates: Sequence[_Coordinate]) -> list[Layer]:
     """A layer for each fifth of the settings, the worst first, so that the best lies on top."""
-    fifths = [fifth for fifth in np.array_split(chosen, min(len(_COLORS), len(chosen))) if len(fifth)]
+    fifths = [fifth for fifth in np.array_split(chosen, min(len(FIFTHS), len(chosen))) if len(fifth)]
     values = [float(setting.objectives[0]) for setting in view.settings]
     ends = [sorted((values[fifth[0]], values[fifth[-1]])) for fifth in fifths]
     names = iter(label_values([end for pair in ends for end in pair], 3))
@@ -130,7 +129,6 @@ def _lines(view: View, chosen: Places, coordinates: Sequence[_Coordinate]) -> li
             y += [*(float(coordinate.heights[setting]) for coordinate in coordinates), math.nan]
             hover += [f"trial {view.settings[setting].numbers[0]}\n{text}"] * (len(coordinates) + 1)
         is_best = place == len(fifths) - 1
-        color = _COLORS[place + len(_COLORS) - len(fifths)]
-        look = (2.5, 1.0) if is_best else (1.2, 0.7)
-        layers.append(Line(x, y, name, color, look[0], opacity=look[1], hover=hover))
+        color = FIFTHS[place + len(FIFTHS) - len(fifths)]
+        layers.append(Line(x, y, name, color, 2.5 if is_best else 1.6, hover=hover))
     return layers

@@ -129,7 +129,7 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
         ("overview", "Overview"): make_overview,
         ("curves", "Curves"): make_curves,
         ("compare", "Compare"): lambda: compare_tab(results) if len(source.runs) > 1 else [],
-        ("sweep", "Sweep"): lambda: sweep_tab(results) if analysis is not None else [],
+        ("sweep", "Sweep"): lambda: sweep_tab(results) if analysis is not None and source.trials else [],
         ("trials", f"{ranking.word.capitalize()}s"): lambda: trials_view(results),
         ("samples", "Samples"): lambda: samples_view(results, _SAMPLES[detail]),
         ("health", "Health"): lambda: health_view(results),

@@ -48,8 +48,9 @@ def kl_parts(
     return parts
 
 
+_FORMULA = "d (alpha - beta log d)"
 _LAW = (
-    "the curves are the law of over-optimization (Gao et al., 2022): gain = d (alpha - beta log d) at a distance "
+    f"the curves are the law of over-optimization (Gao et al., 2022): gain = {_FORMULA} at a distance "
     "d = sqrt(KL) from the base policy; the larger alpha is, the more is gained at first, and the larger beta is, the "
     "sooner the gain stops growing"
 )
@@ -89,7 +90,7 @@ def frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence
         "training batches" if all(line.is_training for lines in frontiers.values() for line in lines) else "evaluations"
     )
     fits = [line.fit for lines in frontiers.values() for line in lines if line.fit is not None]
-    note = f"points: {points}" + "; lines: the fitted law" * bool(fits)
+    note = f"points: {points}" + f"; lines: the fitted law {_FORMULA}, d = √KL" * bool(fits)
     note += "; triangles: its peaks" * any(law.is_peak_within_data for law in fits)
     if len(labels) > len(drawn_labels):
         note += f"; the best {len(drawn_labels)} of {len(labels)} groups"
@@ -112,12 +113,18 @@ def _frontier_layers(line: Frontier, name: str, color: int) -> list[Layer]:
     return layers
 
 
+_PEAK_HINT = (
+    "in nats; no certain peak: beta is above 0, so the curve has a peak, but beta's interval does not exclude 0; "
+    "no peak: beta is 0 or below"
+)
+
+
 def _fit_table(frontiers: Sequence[Frontier], by: str) -> Table:
     columns = [
         Column(by),
         Column("alpha [95 %]", True, "the larger, the more is gained at first"),
         Column("beta [95 %]", True, "the larger, the sooner the gain stops growing"),
-        Column("Best KL by the fit [95 %]", True, "in nats"),
+        Column("Best KL by the fit [95 %]", True, _PEAK_HINT),
         Column("Largest KL", True, "of the points, in nats"),
         Column("Points", True),
     ]
@@ -131,7 +138,7 @@ def _fit_table(frontiers: Sequence[Frontier], by: str) -> Table:
 def _fit_cells(law: FittedLaw | None) -> list[Cell]:
     if law is None:
         return [Cell("-"), Cell("-"), Cell("no fit"), Cell("-")]
-    peak = Cell("no peak")
+    peak = Cell("no certain peak" if law.beta > 0 else "no peak")
     if law.has_peak:
         is_extrapolated = not law.is_peak_within_data
         peak = replace(interval_cell(law.peak_kl, law.peak_low, law.peak_high), tone="warn" * is_extrapolated)

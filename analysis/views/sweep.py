@@ -27,22 +27,20 @@ _LONGEST_FILE_LABEL = 40  # of a reward model in the name of a file
 
 
 def sweep_view(results: Results) -> list[Part]:
-    """Everything about a sweep: its files are trials.csv, importance.csv, ledger.csv, ledger.json and the charts."""
-    source, analysis = results.source, results.sweep
-    counts = format_counts((trial.state, trial.cause) for trial in source.trials)
-    name = f"{source.name}: {len(source.trials)} trials: {counts}" if source.trials else source.name
-    parts = [Sentences([name, *analysis.notes]), *_files(source, analysis), *_searched_parts(source, analysis)]
-    for place, view_analysis in enumerate(analysis.views):
-        parts += _named(history_chart(results.ranking, view_analysis.view), analysis, place)
-    return [*parts, Sentences([], "what the sweep cost"), *cost_view(results.costs), *_failures(source.trials)]
+    """The tab's parts, then those that have a tab of their own in the page: history, cost, failures."""
+    analysis = results.sweep
+    parts = sweep_tab(results)
+    for place, each in enumerate(analysis.views):
+        parts += _named(history_chart(results.ranking, each.view), analysis, place)
+    return [*parts, Sentences([], "what the sweep cost"), *cost_view(results.costs), *_failures(results.source.trials)]
 
 
 def sweep_tab(results: Results) -> list[Part]:
-    """The page's tab, beside which cost, trials, history and failures have their own; empty without trials."""
-    if not results.source.trials:
-        return []
-    notes = results.sweep.notes
-    return [*([Sentences(notes)] if notes else []), *_searched_parts(results.source, results.sweep)]
+    """What the terminal, the files and the page have alike: a new figure goes here. Also trials.csv, importance.csv."""
+    source, analysis = results.source, results.sweep
+    counts = format_counts((trial.state, trial.cause) for trial in source.trials)
+    name = f"{source.name}: {len(source.trials)} trials: {counts}" if source.trials else source.name
+    return [Sentences([name, *analysis.notes]), *_files(source, analysis), *_searched_parts(source, analysis)]
 
 
 def advice_sentences(source: Source, analysis: SweepAnalysis | None) -> list[str]:

@@ -107,11 +107,16 @@ def _choice_places(axis: Axis) -> list[float]:
     return [axis.position(text) for text in axis.choices]
 
 
+def _beside(places: Sequence[float]) -> float:
+    """How far beside a choice a mark stands that would cover the settings of the choice."""
+    return 0.03 * ((max(places) - min(places)) or 1.0)
+
+
 def _profile_layers(profile: Profile) -> list[Layer]:
     """A line with its band, over the part that is within noise of the best; of a list a mark for each choice."""
     if not profile.axis.is_interval:
-        choices = np.array(_choice_places(profile.axis))
-        places = choices + 0.03 * (float(np.ptp(choices)) or 1.0)
+        choices = _choice_places(profile.axis)
+        places = np.array(choices) + _beside(choices)
         bars = Intervals(places, profile.low, profile.high, color=2, is_horizontal=False, has_caps=True)
         return [bars, Points(places, profile.mean, _FIT, 2, "diamond", 6)]
     layers: list[Layer] = [
@@ -127,20 +132,22 @@ def _profile_layers(profile: Profile) -> list[Layer]:
 def _setting_layers(cut: Slice) -> list[Layer]:
     chosen = pick_evenly(len(cut.values), _MOST_POINTS) if len(cut.values) else []
     hover = [f"trial {cut.numbers[place]}: {format_number(float(cut.values[place]))}" for place in chosen]
-    points = Points(cut.positions[chosen], cut.values[chosen], "setting", 0, size=5, opacity=0.6, hover=hover)
+    points = Points(cut.positions[chosen], cut.values[chosen], "setting", 0, size=6, hover=hover)
     if len(cut.bins) < 2:
         return [points]
-    places = [(part.low + part.high) / 2 for part in cut.bins]
+    # The settings of a choice stand at one place, beside which its mean and interval stand on the left.
+    shift = 0.0 if cut.axis.is_interval else _beside(_choice_places(cut.axis))
+    places = [(part.low + part.high) / 2 - shift for part in cut.bins]
     least = 0.02 * (max(places) - min(places))
     half = [max((part.high - part.low) / 2, least) for part in cut.bins]
     means = [part.mean for part in cut.bins]
     x = [end for place, width in zip(places, half, strict=True) for end in (place - width, place + width, np.nan)]
     y = [end for mean in means for end in (mean, mean, np.nan)]
-    several = [part for part in cut.bins if part.num > 1]
-    middles = [(part.low + part.high) / 2 for part in several]
-    low, high = [part.mean_low for part in several], [part.mean_high for part in several]
+    several = [(place, part) for place, part in zip(places, cut.bins, strict=True) if part.num > 1]
+    middles = [place for place, _ in several]
+    low, high = [part.mean_low for _, part in several], [part.mean_high for _, part in several]
     intervals = Intervals(middles, low, high, color=1, width=1.2, is_horizontal=False, has_caps=True)
-    return [points, intervals, Line(x, y, _BINS, 1, hover=[""] * len(x))]
+    return [intervals, Line(x, y, _BINS, 1, hover=[""] * len(x)), points]
 
 
 def _pruned_layers(view: View, axis: Axis) -> list[Layer]:

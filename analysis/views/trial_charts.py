@@ -1,12 +1,14 @@
 """Charts of trials in their order: what each is worth, what it reported while it ran, and when it ran."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from analysis.output.charts import Bars, Chart, ChartAxis, Layer, Line, Panel, Points
+from analysis.output.charts import Bars, Chart, ChartAxis, Layer, Line, Panel, Points, Rule
+from analysis.output.colors import color_of_state
 from analysis.output.thinning import pick_evenly, pick_extremes
 from analysis.records.runs import COMPLETE, FAILED, PRUNED, Source
 from analysis.results.entries import Entry
@@ -22,10 +24,9 @@ _MOST_NAMES = 20  # of runs below an axis
 _MOST_SETTINGS = 12  # that the page names at a point
 _MOST_LINES = 40  # trials
 _MOST_REPORTS = 50  # of a trial
-_MOST_BARS = 200  # trials
-_HOURS = 3 * 3600  # seconds from which on an axis of time counts hours
-_STATES = {COMPLETE: 0, PRUNED: 3, FAILED: 6}
-_OTHER_STATE = 4  # the colour of all other states
+_MOST_BARS = 200
+# An axis of time counts the first unit of which it has two or more: its name, seconds in one, seconds up to which.
+_TIME_UNITS = (("seconds", 1, 120), ("minutes", 60, 3 * 3600), ("hours", 3600, math.inf))
 # The marks of settings: name, colour, symbol, size.
 _COMPLETE, _BROKEN = ("complete", 0, "circle", 8.0), ("constraints not kept", 0, "hollow", 8.0)
 _BEST = ("best", 1, "star", 13.0)
@@ -126,7 +127,7 @@ def _ended_layers(ended: Sequence[Entry], worths: _Worths, ranking: SourceRankin
         entries = [entry for entry in ended if entry.state == state][:_MOST_POINTS]
         if entries:
             heights = {entry.numbers: bottom for entry in entries}
-            layers.append(_points(entries, heights, ranking, (state, _STATES[state], symbol, 9.0)))
+            layers.append(_points(entries, heights, ranking, (state, color_of_state(state), symbol, 9.0)))
     return layers
 
 
@@ -154,6 +155,7 @@ def intermediate_values_chart(source: Source, view: View) -> Chart | None:
         return None
     lengths = find_run_lengths(source.study, source.trials)
     is_uneven = len(set(lengths.values())) > 1
+    length = 100 if is_uneven else next(iter(lengths.values()), None)
     lines: dict[int, list[tuple[float, float]]] = {}
     for trial in source.study.get_trials(deepcopy=False):
         place = find_number(trial)
@@ -175,8 +177,23 @@ def intermediate_values_chart(source: Source, view: View) -> Chart | None:
         layers.append(_reports_line([best], lines, "best"))
     left_out = f", {len(chosen)} of {len(drawn)} trials" if len(chosen) < len(drawn) else ""
     title = f"{view.metrics[0]} while the trials ran{left_out}"
-    panel = Panel(ChartAxis("per cent of the run" if is_uneven else "update"), ChartAxis(view.metrics[0]), layers)
-    return Chart("intermediate-values", title, [panel], file="sweep_intermediate_values")
+    unit_text = "per cent of the run" if is_uneven else "update"
+    ends = _ends_of_runs(length, max(lines[place][-1][0] for place in chosen))
+    across = ChartAxis(f"{unit_text}, counted over a trial's seeds" if ends else unit_text)
+    panel = Panel(across, ChartAxis(view.metrics[0]), [*map(Rule, ends), *layers])
+    note = "a vertical line is the end of a seed's run; a point on it is the mean over the seeds so far" if ends else ""
+    return Chart("intermediate-values", title, [panel], note, file="sweep_intermediate_values")
+
+
+def _ends_of_runs(length: float | None, last: float) -> list[float]:
+    """Where the run of each seed ends, up to the last report; empty where reports are of one seed, or nobody knows.
+
+    Args:
+        length: of a run, on the axis of the reports.
+    """
+    if not length or last <= length:
+        return []
+    return [count * length for count in range(1, int(last / length) + 1)]
 
 
 def _reports_line(places: Sequence[int], lines: dict[int, list[tuple[float, float]]], name: str) -> Line:
@@ -191,12 +208,12 @@ def _reports_line(places: Sequence[int], lines: dict[int, list[tuple[float, floa
         y += [*values[picked].tolist(), np.nan]
         hover += [f"trial {place}: {format_number(value)}" for value in values[picked].tolist()] + [""]
     is_best = name == "best"
-    color = 1 if is_best else _STATES.get(name, _OTHER_STATE)
+    color = 1 if is_best else color_of_state(name)
     return Line(x, y, name, color, 2.5 if is_best else 1.2, opacity=1 if is_best else 0.6, has_dots=True, hover=hover)
 
 
 def timeline_chart(source: Source) -> Chart | None:
-    """When each trial ran, a bar for each; None for a study that was rebuilt from runs, which has no times."""
+    """When each trial ran, a bar for each; None where no trial has a length, as in a study rebuilt from runs."""
     trials: list[Any] = [] if source.study is None else source.study.get_trials(deepcopy=False)
     trials = [trial for trial in trials if trial.datetime_start is not None]
     if not trials or any("number" in trial.user_attrs for trial in trials):
@@ -204,7 +221,9 @@ def timeline_chart(source: Source) -> Chart | None:
     first = min(trial.datetime_start for trial in trials)
     last = max(trial.datetime_complete or trial.datetime_start for trial in trials)
     recent = trials[-_MOST_BARS:]
-    unit, seconds = ("hours", 3600) if (last - first).total_seconds() > _HOURS else ("minutes", 60)
+    if all(_end_of(trial, last) <= trial.datetime_start for trial in recent):
+        return None
+    unit, seconds = next((name, size) for name, size, most in _TIME_UNITS if (last - first).total_seconds() < most)
     states = {trial.number: trial.state for trial in source.trials}
     rows: dict[str, list[tuple[int, float, float, str]]] = {}
     for trial in recent:
@@ -213,14 +232,15 @@ def timeline_chart(source: Source) -> Chart | None:
         hover = f"trial {trial.number}: {state}, {format_duration(end - start)}"
         rows.setdefault(state, []).append((trial.number, start / seconds, end / seconds, hover))
     bars = []
-    for state in sorted(rows, key=lambda name: _STATES.get(name, _OTHER_STATE)):
+    for state in sorted(rows, key=color_of_state):
         places, starts, ends, hovers = zip(*rows[state], strict=True)
-        bars.append(Bars(places, starts, ends, state, _STATES.get(state, _OTHER_STATE), hover=hovers))
+        bars.append(Bars(places, starts, ends, state, color_of_state(state), hover=hovers))
     down = ChartAxis("trial", ticks=_number_ticks([trial.number for trial in recent]), is_reversed=True)
     panel = Panel(ChartAxis(f"{unit} since the first trial began"), down, bars)
     left_out = f", the last {_MOST_BARS} of {len(trials)}" if len(trials) > _MOST_BARS else ""
-    height = min(120 + 14 * len(recent), 500)
-    return Chart("timeline", f"when the trials ran{left_out}", [panel], height=height, file="sweep_timeline")
+    title = f"when the trials ran, from {first:%Y-%m-%d %H:%M} on{left_out}"
+    note = f"state of all trials: {bars[0].name}" if len(bars) == 1 else ""
+    return Chart("timeline", title, [panel], note, height=min(120 + 14 * len(recent), 500), file="sweep_timeline")
 
 
 def _end_of(trial: Any, last: datetime) -> datetime:

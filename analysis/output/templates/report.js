@@ -59,6 +59,7 @@
   const DARK = {
     "#0072b2": "#56a8dd", "#d55e00": "#ff8a3d", "#009e73": "#34c99c", "#cc79a7": "#e39ac4", "#e69f00": "#f2b632",
     "#56b4e9": "#8fd0f7", "#882255": "#d3699f", "#000000": "#e6e9ee",
+    "#7a6a9b": "#a596c8", "#3e6d9c": "#6fa3d6", "#21918c": "#3fbdb6", "#5aa845": "#84d06e", "#e0a100": "#ffd257",
   };
   function recolored(value) {
     if (!isDark()) return value;

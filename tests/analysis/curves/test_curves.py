@@ -13,7 +13,7 @@ from analysis.curves.curves import make_curves, select_lasting
 from analysis.curves.metrics import choose_metrics, read_curve
 from analysis.curves.panels import choose_lines, make_panels
 from analysis.curves.thresholds import MAX_LINES
-from analysis.records.runs import CUMULATIVE_REWARD, REWARD, RunRecord, Source
+from analysis.records.runs import CUMULATIVE_REWARD, FAILED, REWARD, UNFINISHED, RunRecord, Source
 from analysis.results.ranking import list_leaders
 from analysis.wording.errors import AnalysisError
 
@@ -158,12 +158,28 @@ def test_phases_json_has_sentences_with_their_numbers(tmp_path: Path) -> None:
 def test_many_runs_name_the_best_and_few_of_the_rest() -> None:
     runs = [wiggly(str(i), objective=float(i % 17), lr=0.1 * i) for i in range(40)]
     choice = choose_lines(Source("s", "sweep", runs, directions=["maximize"]), [REWARD], None, list_leaders)
-    assert list(choice.names) == ["16", "33", "15", "32", "14"]
-    assert len(choice.others) == 35
+    assert list(choice.names) == ["16", "33", "15", "32", "14", "0", "17", "34"]
+    assert len(choice.others) == 32
+    assert choice.notes == ("named: the 5 best and the 3 worst by eval/score; grey: the 32 other runs",)
     worst = choose_lines(Source("s", "sweep", runs, directions=["minimize"]), [REWARD], None, list_leaders)
-    assert list(worst.names) == ["0", "17", "34", "1", "18"]
+    assert list(worst.names) == ["0", "17", "34", "1", "18", "32", "16", "33"]
     (panel,) = make_panels(choice, [REWARD], None)
-    assert len(panel.curves) == 5
+    assert len(panel.curves) == 8
+
+
+def test_runs_that_did_not_complete_are_always_drawn() -> None:
+    """Of 40 runs ten have no objective. Four of these have a name; the others have a grey line before the rest."""
+    incomplete = [*range(4, 40, 4), 39]
+    runs = [wiggly(str(i), objective=float(i), lr=0.1 * i) for i in range(40)]
+    for place in incomplete:
+        runs[place] = replace(runs[place], state=FAILED if place < 30 else UNFINISHED, summary={})
+    source = Source("s", "sweep", runs, directions=["maximize"])
+    choice = choose_lines(source, [REWARD], None, list_leaders, 8)
+    assert list(choice.names) == ["38", "37", "35", "34", "33", "2", "1", "0", "4", "8", "12", "16"]
+    assert {str(place) for place in incomplete} <= {*choice.names, *choice.others}
+    assert len(choice.others) == 8
+    named = "the 5 best and the 3 worst by eval/score, and 4 of 10 runs that did not complete"
+    assert choice.notes == (f"named: {named}; grey: 8 of the 28 other runs",)
 
 
 def test_many_values_of_a_number_get_a_scale_and_many_names_a_limit() -> None:

@@ -210,7 +210,7 @@ def test_the_best_lines_of_a_figure_are_those_of_the_ranking() -> None:
         for broken in [{"eval/length<=40": 1.0} if n == 19 else {}]
     ]
     names = list(choose_lines(of(trials), ["objective/kl"], None, list_leaders).names)
-    assert names == [f"{n}/seed_0" for n in (18, 17, 16, 15, 14)]
+    assert names == [f"{n}/seed_0" for n in (18, 17, 16, 15, 14, 2, 1, 0)]
 
 
 def test_whether_a_lead_is_clear_where_test_runs_tell_the_noise() -> None:

@@ -1,5 +1,6 @@
 """The comparison as parts: what its charts and its table hold, what is cut, which parts a command and a tab have."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from helpers.judged_groups import judged_groups, table_of, ticks_of
 from analysis.comparison.compare import compare
 from analysis.output.charts import Chart, Intervals, Points, Texts
 from analysis.output.files import write
-from analysis.output.parts import Sentences, Table
+from analysis.output.parts import Document, Part, Rows, Sentences, Table
 from analysis.output.terminal import text
 from analysis.records.runs import RunRecord, Source
 from analysis.results.results import Results
@@ -133,7 +134,17 @@ def test_a_tab_has_every_key_and_says_no_sentence_twice() -> None:
     assert {"compare-0-table", "compare-1-table", "compare-0-values", "compare-1-values"} <= set(ids)
 
 
-def test_a_tab_shows_the_judges_first() -> None:
-    first, *_ = compare_tab(Results(judged_groups(2)))
-    assert isinstance(first, Chart)
-    assert first.id == "judges-rates"
+def test_the_tab_of_one_key_has_the_figures_of_the_view() -> None:
+    """A figure that is added to one of them stands in the other, too; the judges come after the answer."""
+    results = Results(judged_groups(2))
+    tab, view = compare_tab(results), compare_view(results)
+    figures = [part for part in view if not isinstance(part, Rows | Document)]
+    assert [ids_of(parts) for parts in (tab, figures)] == [ids_of(figures)] * 2
+    first = next(part for part in tab if isinstance(part, Chart))
+    assert (type(tab[0]), first.id) == (Sentences, "compare-values")
+    assert "judges-rates" in [part.id for part in tab if isinstance(part, Chart)]
+
+
+def ids_of(parts: Sequence[Part]) -> list[str]:
+    """Of charts and tables their ids, of sentences their titles, in their order."""
+    return [part.id if isinstance(part, Chart | Table) else getattr(part, "title", "") for part in parts]

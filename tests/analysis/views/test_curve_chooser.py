@@ -31,8 +31,8 @@ def test_it_names_the_lines_that_the_chart_names() -> None:
     (chart,) = [part for part in curves_view(Results(source), [REWARD]) if isinstance(part, Chart)]
     assert [name.removesuffix(", the best") for name in names] == [name for name, _ in chart.legend]
     assert names[0].endswith(", the best")
-    assert len(view["lines"]) == 5 + 24
-    assert "24 of the 35 other runs" in view["note"]
+    assert len(view["lines"]) == 5 + 3 + 24
+    assert "24 of the 32 other runs" in view["note"]
 
 
 def test_lines_are_thinned_without_losing_a_peak() -> None:

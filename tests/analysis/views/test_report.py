@@ -99,7 +99,7 @@ def test_many_runs_fit() -> None:
     assert len(text.encode()) < LIMIT
     data = json.loads(gzip.decompress(base64.b64decode(Reader(text).scripts[0])))
     (view,) = [view for view in data["curves"]["views"] if view["title"] == "single runs"]
-    assert view["note"] == "named: the best by eval/score; grey: 24 of the 115 other runs"
+    assert view["note"] == "named: the 5 best and the 3 worst by eval/score; grey: 24 of the 112 other runs"
     assert max(len(line[0]) for lines in view["metrics"].values() for line in lines if line) <= 200
 
 

@@ -49,6 +49,19 @@ def test_a_peak_within_the_data_is_marked_where_it_is() -> None:
     assert peaks == {15: [], 30: [round(np.exp(3), 3)]}
 
 
+def test_a_peak_that_is_not_certain_is_told_apart_from_none() -> None:
+    """The runs of `open` disagree on beta, 2 and -1, so that its interval holds 0; that of `rising` is -0.5."""
+    distances = np.linspace(1, 8, 12)
+    logs = distances * np.log(distances)
+    betas = {"open": (2.0, -1.0), "rising": (-0.5, -0.5001)}
+    paths = {name: [(distances, 3 * distances - beta * logs) for beta in both] for name, both in betas.items()}
+    laws = {name: fit_law(several) for name, several in paths.items()}
+    lines = [Frontier(name, OWN, ["one", "two"], distances, logs, np.zeros(12), law) for name, law in laws.items()]
+    (table,) = [part for part in kl_parts({OWN: lines}, None, list(laws), "key") if isinstance(part, Table)]
+    assert [row[3].text for row in table.rows] == ["no certain peak", "no peak"]
+    assert "no certain peak: beta is above 0" in table.columns[3].hint
+
+
 def evaluated(name: str, kls: list[float], gains: list[float], key: str) -> RunRecord:
     metrics = {"update": np.arange(1.0, len(kls) + 1), "eval/kl": np.array(kls), "eval/score": np.array(gains)}
     return RunRecord(name, metrics | {"eval/base_score": np.zeros(len(kls))}, {"key": key})

@@ -57,6 +57,11 @@ def test_slices_have_settings_means_and_the_fit() -> None:
     heights = [setting.objectives[0] for setting in analysis.view.settings]
     assert rate.y.low is not None
     assert rate.y.low < min(heights)
+    # Nothing covers the settings of a choice: they lie on top, and its mean and the fit stand beside them.
+    assert clip.layers[-1] == layers_of(clip)["setting"]
+    places = {float(x) for layer in clip.layers if isinstance(layer, Intervals) for x in layer.places}
+    assert len(places) == 6
+    assert not places.intersection(place for place, _ in clip.x.ticks)
 
 
 _FIT = "fit through the best, with 90 % band"

@@ -122,6 +122,6 @@ def test_a_sweep_over_reward_models_alone_has_no_view_of_each() -> None:
     trials = [trial(n, {"reward_model": "ab"[n]}, [float(n)]) for n in range(2)]
     source = of(trials, space={"reward_model": "choice(a,b)"}, comparison={"judges": []})
     parts = sweep_tab(Results(source))
-    assert [type(part) for part in parts] == [Sentences]
+    assert [type(part) for part in parts] == [Sentences, Rows]
     (rows,) = [part for part in sweep_view(Results(source)) if isinstance(part, Rows) and part.file == "trials.csv"]
     assert [row[0] for row in rows.rows] == [0, 1]

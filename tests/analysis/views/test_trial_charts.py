@@ -2,22 +2,26 @@
 
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 from helpers.drawn_charts import layers_of
 from helpers.records import axes, rows, write_run, write_sweep
 from helpers.studies import with_study
 from helpers.sweep_sources import hill, of, search, trial
 
-from analysis.output.charts import Bars, Chart, Line, Points
+from analysis.output.charts import Bars, Chart, Line, Points, Rule
+from analysis.output.colors import color_of_state
 from analysis.reading.sources import read
 from analysis.reading.study import rebuild_study
 from analysis.records.runs import RunRecord, Source, TrialRecord
 from analysis.results.ranking import rank_source
 from analysis.results.results import Results
 from analysis.sweep.settings import make_views
+from analysis.views.cost import cost_view
 from analysis.views.overview import overview_parts
 from analysis.views.trial_charts import history_chart, intermediate_values_chart, timeline_chart
 
@@ -137,6 +141,20 @@ def test_reports_are_lines_by_state_with_the_best_apart() -> None:
     assert drawn(chart, "pruned")[0][:3] == [5.0, 10.0, pytest.approx(np.nan, nan_ok=True)]
 
 
+def test_the_ends_of_the_runs_of_several_seeds_are_marked() -> None:
+    """Runs of 80 updates; trials report up to update 200, so that a third seed was under way."""
+    source = with_study(5)
+    config = {"ppo.total_episodes": 32 * 80, "ppo.batch_size": 32}
+    runs = [[RunRecord(str(number), {"update": np.ones(1)}, config)] for number in range(5)]
+    trials = [replace(each, runs=own) for each, own in zip(source.trials, runs, strict=True)]
+    several = replace(source, trials=trials)
+    chart = intermediate_values_chart(several, make_views(several)[0])
+    assert chart is not None
+    assert [layer.place for layer in chart.panels[0].layers if isinstance(layer, Rule)] == [80, 160]
+    assert chart.panels[0].x.label == "update, counted over a trial's seeds"
+    assert "the mean over the seeds so far" in chart.note
+
+
 def test_reports_of_runs_that_differ_in_length_are_compared_by_share() -> None:
     """Trial 0 is planned with 200 updates, all others with 400."""
     source = with_study(5)
@@ -170,9 +188,48 @@ def test_the_timeline_is_a_bar_for_each_trial() -> None:
     assert isinstance(complete, Bars)
     assert isinstance(pruned, Bars)
     assert list(pruned.places) == [4, 9]
-    assert list(pruned.starts) == pytest.approx([40 / 60, 90 / 60])
-    assert list(pruned.ends) == pytest.approx([60 / 60, 110 / 60])
+    assert list(pruned.starts) == pytest.approx([40, 90])
+    assert list(pruned.ends) == pytest.approx([60, 110])
     assert complete.hover[0] == "trial 0: complete, 20 s"
+    assert chart.panels[0].x.label == "seconds since the first trial began"
+    assert chart.title == "when the trials ran, from 2026-01-01 00:00 on"
+    assert not chart.note
+
+
+def test_a_timeline_of_one_state_names_it_and_one_without_lengths_is_none() -> None:
+    """Of one state there is no legend."""
+    source = with_study(10)
+    frozen = source.study.get_trials()
+
+    def timeline(seconds: float) -> Chart | None:
+        study = optuna.create_study(direction="maximize")
+        for each in frozen[:4]:
+            each.datetime_complete = each.datetime_start + timedelta(seconds=seconds)
+            study.add_trial(each)
+        return timeline_chart(replace(source, study=study))
+
+    assert timeline(0) is None
+    chart = timeline(7200)
+    assert chart is not None
+    assert chart.note == "state of all trials: complete"
+    assert chart.panels[0].x.label == "minutes since the first trial began"
+
+
+def test_a_state_has_one_colour_in_all_charts_and_none_has_that_of_the_best() -> None:
+    source = with_study(10)
+    costs = Results(source).costs
+    (cost,) = [part for part in cost_view(costs) if isinstance(part, Chart)]
+    timeline = timeline_chart(source)
+    assert timeline is not None
+    bars = [
+        {name: layer.color for name, layer in chart.legend if isinstance(layer, Bars)} for chart in (cost, timeline)
+    ]
+    assert bars[0] == bars[1]
+    best = layers_of(history(source).panels[0])["best"]
+    assert isinstance(best, Points)
+    states = ("complete", "pruned", "failed", "test", "diverged", "unfinished")
+    assert best.color not in {color_of_state(state) for state in states}
+    assert len({color_of_state(state) for state in states[:4]}) == 4
 
 
 def test_a_study_rebuilt_from_runs_has_no_timeline() -> None:
