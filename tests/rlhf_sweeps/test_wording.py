@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_sweeps.wording import cut, describe_error, display_path, quote_message
+from rlhf_sweeps.wording import cut, describe_error, display_path, drop_controls, quote_message
 
 
 def test_a_path_is_shown_from_here_if_it_lies_below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -22,3 +22,8 @@ def test_an_error_is_told_in_one_line_that_ends() -> None:
 
 def test_only_what_is_too_long_is_cut() -> None:
     assert (cut("a\tbc", 4), cut("abcde", 4)) == ("a bc", "abcd...")
+
+
+def test_control_characters_are_dropped() -> None:
+    assert drop_controls("a\x1b[31mb\x07\x7f\x9b\tc\nd é漢") == "a[31mb\tc\nd é漢"
+    assert cut("no\x1b[2J\n memory", 100) == "no[2J memory"
