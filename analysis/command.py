@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.output.files import write
+from analysis.output.files import write_files
 from analysis.output.formats import DEFAULT_FORMATS, FORMATS
 from analysis.output.parts import Part
-from analysis.output.places import folder_for, report_for
-from analysis.output.terminal import show
+from analysis.output.places import choose_folder, choose_report_file
+from analysis.output.terminal import print_parts
 from analysis.records.runs import Source
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
@@ -38,7 +38,7 @@ another folder.
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status, 2 where the input was wrong."""
     tolerate()
-    options = _parser().parse_args(arguments)
+    options = _make_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
         sys.stdout.flush()
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
         description="Analyse records: training curves, the best settings and their lead, health, a report.",
@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    curves = _add(commands, "curves", "the published panels, or any metrics: figures, CSV, phases in words", _curves)
+    curves = _add_command(
+        commands, "curves", "the published panels, or any metrics: figures, CSV, phases in words", _run_curves
+    )
     curves.add_argument(
         "--metrics",
         metavar="NAME,NAME",
@@ -73,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     curves.add_argument("--by", metavar="KEY", help="mean and spread of the runs that share a config key's value")
     curves.add_argument(
-        "--smooth", type=_updates, metavar="UPDATES", help="smooth over this number of updates; 1: no smoothing"
+        "--smooth", type=_parse_updates, metavar="UPDATES", help="smooth over this number of updates; 1: no smoothing"
     )
     curves.add_argument(
         "--x",
@@ -81,23 +83,31 @@ def _parser() -> argparse.ArgumentParser:
         help="the horizontal axis (default: episodes where batch sizes differ, else updates)",
     )
     _add_formats(curves)
-    compare = _add(commands, "compare", "groups of runs: intervals, pairwise comparisons, reward against KL", _compare)
+    compare = _add_command(
+        commands, "compare", "groups of runs: intervals, pairwise comparisons, reward against KL", _run_compare
+    )
     compare.add_argument(
         "--by", metavar="KEY", help="a config key or group (default: the swept key, if only one was swept)"
     )
     compare.add_argument("--metric", metavar="NAME", help="the metric to compare by (default: the objective)")
     _add_formats(compare)
-    _add(commands, "sweep", "which keys mattered, how flat the optimum is, what to try next, what it cost", _sweep)
-    _add(commands, "health", "faults such as reward hacking, KL blow-up and entropy collapse, with advice", _health)
-    report = _add(commands, "report", "all of these in one HTML file that opens offline", _report, out=False)
+    _add_command(
+        commands, "sweep", "which keys mattered, how flat the optimum is, what to try next, what it cost", _run_sweep
+    )
+    _add_command(
+        commands, "health", "faults such as reward hacking, KL blow-up and entropy collapse, with advice", _run_health
+    )
+    report = _add_command(
+        commands, "report", "all of these in one HTML file that opens offline", _run_report, out=False
+    )
     report.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: PLACE/report.html)")
     watch = commands.add_parser("watch", help="a live table of a running sweep", description="Show a live table.")
     watch.add_argument("folder", type=Path, metavar="FOLDER")
     watch.add_argument("--once", action="store_true", help="print the table once and stop")
     watch.add_argument(
-        "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="time between updates (default: 2)"
+        "--interval", type=_parse_seconds, default=2.0, metavar="SECONDS", help="time between updates (default: 2)"
     )
-    watch.set_defaults(run=_watch)
+    watch.set_defaults(run=_run_watch)
     workspace = commands.add_parser(
         "workspace", help="write the dashboard into a W&B project", description="Write the W&B dashboard."
     )
@@ -105,11 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     workspace.add_argument("--sweep", metavar="NAME", help="show this sweep's runs only (its folder's name)")
     workspace.add_argument("--name", metavar="TITLE", help="title of the dashboard")
     workspace.add_argument("--dry-run", action="store_true", help="print the dashboard as JSON, and write nothing")
-    workspace.set_defaults(run=_workspace)
+    workspace.set_defaults(run=_run_workspace)
     return parser
 
 
-def _add(
+def _add_command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     text: str,
@@ -139,27 +149,27 @@ def _add(
 def _add_formats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
-        type=_formats,
+        type=_parse_formats,
         default=DEFAULT_FORMATS,
         metavar="NAME,NAME",
         help=f"formats of the figures: {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
     )
 
 
-def _formats(text: str) -> tuple[str, ...]:
+def _parse_formats(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     if wrong := [name for name in names if name not in FORMATS]:
         raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: must be among {', '.join(FORMATS)}")
     return names
 
 
-def _updates(text: str) -> int:
+def _parse_updates(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number of updates, 1 or more")
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
@@ -169,7 +179,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _read(options: argparse.Namespace) -> Source:
+def _read_source(options: argparse.Namespace) -> Source:
     from analysis.reading.sources import read_all
 
     source = read_all(options.places, options.storage)
@@ -181,31 +191,31 @@ def _read(options: argparse.Namespace) -> Source:
     return source
 
 
-def _present(options: argparse.Namespace, view: "Callable[[Results], Sequence[Part]]") -> int:
+def _present_view(options: argparse.Namespace, view: "Callable[[Results], Sequence[Part]]") -> int:
     """Write a view's files, print the rest, and say which files there are."""
     from analysis.results.results import Results
 
-    source = _read(options)
-    folder = folder_for(source, options.out)
+    source = _read_source(options)
+    folder = choose_folder(source, options.out)
     parts = view(Results(source))
-    paths = write(parts, folder, getattr(options, "format", DEFAULT_FORMATS))
-    show(parts)
-    return _name_files(paths)
+    paths = write_files(parts, folder, getattr(options, "format", DEFAULT_FORMATS))
+    print_parts(parts)
+    return _print_paths(paths)
 
 
-def _name_files(paths: Sequence[Path]) -> int:
+def _print_paths(paths: Sequence[Path]) -> int:
     if paths:
-        print(f"written: {', '.join(map(_relative_path, paths))}")
+        print(f"written: {', '.join(map(_shorten_path, paths))}")
     return 0
 
 
-def _relative_path(path: Path) -> str:
+def _shorten_path(path: Path) -> str:
     """A path as a user types it: from here, if it lies below."""
     here = Path.cwd()
     return str(path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path)
 
 
-def _curves(options: argparse.Namespace) -> int:
+def _run_curves(options: argparse.Namespace) -> int:
     from analysis.views.curves import curves_view
 
     def make_view(results: "Results") -> Sequence[Part]:
@@ -217,41 +227,41 @@ def _curves(options: argparse.Namespace) -> int:
             options.x and options.x.removesuffix("s"),
         )
 
-    return _present(options, make_view)
+    return _present_view(options, make_view)
 
 
-def _compare(options: argparse.Namespace) -> int:
+def _run_compare(options: argparse.Namespace) -> int:
     from analysis.views.compare import compare_view
 
-    return _present(options, lambda results: compare_view(results, options.by, options.metric))
+    return _present_view(options, lambda results: compare_view(results, options.by, options.metric))
 
 
-def _sweep(options: argparse.Namespace) -> int:
+def _run_sweep(options: argparse.Namespace) -> int:
     from analysis.views.sweep import sweep_view
 
-    return _present(options, sweep_view)
+    return _present_view(options, sweep_view)
 
 
-def _health(options: argparse.Namespace) -> int:
+def _run_health(options: argparse.Namespace) -> int:
     from analysis.views.health import health_view
 
-    return _present(options, health_view)
+    return _present_view(options, health_view)
 
 
-def _report(options: argparse.Namespace) -> int:
+def _run_report(options: argparse.Namespace) -> int:
     from analysis.views.report import write_report
 
-    source = _read(options)
-    return _name_files([write_report(source, report_for(source, options.out))])
+    source = _read_source(options)
+    return _print_paths([write_report(source, choose_report_file(source, options.out))])
 
 
-def _watch(options: argparse.Namespace) -> int:
+def _run_watch(options: argparse.Namespace) -> int:
     from analysis.watch.watch import watch
 
     return watch(options.folder, once=options.once, interval=options.interval)
 
 
-def _workspace(options: argparse.Namespace) -> int:
+def _run_workspace(options: argparse.Namespace) -> int:
     from analysis.dashboard.workspace import write_workspace
 
     print(write_workspace(options.project, sweep=options.sweep, name=options.name, dry_run=options.dry_run))

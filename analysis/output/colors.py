@@ -28,12 +28,12 @@ def color_of_state(state: str) -> int:
     return _STATE_COLORS.get(state, _OTHER_STATE)
 
 
-def hex_of(color: Color) -> str:
+def find_hex(color: Color) -> str:
     """`#rrggbb`: of a place in COLORS, which begins anew behind its end."""
     return COLORS[color % len(COLORS)] if isinstance(color, int) else color
 
 
-def color_on(scale: ColorScale, value: float) -> str:
+def pick_color(scale: ColorScale, value: float) -> str:
     """`#rrggbb`: of a number on a scale, between the two steps of VIRIDIS that are nearest."""
     low, high, place = (math.log(x) if scale.is_log else x for x in (scale.low, scale.high, value))
     share = min(max((place - low) / (high - low), 0.0), 1.0) if high > low else 0.0

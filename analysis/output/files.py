@@ -11,12 +11,12 @@ from analysis.output.charts import Chart
 from analysis.output.formats import DEFAULT_FORMATS
 from analysis.output.parts import Document, Part, Rows
 from analysis.output.places import make_folder
-from analysis.output.plain_values import plain_value
+from analysis.output.plain_values import convert_to_plain
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.record import open_atomically, write_atomically
 
 
-def write(parts: Iterable[Part], folder: Path, formats: Sequence[str] = DEFAULT_FORMATS) -> list[Path]:
+def write_files(parts: Iterable[Part], folder: Path, formats: Sequence[str] = DEFAULT_FORMATS) -> list[Path]:
     """Write those that have a file; returns the paths.
 
     Args:
@@ -47,7 +47,7 @@ def _write_part(part: Rows | Document | Chart, folder: Path, formats: Sequence[s
     path = folder / part.file
     if isinstance(part, Document):
         write_atomically(
-            path, json.dumps(plain_value(part.content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            path, json.dumps(convert_to_plain(part.content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         )
         return [path]
     with open_atomically(path) as file:

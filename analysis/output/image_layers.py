@@ -18,7 +18,7 @@ from analysis.output.charts import (
     Surface,
     Texts,
 )
-from analysis.output.colors import DIVERGING, hex_of
+from analysis.output.colors import DIVERGING, find_hex
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,52 +43,54 @@ def draw_layer(axes: "Axes", layer: Layer, order: int) -> None:
     _DRAWN[type(layer)](axes, layer, order)
 
 
-def escape(text: str) -> str:
+def escape_formulas(text: str) -> str:
     """A text in which `$` begins no formula."""
     return text.replace("$", r"\$")
 
 
 def _draw_points(axes: "Axes", layer: Points, order: int) -> None:
-    color = hex_of(layer.color)
+    color = find_hex(layer.color)
     look: dict[str, Any] = {"linestyle": "", "marker": MARKERS[layer.symbol], "markersize": 0.65 * layer.size}
     if layer.symbol in _FILLED:  # an edge would cover a face that one can see through
         look |= {"markeredgewidth": 0, "markersize": 0.75 * layer.size}
-    axes.plot(layer.x, layer.y, color=color, markerfacecolor=face_of(layer), alpha=layer.opacity, zorder=order, **look)
+    axes.plot(
+        layer.x, layer.y, color=color, markerfacecolor=choose_face(layer), alpha=layer.opacity, zorder=order, **look
+    )
     for x, y, text in zip(layer.x, layer.y, layer.labels, strict=False):
-        axes.annotate(escape(text), (x, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=7)
+        axes.annotate(escape_formulas(text), (x, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=7)
 
 
-def face_of(layer: Points) -> str:
+def choose_face(layer: Points) -> str:
     """The colour inside a mark."""
-    return "white" if layer.symbol == "hollow" else hex_of(layer.color)
+    return "white" if layer.symbol == "hollow" else find_hex(layer.color)
 
 
 def _draw_line(axes: "Axes", layer: Line, order: int) -> None:
     look: dict[str, Any] = {"linestyle": DASHES[layer.dash], "linewidth": 0.8 * layer.width, "alpha": layer.opacity}
     look |= {"drawstyle": "steps-post" if layer.is_step else "default", "marker": "." if layer.has_dots else None}
-    axes.plot(layer.x, layer.y, color=hex_of(layer.color), zorder=order, **look)
+    axes.plot(layer.x, layer.y, color=find_hex(layer.color), zorder=order, **look)
 
 
 def _draw_band(axes: "Axes", layer: Band, order: int) -> None:
     look: dict[str, Any] = {"alpha": layer.opacity, "linewidth": 0, "zorder": order}
-    axes.fill_between(layer.x, layer.low, layer.high, color=hex_of(layer.color), **look)
+    axes.fill_between(layer.x, layer.low, layer.high, color=find_hex(layer.color), **look)
 
 
 def _draw_intervals(axes: "Axes", layer: Intervals, order: int) -> None:
     draw_lines = axes.hlines if layer.is_horizontal else axes.vlines
     look: dict[str, Any] = {"linewidth": 0.8 * layer.width, "alpha": layer.opacity, "zorder": order}
-    draw_lines(layer.places, layer.low, layer.high, color=hex_of(layer.color), **look)
+    draw_lines(layer.places, layer.low, layer.high, color=find_hex(layer.color), **look)
     if layer.has_caps:
         ends = np.concatenate([np.asarray(layer.low, dtype=float), np.asarray(layer.high, dtype=float)])
         places = np.concatenate([np.asarray(layer.places, dtype=float)] * 2)
         both, marker = ((ends, places), "|") if layer.is_horizontal else ((places, ends), "_")
-        axes.plot(*both, linestyle="", marker=marker, color=hex_of(layer.color), markersize=4, zorder=order)
+        axes.plot(*both, linestyle="", marker=marker, color=find_hex(layer.color), markersize=4, zorder=order)
 
 
 def _draw_bars(axes: "Axes", layer: Bars, order: int) -> None:
     starts = np.asarray(layer.starts, dtype=float)
     widths = np.asarray(layer.ends, dtype=float) - starts
-    axes.barh(layer.places, widths, layer.height, left=starts, color=hex_of(layer.color), zorder=order)
+    axes.barh(layer.places, widths, layer.height, left=starts, color=find_hex(layer.color), zorder=order)
 
 
 def _draw_cells(axes: "Axes", layer: Cells, order: int) -> None:
@@ -104,36 +106,36 @@ def _draw_cells(axes: "Axes", layer: Cells, order: int) -> None:
     for (row, column), value in np.ndenumerate(values):
         is_dark = abs((value - layer.low) / span - 0.5) > 0.33
         look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "zorder": order + 1}
-        axes.text(column, row, escape(layer.texts[row][column]), color="white" if is_dark else "black", **look)
+        axes.text(column, row, escape_formulas(layer.texts[row][column]), color="white" if is_dark else "black", **look)
     for row, column in layer.framed:
         box = (column - 0.47, row - 0.47)
         axes.add_patch(Rectangle(box, 0.94, 0.94, fill=False, edgecolor="black", linewidth=1.6, zorder=order + 1))
-    axes.figure.colorbar(image, ax=axes, label=escape(layer.label))
+    axes.figure.colorbar(image, ax=axes, label=escape_formulas(layer.label))
 
 
 def _draw_surface(axes: "Axes", layer: Surface, order: int) -> None:
     colors = "viridis_r" if layer.is_reversed else "viridis"
     image = axes.contourf(layer.x, layer.y, np.asarray(layer.values, dtype=float), 15, cmap=colors, zorder=order)
-    axes.figure.colorbar(image, ax=axes, label=escape(layer.label))
+    axes.figure.colorbar(image, ax=axes, label=escape_formulas(layer.label))
 
 
 def _draw_span(axes: "Axes", layer: Span, order: int) -> None:
-    axes.axvspan(layer.low, layer.high, color=hex_of(layer.color), alpha=layer.opacity, linewidth=0, zorder=order)
+    axes.axvspan(layer.low, layer.high, color=find_hex(layer.color), alpha=layer.opacity, linewidth=0, zorder=order)
 
 
 def _draw_rule(axes: "Axes", layer: Rule, order: int) -> None:
     draw_line = axes.axvline if layer.is_upright else axes.axhline
-    draw_line(layer.place, color=hex_of(layer.color), linewidth=0.8, linestyle=DASHES[layer.dash], zorder=order)
+    draw_line(layer.place, color=find_hex(layer.color), linewidth=0.8, linestyle=DASHES[layer.dash], zorder=order)
 
 
 def _draw_texts(axes: "Axes", layer: Texts, order: int) -> None:
     is_centred = not len(layer.x)
     places = [0.5] * len(layer.texts) if is_centred else layer.x
     transform = axes.get_yaxis_transform() if is_centred else axes.transData
-    look: dict[str, Any] = {"ha": "center", "va": "center", "color": hex_of(layer.color), "fontsize": 8}
+    look: dict[str, Any] = {"ha": "center", "va": "center", "color": find_hex(layer.color), "fontsize": 8}
     look |= {"ha": "left"} if layer.is_start else {}
     for x, y, text in zip(places, layer.y, layer.texts, strict=True):
-        axes.text(x, y, escape(text), transform=transform, zorder=order, **look)
+        axes.text(x, y, escape_formulas(text), transform=transform, zorder=order, **look)
 
 
 _DRAWN: Mapping[type, Callable[[Any, Any, int], None]] = {

@@ -15,9 +15,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from analysis.output.charts import Cells, Chart, ChartAxis, Intervals, Line, Panel, Points, Surface
-from analysis.output.colors import hex_of
+from analysis.output.colors import find_hex
 from analysis.output.formats import FORMATS
-from analysis.output.image_layers import DASHES, MARKERS, draw_layer, escape, face_of
+from analysis.output.image_layers import DASHES, MARKERS, choose_face, draw_layer, escape_formulas
 from rlhf_sweeps.record import open_atomically
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def save_chart(chart: Chart, path: Path) -> Path:
     """Write a chart to a file whose ending is one of FORMATS; returns the path."""
     kind = path.suffix[1:]
     with matplotlib.rc_context(_SETTINGS), _note_missing_letters(), open_atomically(path, "wb") as file:
-        draw(chart).savefig(file, format=kind, metadata=dict(FORMATS[kind]))
+        draw_chart(chart).savefig(file, format=kind, metadata=dict(FORMATS[kind]))
     return path
 
 
@@ -83,7 +83,7 @@ def _say_once(text: str) -> None:
     _log.warning("%s", text)
 
 
-def draw(chart: Chart) -> Figure:
+def draw_chart(chart: Chart) -> Figure:
     """The chart as a figure of matplotlib, drawn without a display; pyplot's global state is left alone."""
     columns = min(chart.columns, len(chart.panels))
     rows = -(-len(chart.panels) // columns)
@@ -108,7 +108,7 @@ def draw(chart: Chart) -> Figure:
 def _wrap(text: str, width: int, size: float) -> list[str]:
     """Lines that fit a width in pixels, of letters of a size in points."""
     letters = max(20, int(width / _DOTS / _LETTER / size))
-    return [line for part in text.split("\n") for line in textwrap.wrap(escape(part), letters)]
+    return [line for part in text.split("\n") for line in textwrap.wrap(escape_formulas(part), letters)]
 
 
 def _draw_panel(axes: "Axes", panel: Panel, chart: Chart, num_note_lines: int) -> None:
@@ -141,11 +141,11 @@ def _set_axis(axes: "Axes", axis: ChartAxis, name: str, width: int) -> None:
         getattr(axes, f"set_{name}lim")(axis.low, axis.high)
     if axis.is_reversed:
         getattr(axes, f"invert_{name}axis")()
-    getattr(axes, f"set_{name}label")(escape(axis.label), fontsize=8)
+    getattr(axes, f"set_{name}label")(escape_formulas(axis.label), fontsize=8)
     axes.tick_params(axis=name, labelsize=8)  # type: ignore[arg-type]
     if axis.ticks:
         ticks = _thin_ticks(axis) if name == "x" else list(axis.ticks)
-        labels = [escape(label) for _, label in ticks]
+        labels = [escape_formulas(label) for _, label in ticks]
         size = 8.0 if len(ticks) <= _MAX_TICKS else max(8.0 * _MAX_TICKS / len(ticks), _SMALLEST)
         getattr(axes, f"set_{name}ticks")([place for place, _ in ticks], labels, fontsize=size)
         if name == "x" and sum(map(len, labels)) * _TICK_LETTER > width:
@@ -170,7 +170,7 @@ def _add_scale(figure: Figure, cells: Any, chart: Chart) -> None:
     assert chart.scale is not None
     scale = (LogNorm if chart.scale.is_log else Normalize)(chart.scale.low, chart.scale.high)
     figure.colorbar(
-        ScalarMappable(scale, "viridis"), ax=list(cells), label=escape(chart.scale.label), shrink=0.6, pad=0.01
+        ScalarMappable(scale, "viridis"), ax=list(cells), label=escape_formulas(chart.scale.label), shrink=0.6, pad=0.01
     )
 
 
@@ -180,10 +180,10 @@ def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
 
     handles = []
     for name, layer in chart.legend:
-        color = hex_of(getattr(layer, "color", 0))
-        look: dict[str, Any] = {"color": color, "label": escape(name)}
+        color = find_hex(getattr(layer, "color", 0))
+        look: dict[str, Any] = {"color": color, "label": escape_formulas(name)}
         if isinstance(layer, Points):
-            look |= {"linestyle": "", "marker": MARKERS[layer.symbol], "markerfacecolor": face_of(layer)}
+            look |= {"linestyle": "", "marker": MARKERS[layer.symbol], "markerfacecolor": choose_face(layer)}
         elif isinstance(layer, Line):
             look |= {"linestyle": DASHES[layer.dash], "linewidth": 0.8 * layer.width}
         elif isinstance(layer, Intervals):

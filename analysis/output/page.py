@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.output.charts import Chart, Intervals, Layer, Line, Points
-from analysis.output.colors import hex_of
-from analysis.output.embed import embedded, plotly_script, script_hash
+from analysis.output.colors import find_hex
+from analysis.output.embed import embed_json, hash_script, read_plotly_script
 from analysis.output.parts import Block, Cell, Section, Table
-from analysis.output.plotly_figures import figures
+from analysis.output.plotly_figures import make_figures
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import capitalize, format_number
 
@@ -32,7 +32,7 @@ _GLYPHS = {
 }
 
 
-def page(title: str, subtitle: str, sections: Sequence[Section], names: Collection[str] = ()) -> str:
+def render_page(title: str, subtitle: str, sections: Sequence[Section], names: Collection[str] = ()) -> str:
     """The whole file.
 
     Args:
@@ -52,21 +52,21 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
     filters: dict[str, Any] = {
         "number": format_number,
         "heading": lambda text: capitalize(text, names),
-        "hex": lambda layer: hex_of(getattr(layer, "color", 0)),
+        "hex": lambda layer: find_hex(getattr(layer, "color", 0)),
         "glyph": lambda layer: _GLYPHS[layer.symbol] if isinstance(layer, Points) else "",
         "look": _look,
         "shortened": _shorten_cells,
-        "sentence": lambda text: _sentence(text, names),
+        "sentence": lambda text: _make_sentence(text, names),
     }
     environment.filters |= filters
     _check_ids(sections)
     charts = [part for section in sections for part in section.parts if isinstance(part, Chart)]
     blocks = [part for section in sections for part in section.parts if isinstance(part, Block)]
     data = {
-        "figures": {name: figure for chart in charts for name, figure in figures(chart).items()},
+        "figures": {name: figure for chart in charts for name, figure in make_figures(chart).items()},
         "curves": next((block.content for block in blocks if block.kind == "curves"), None),
     }
-    plotly, plotly_hash = plotly_script()
+    plotly, plotly_hash = read_plotly_script()
     script = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     return environment.get_template("report.html").render(
         title=title,
@@ -74,9 +74,9 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
         sections=sections,
         style=(_FOLDER / "report.css").read_text(encoding="utf-8"),
         script=script,
-        data=embedded(data),
+        data=embed_json(data),
         plotly=plotly,
-        policy=_policy(plotly_hash, script_hash(script.encode("utf-8"))),
+        policy=_write_policy(plotly_hash, hash_script(script.encode("utf-8"))),
     )
 
 
@@ -112,11 +112,11 @@ def _check_ids(sections: Sequence[Section]) -> None:
                 raise ValueError(f"the id {name!r} of a {kind} must be of letters, digits and dashes")
 
 
-def _sentence(text: str, names: Collection[str]) -> str:
+def _make_sentence(text: str, names: Collection[str]) -> str:
     return capitalize(text, names) + ("" if text.endswith((".", "?", "!", "…")) else ".")
 
 
-def _policy(*scripts: str) -> str:
+def _write_policy(*scripts: str) -> str:
     """What a browser lets the page do: run these scripts, draw; no other script, no request."""
     return (
         f"default-src 'none'; script-src {' '.join(scripts)}; style-src 'unsafe-inline'; "

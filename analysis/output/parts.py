@@ -164,7 +164,7 @@ class Section:
     parts: Sequence[Part]
 
 
-def number_cell(value: Any, tone: str = "") -> Cell:
+def make_number_cell(value: Any, tone: str = "") -> Cell:
     """A number, sorted by its value; `-` where there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return Cell("-")
@@ -172,11 +172,11 @@ def number_cell(value: Any, tone: str = "") -> Cell:
 
 
 def count_cell(value: float) -> Cell:
-    """A whole number, with separators where it is long; any other number as in `number_cell`."""
-    return Cell(f"{value:,.0f}", value) if value >= 1000 else number_cell(value)
+    """A whole number, with separators where it is long; any other number as in `make_number_cell`."""
+    return Cell(f"{value:,.0f}", value) if value >= 1000 else make_number_cell(value)
 
 
-def interval_cell(value: float, low: float, high: float) -> Cell:
+def make_interval_cell(value: float, low: float, high: float) -> Cell:
     """`0.7 [0.6, 0.8]`, sorted by the value; without an interval where there is none."""
     if math.isnan(value):
         return Cell("-")
@@ -184,7 +184,7 @@ def interval_cell(value: float, low: float, high: float) -> Cell:
     return Cell(f"{format_number(value, digits)} {interval(low, high, digits)}".rstrip(), value)
 
 
-def text_cell(value: Any, tone: str = "") -> Cell:
+def make_text_cell(value: Any, tone: str = "") -> Cell:
     """A text; sorted as a number where it is one."""
     text = "-" if value is None else str(value)
     try:
@@ -194,7 +194,7 @@ def text_cell(value: Any, tone: str = "") -> Cell:
     return Cell(text, place if math.isfinite(place) else None, tone)
 
 
-def setting_cell(text: str | None, label: str | None) -> Cell:
+def make_setting_cell(text: str | None, label: str | None) -> Cell:
     """A setting under its label, a number sorted by its whole value."""
-    cell = text_cell(text)
+    cell = make_text_cell(text)
     return cell if label is None else Cell(label, cell.value)

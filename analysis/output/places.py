@@ -15,7 +15,7 @@ _REPORT = (
 )
 
 
-def folder_for(source: Source, out: Path | None) -> Path:
+def choose_folder(source: Source, out: Path | None) -> Path:
     """Where figures and tables go: what the user said, else within the record's own folder.
 
     Raises:
@@ -27,8 +27,8 @@ def folder_for(source: Source, out: Path | None) -> Path:
         if is_run(out) or Sweep(out).start_file.is_file():
             raise AnalysisError(f"--out {out}: holds a record, which must not be overwritten; choose another folder")
         return out
-    inside = _own_folder(source)
-    folder = _unlinked(Path("outputs") / f"{source.name}_analysis" if inside is None else analysis_folder(inside))
+    inside = _find_own_folder(source)
+    folder = _refuse_link(Path("outputs") / f"{source.name}_analysis" if inside is None else analysis_folder(inside))
     if folder.exists() and not (folder.is_dir() and (_is_empty(folder) or (folder / MARK).exists())):
         raise AnalysisError(
             f"{folder}: was not made by the analysis (it has no {MARK}); rename it, or choose a place by --out"
@@ -44,7 +44,7 @@ def make_folder(out: Path) -> None:
         (out / MARK).touch()
 
 
-def report_for(source: Source, out: Path | None) -> Path:
+def choose_report_file(source: Source, out: Path | None) -> Path:
     """Where the report goes: what the user said, else beside the record; of what has no folder, into one of its own.
 
     Raises:
@@ -53,9 +53,9 @@ def report_for(source: Source, out: Path | None) -> Path:
     if out is not None and find_owner(out) is not None:
         raise AnalysisError(f"--out {out}: is a part of a record; choose another file")
     if out is None:
-        if (default := _own_folder(source)) is None:
-            make_folder(default := folder_for(source, None))
-        file = _unlinked(report_file(default))
+        if (default := _find_own_folder(source)) is None:
+            make_folder(default := choose_folder(source, None))
+        file = _refuse_link(report_file(default))
     else:
         file = out
     if file.exists() and not file.is_file():
@@ -68,7 +68,7 @@ def report_for(source: Source, out: Path | None) -> Path:
     return file
 
 
-def _own_folder(source: Source) -> Path | None:
+def _find_own_folder(source: Source) -> Path | None:
     """The folder of a record; None of what is no record of ours."""
     return source.folder if source.kind in ("run", "sweep", "folder") else None
 
@@ -77,7 +77,7 @@ def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and next(folder.iterdir(), None) is None
 
 
-def _unlinked(path: Path) -> Path:
+def _refuse_link(path: Path) -> Path:
     """A place that nobody has named; where it is a link, what that leads to is none of ours."""
     if path.is_symlink():
         raise AnalysisError(

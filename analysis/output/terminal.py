@@ -22,15 +22,15 @@ _LONGEST_CELL = 40  # characters; chosen by looking
 _LONGEST_WORD = 16  # characters that are never folded; chosen by looking
 
 
-def show(parts: Iterable[Part], file: IO[str] | None = None) -> None:
+def print_parts(parts: Iterable[Part], file: IO[str] | None = None) -> None:
     """Print them, at most as wide as the terminal, or WIDTH where there is none."""
     file = sys.stdout if file is None else file
     console = Console(file=file)
     width = min(console.width, WIDTH) if console.is_terminal else WIDTH
-    file.write(text(parts, width, console.is_terminal and not console.no_color))
+    file.write(render_text(parts, width, console.is_terminal and not console.no_color))
 
 
-def text(parts: Iterable[Part], width: int = WIDTH, is_colored: bool = False) -> str:
+def render_text(parts: Iterable[Part], width: int = WIDTH, is_colored: bool = False) -> str:
     """What is printed: a line of its own for each sentence and row, without blanks at the end of lines."""
     buffer = StringIO()
     colors: dict[str, Any] = {"force_terminal": is_colored, "color_system": "standard" if is_colored else None}
@@ -45,7 +45,7 @@ def text(parts: Iterable[Part], width: int = WIDTH, is_colored: bool = False) ->
     return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 
-def _lines(lines: Iterable[str], width: int, indent: int = 0, style: str = "") -> Iterator[Text]:
+def _wrap_lines(lines: Iterable[str], width: int, indent: int = 0, style: str = "") -> Iterator[Text]:
     """Sentences; what goes on is indented by two more than the first line."""
     start = " " * indent
     wrapper = textwrap.TextWrapper(width, start, f"{start}  ", break_on_hyphens=False)
@@ -55,7 +55,7 @@ def _lines(lines: Iterable[str], width: int, indent: int = 0, style: str = "") -
 
 
 def _heading(text: str, width: int, style: str = "bold") -> Iterator[Text]:
-    return _lines([capitalize(text)], width, style=style)
+    return _wrap_lines([capitalize(text)], width, style=style)
 
 
 def _show_sentences(part: Sentences, width: int) -> Iterator[RenderableType]:
@@ -64,12 +64,12 @@ def _show_sentences(part: Sentences, width: int) -> Iterator[RenderableType]:
         lines = [f"{place}. {line}" for place, line in enumerate(lines, start=1)]
     if part.title:
         yield from _heading(part.title, width)
-    yield from _lines(lines, width, _INDENT if part.title else 0, _STYLES.get(part.tone, ""))
+    yield from _wrap_lines(lines, width, _INDENT if part.title else 0, _STYLES.get(part.tone, ""))
 
 
 def _show_alert(part: Alert, width: int) -> Iterator[RenderableType]:
     yield from _heading(f"{part.title} {part.where}".rstrip(), width, "bold yellow")
-    yield from _lines([*part.lines, f"what helps: {part.advice}"], width, 2 * _INDENT)
+    yield from _wrap_lines([*part.lines, f"what helps: {part.advice}"], width, 2 * _INDENT)
 
 
 def _show_tiles(part: Tiles, width: int) -> Iterator[RenderableType]:
@@ -78,13 +78,13 @@ def _show_tiles(part: Tiles, width: int) -> Iterator[RenderableType]:
     values = [f"{value} ({hint})" if hint else value for _, value, hint in part.tiles]
     tiles = list(zip(labels, values, strict=True))
     longest = max((len(label) for label, _ in tiles), default=0)
-    yield from _lines((f"{label:{longest}}  {value}" for label, value in tiles), width)
+    yield from _wrap_lines((f"{label:{longest}}  {value}" for label, value in tiles), width)
 
 
 def _show_answers(part: Answers, width: int) -> Iterator[RenderableType]:
     for question, lines in part.answers:
         yield from _heading(question, width)
-        yield from _lines(lines, width, _INDENT)
+        yield from _wrap_lines(lines, width, _INDENT)
 
 
 def _show_command(part: Command, width: int) -> Iterator[RenderableType]:
@@ -100,7 +100,7 @@ def _show_table(part: Table, width: int) -> Iterator[RenderableType]:
     yield from _heading(part.caption, width)
     rows = part.rows[: part.most_rows or None]
     places = [place for place, column in enumerate(part.columns) if _is_shown(column, [row[place] for row in rows])]
-    texts = [_cell_texts([row[place] for row in rows]) for place in places]
+    texts = [_style_cells([row[place] for row in rows]) for place in places]
     widths = _fit_columns([part.columns[place] for place in places], texts, width)
     table = RichTable(box=None, padding=(0, 0, 0, _INDENT), header_style="bold")
     for place, num_letters in zip(places, widths, strict=False):
@@ -111,17 +111,19 @@ def _show_table(part: Table, width: int) -> Iterator[RenderableType]:
         table.add_row(*row)
     yield table
     if more := len(part.rows) - len(rows):
-        yield from _lines([f"and {format_number(more)} more{f', in {part.file}' * bool(part.file)}"], width, _INDENT)
+        yield from _wrap_lines(
+            [f"and {format_number(more)} more{f', in {part.file}' * bool(part.file)}"], width, _INDENT
+        )
     if left_out := [part.columns[place].label for place in places[len(widths) :]]:
         elsewhere = f"; {part.file} has them" * bool(part.file)
-        yield from _lines([f"there is no room for {join_words(left_out)}{elsewhere}"], width, _INDENT)
+        yield from _wrap_lines([f"there is no room for {join_words(left_out)}{elsewhere}"], width, _INDENT)
 
 
 def _is_shown(column: Column, cells: Sequence[Cell]) -> bool:
     return not column.is_detail and any(cell.text not in ("", "-") for cell in cells)
 
 
-def _cell_texts(cells: Sequence[Cell]) -> list[Text]:
+def _style_cells(cells: Sequence[Cell]) -> list[Text]:
     texts = shorten_apart([cell.text for cell in cells], _LONGEST_CELL)
     return [_plain(text, _STYLES.get(cell.tone, "")) for text, cell in zip(texts, cells, strict=True)]
 

@@ -10,15 +10,15 @@ from analysis.records.runs import Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import front
-from analysis.views.counted import SCORE, counted_sentences
-from analysis.views.noise import noise_sentences
-from analysis.views.problems import failure_sentence
-from analysis.views.winner import lead_sentences, next_sentences, winner_sentences
+from analysis.views.counted import SCORE, write_counted_sentences
+from analysis.views.noise import write_noise_sentences
+from analysis.views.problems import write_failure_sentence
+from analysis.views.winner import write_lead_sentences, write_next_sentences, write_winner_sentences
 from analysis.wording.statements import format_count, format_duration, format_number, join_words
 from rlhf_sweeps.record.trials import format_counts
 
 
-def answers(source: Source, ranking: SourceRanking, noise: Sequence[str], advice: Sequence[str]) -> Answers:
+def make_answers(source: Source, ranking: SourceRanking, noise: Sequence[str], advice: Sequence[str]) -> Answers:
     """The four questions, in sentences with numbers.
 
     Args:
@@ -26,27 +26,29 @@ def answers(source: Source, ranking: SourceRanking, noise: Sequence[str], advice
         advice: what to do next.
     """
     if ranking.apart:
-        return _apart(source, ranking, advice)
+        return _answer_by_objective(source, ranking, advice)
     if ranking.best is None:
-        return Answers([("Which settings won?", _no_winner(source, ranking)), *_asked("What next?", advice)])
+        return Answers(
+            [("Which settings won?", _explain_no_winner(source, ranking)), *_pair_question("What next?", advice)]
+        )
     question = "Which settings won?" if len(ranking.entries) > 1 else "What came out?"
-    winner, lead = _winner(ranking), _lead(ranking)
+    winner, lead = _describe_winner(ranking), _describe_lead(ranking)
     comparison = ranking.comparison
     if comparison is not None:
-        question, winner = "Which reward model won?", winner_sentences(comparison, ranking)
-        lead = lead_sentences(comparison)
-        advice = [*next_sentences(comparison), *advice]
+        question, winner = "Which reward model won?", write_winner_sentences(comparison, ranking)
+        lead = write_lead_sentences(comparison)
+        advice = [*write_next_sentences(comparison), *advice]
     return Answers(
         [
             (question, winner),
-            *_asked("By how much?", lead),
-            *_asked("Is that more than noise?", noise),
-            *_asked("What next?", advice),
+            *_pair_question("By how much?", lead),
+            *_pair_question("Is that more than noise?", noise),
+            *_pair_question("What next?", advice),
         ]
     )
 
 
-def _apart(source: Source, ranking: SourceRanking, advice: Sequence[str]) -> Answers:
+def _answer_by_objective(source: Source, ranking: SourceRanking, advice: Sequence[str]) -> Answers:
     """The same questions for each objective, where runs have different ones."""
     several = [f"{part.objective.text} ({format_count(len(part.runs), 'run')})" for part, _ in ranking.apart]
     intro = [f"None overall, since the runs have different objectives: {join_words(several)}"]
@@ -54,16 +56,16 @@ def _apart(source: Source, ranking: SourceRanking, advice: Sequence[str]) -> Ans
         intro.append(f"The objective of {join_words(silent)} is unknown, so none of them can be called the best")
     questions: list[tuple[str, Sequence[str]]] = [("Which settings won?", intro)]
     for part, own in ranking.apart:
-        own_answers = answers(part, own, noise_sentences(own), []).answers
+        own_answers = make_answers(part, own, write_noise_sentences(own), []).answers
         for question, lines in own_answers:
             questions.append((f"{question.removesuffix('?')}, to {part.objective.text}?", lines))
-    return Answers([*questions, *_asked("What next?", advice)])
+    return Answers([*questions, *_pair_question("What next?", advice)])
 
 
-def tiles(source: Source, ranking: SourceRanking) -> Tiles:
+def make_sweep_tiles(source: Source, ranking: SourceRanking) -> Tiles:
     """The sweep in a few numbers."""
     entries = ranking.entries
-    items = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _counts(entries))]
+    items = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _count_states(entries))]
     best = ranking.best
     if best is not None and ranking.is_comparable:
         base = best.summarized("base_score")
@@ -81,26 +83,26 @@ def tiles(source: Source, ranking: SourceRanking) -> Tiles:
     return Tiles(items)
 
 
-def _counts(entries: Sequence[Entry]) -> str:
+def _count_states(entries: Sequence[Entry]) -> str:
     return format_counts((entry.state, entry.cause) for entry in entries)
 
 
-def _asked(question: str, sentences: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+def _pair_question(question: str, sentences: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
     return [(question, sentences)] if sentences else []
 
 
-def _no_winner(source: Source, ranking: SourceRanking) -> list[str]:
+def _explain_no_winner(source: Source, ranking: SourceRanking) -> list[str]:
     if not source.runs:
         return ["None: there is no run in this record", *source.problems[:3]]
     why = f"None yet: no {ranking.word} has an objective"
     if any(entry.objectives for entry in ranking.entries):
         why = f"None: no {ranking.word} with an objective is known to keep objective.constraints"
-    lines = [f"{why} ({_counts(ranking.entries)})", *_left_out(ranking)]
-    failures = failure_sentence(ranking)
+    lines = [f"{why} ({_count_states(ranking.entries)})", *_describe_left_out(ranking)]
+    failures = write_failure_sentence(ranking)
     return [*lines, *([failures] if failures else [])]
 
 
-def _winner(ranking: SourceRanking) -> list[str]:
+def _describe_winner(ranking: SourceRanking) -> list[str]:
     best = ranking.best
     assert best is not None
     with_settings = f" with {best.settings_text}" if best.settings else ""
@@ -110,27 +112,27 @@ def _winner(ranking: SourceRanking) -> list[str]:
     chosen = f"{format_number(best.worth, 4)}{mean}{ranking.measurement}"
     values = [f"its {ranking.metric} is {chosen}"]
     if ranking.is_tested(best):
-        quoted = f"{_tested_text(best)} that had no part in choosing it: this is the number to report"
+        quoted = f"{_describe_test_result(best)} that had no part in choosing it: this is the number to report"
         values = [f"its {ranking.metric} is {quoted}", f"It was chosen by {chosen}"]
     elif best.tested is not None:
         values.append(
-            f"Its {ranking.metric} on test seeds is {_tested_text(best)}; with several objectives, test seeds do not "
+            f"Its {ranking.metric} on test seeds is {_describe_test_result(best)}; with several objectives, test seeds do not "
             "change the order"
         )
-    lines = [] if is_single else _front(ranking)
-    lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *counted_sentences(best)]
+    lines = [] if is_single else _describe_front(ranking)
+    lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *write_counted_sentences(best)]
     base = best.summarized("base_score")
     if base is not None and ranking.metric == SCORE:
         lines.append(f"The base policy scores {format_number(base)} on the same held-out prompts")
-    return [*lines, *_left_out(ranking)]
+    return [*lines, *_describe_left_out(ranking)]
 
 
-def _left_out(ranking: SourceRanking) -> list[str]:
+def _describe_left_out(ranking: SourceRanking) -> list[str]:
     """Which cannot win, since they break constraints."""
     return write_constraint_sentences(ranking.held, ranking.word)
 
 
-def _front(ranking: SourceRanking) -> list[str]:
+def _describe_front(ranking: SourceRanking) -> list[str]:
     if ranking.view is None:
         return []
     titles = {entry.numbers: entry.title for entry in ranking.ranked}
@@ -142,17 +144,17 @@ def _front(ranking: SourceRanking) -> list[str]:
     return [f"By {metrics} there is no single best one; {on_front}"]
 
 
-def _lead(ranking: SourceRanking) -> list[str]:
+def _describe_lead(ranking: SourceRanking) -> list[str]:
     best = ranking.best
     assert best is not None
     lines = []
     if len(ranking.ranked) > 1:
         second = ranking.ranked[1]
         by = f"By {ranking.metric} alone: " if len(best.objectives or ()) > 1 else ""
-        lines.append(by + _gap(ranking, f"the second, {_named(second)}", second))
+        lines.append(by + _describe_gap(ranking, f"the second, {_name_entry(second)}", second))
     if len(ranking.ranked) > 3:
         middle, last = ranking.ranked[len(ranking.ranked) // 2], ranking.ranked[-1]
-        lines.append(f"{_gap(ranking, 'the middle one', middle)}, {_gap(ranking, 'the worst', last)}")
+        lines.append(f"{_describe_gap(ranking, 'the middle one', middle)}, {_describe_gap(ranking, 'the worst', last)}")
     base = best.summarized("base_score")
     if base is not None and ranking.metric == SCORE:
         gain = ranking.gain(ranking.headline(best), base)
@@ -160,7 +162,7 @@ def _lead(ranking: SourceRanking) -> list[str]:
     return lines
 
 
-def _gap(ranking: SourceRanking, rank_name: str, entry: Entry) -> str:
+def _describe_gap(ranking: SourceRanking, rank_name: str, entry: Entry) -> str:
     """`0.3 better than the second, trial 2 (1.1 on the test seeds)`."""
     assert ranking.best is not None
     gain, worth, is_tested = ranking.against_best(entry)
@@ -171,11 +173,11 @@ def _gap(ranking: SourceRanking, rank_name: str, entry: Entry) -> str:
     return f"{comparison} ({format_number(worth)}{where})"
 
 
-def _named(entry: Entry) -> str:
+def _name_entry(entry: Entry) -> str:
     return entry.title[0].lower() + entry.title[1:]
 
 
-def _tested_text(best: Entry) -> str:
+def _describe_test_result(best: Entry) -> str:
     """`1.1 ± 0.1 (standard error) on 3 seeds`: what it is worth on the test seeds."""
     values = [run.objectives[0] for run in best.tested_runs if run.objectives]
     do_differ = len(set(values)) > 1  # seeds that are all alike do not show how much others would differ

@@ -8,14 +8,20 @@ from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.frontier import trace_all_frontiers
 from analysis.comparison.matched_kl import match_groups
 from analysis.output.charts import GREY, Chart, ChartAxis, Intervals, Layer, Panel, Points, Rule, Texts
-from analysis.output.parts import Cell, Column, Part, Sentences, Table, number_cell, text_cell
+from analysis.output.parts import Cell, Column, Part, Sentences, Table, make_number_cell, make_text_cell
 from analysis.records.runs import Source
 from analysis.results.results import Results
-from analysis.views.comparison_files import comparison_files
-from analysis.views.comparison_sentences import design_sentences, statements
-from analysis.views.intervals import estimate_cell, interval_lines, row_axis, row_height, value_axis
-from analysis.views.judges import judge_parts
-from analysis.views.reward_against_kl import kl_parts
+from analysis.views.comparison_files import make_comparison_files
+from analysis.views.comparison_sentences import write_comparison_statements, write_design_sentences
+from analysis.views.intervals import (
+    compute_panel_height,
+    draw_intervals,
+    make_estimate_cell,
+    make_row_axis,
+    make_value_axis,
+)
+from analysis.views.judges import make_judge_parts
+from analysis.views.reward_against_kl import make_kl_parts
 from analysis.wording.intervals import probability_text
 from analysis.wording.statements import Statement, format_count, format_number
 from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN, GroupPair, describe_verdict
@@ -40,11 +46,11 @@ def compare_view(results: Results, by: str | None = None, metric: str | None = N
     comparison = results.comparison(by, metric)
     labels = [group.label for group in comparison.groups]
     frontiers, matched = trace_all_frontiers(comparison.grouping), match_groups(comparison.grouping)
-    parts_of_all_runs = kl_parts(frontiers, matched, labels, comparison.by)
-    return [*_figures([comparison]), *parts_of_all_runs, *comparison_files(comparison, frontiers, matched)]
+    parts_of_all_runs = make_kl_parts(frontiers, matched, labels, comparison.by)
+    return [*_figures([comparison]), *parts_of_all_runs, *make_comparison_files(comparison, frontiers, matched)]
 
 
-def compare_tab(results: Results) -> list[Part]:
+def make_compare_tab(results: Results) -> list[Part]:
     """The same figures for each key that differs, those of each objective alone; then reward against KL of all runs."""
     parts: list[Part] = []
     for place, of_objective in enumerate(results.parts):
@@ -53,23 +59,23 @@ def compare_tab(results: Results) -> list[Part]:
             suffix = f"-{place}"
             text = f"{format_count(len(source.runs), 'run')}, compared with each other"
             parts.append(Sentences([text], f"To {source.objective.text}"))
-        parts += _figures([of_objective.comparison(key) for key in _keys(source)], suffix)
+        parts += _figures([of_objective.comparison(key) for key in _choose_keys(source)], suffix)
         parts += _sentences_on_keys(source)
-    keys = _keys(results.source)
-    return [*parts, *(_kl_parts_of(results, keys[0]) if keys else [])]
+    keys = _choose_keys(results.source)
+    return [*parts, *(_make_kl_parts(results, keys[0]) if keys else [])]
 
 
-def _keys(source: Source) -> list[str]:
+def _choose_keys(source: Source) -> list[str]:
     """The keys to compare by, reward models first; at most so many as a reader looks at."""
     return sorted(source.axes, key=lambda key: key != "reward_model")[:_MAX_KEYS] if len(source.runs) > 1 else []
 
 
-def _kl_parts_of(results: Results, key: str) -> list[Part]:
+def _make_kl_parts(results: Results, key: str) -> list[Part]:
     grouping = results.grouping(key)
     labels = [group.label for group in grouping.groups]
     if len(results.parts) == 1:
         labels = [group.label for group in results.comparison(key).groups]  # best first
-    return kl_parts(trace_all_frontiers(grouping), match_groups(grouping), labels, ", ".join(grouping.keys))
+    return make_kl_parts(trace_all_frontiers(grouping), match_groups(grouping), labels, ", ".join(grouping.keys))
 
 
 def _figures(comparisons: Sequence[GroupComparison], suffix: str = "") -> list[Part]:
@@ -84,40 +90,43 @@ def _figures(comparisons: Sequence[GroupComparison], suffix: str = "") -> list[P
     earlier: set[str] = set()  # texts
     for place, comparison in enumerate(comparisons):
         name = f"compare{suffix}-{place}" if len(comparisons) > 1 else f"compare{suffix}"
-        sentences, *others = _parts_of_key(comparison, name)
+        sentences, *others = _make_key_parts(comparison, name)
         assert isinstance(sentences, Sentences)
         first, *more = sentences.lines
-        new = [line for line in more if _text_of(line) not in earlier]
-        earlier |= {_text_of(line) for line in more}
+        new = [line for line in more if _extract_text(line) not in earlier]
+        earlier |= {_extract_text(line) for line in more}
         parts += [replace(sentences, lines=[first, *new]), *others]
         if place == 0 and comparison.matrix:
-            parts += judge_parts(comparison.matrix, f"judges{suffix}")
+            parts += make_judge_parts(comparison.matrix, f"judges{suffix}")
     return parts
 
 
 def _sentences_on_keys(source: Source) -> list[Part]:
     """Where runs differ in no key, or in more keys than the tab compares."""
-    num_left = len(source.axes) - len(_keys(source))
-    if not _keys(source):
+    num_left = len(source.axes) - len(_choose_keys(source))
+    if not _choose_keys(source):
         return [Sentences(["there is nothing to compare: the runs differ in nothing but their seeds"])]
     line = f"{num_left} more keys differ between the runs; `python -m analysis compare --by KEY` compares them"
     return [Sentences([line])] if num_left else []
 
 
-def _text_of(line: str | Statement) -> str:
+def _extract_text(line: str | Statement) -> str:
     return line.text if isinstance(line, Statement) else line
 
 
-def _parts_of_key(comparison: GroupComparison, name: str) -> list[Part]:
+def _make_key_parts(comparison: GroupComparison, name: str) -> list[Part]:
     """Sentences first, then the charts that have something to show, and the table of groups."""
-    lines: list[Statement | str] = [*statements(comparison)]
-    lines += [*design_sentences(comparison.pairs), *_meaning(comparison)]
-    charts = (values_chart(comparison, f"{name}-values"), probability_chart(comparison, f"{name}-probability"))
-    table = _table(comparison, f"{name}-table")
+    lines: list[Statement | str] = [*write_comparison_statements(comparison)]
+    lines += [*write_design_sentences(comparison.pairs), *_explain_columns(comparison)]
+    charts = (
+        make_values_chart(comparison, f"{name}-values"),
+        make_probability_chart(comparison, f"{name}-probability"),
+    )
+    table = _make_table(comparison, f"{name}-table")
     return [Sentences(lines, f"By {comparison.by}"), *(chart for chart in charts if chart is not None), table]
 
 
-def _meaning(comparison: GroupComparison) -> list[str]:
+def _explain_columns(comparison: GroupComparison) -> list[str]:
     """What the columns of the table are."""
     if comparison.ranking is None:
         return []
@@ -128,7 +137,7 @@ def _meaning(comparison: GroupComparison) -> list[str]:
     ]
 
 
-def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
+def make_values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     """The mean of each group with both intervals, and its runs, best on top; None without values."""
     groups = comparison.valued_groups[:_MAX_GROUPS]
     estimates = {place: group.estimate for place, group in enumerate(groups) if group.estimate is not None}
@@ -139,33 +148,35 @@ def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     run_places = [place + _RUNS_BELOW for place, _, _ in runs]
     hover = [f"run {run}: {format_number(value, 4)}" for _, run, value in runs]
     means = [estimate.value for estimate in estimates.values()]
-    mean_hover = [f"{group.label}: {estimate_cell(group.estimate).text}" for group in groups]
+    mean_hover = [f"{group.label}: {make_estimate_cell(group.estimate).text}" for group in groups]
     layers: list[Layer] = [
-        *interval_lines(
+        *draw_intervals(
             estimates, "95 % interval by percentiles of the bootstrap", _PERCENTILES, width=7, opacity=0.35
         ),
-        *interval_lines(estimates, "95 % interval"),
+        *draw_intervals(estimates, "95 % interval"),
         Points(values, run_places, "a run", GREY, "tick", 6, hover=hover),
-        Points(means, list(estimates), _statistic(comparison), 0, "circle", 8, hover=mean_hover),
+        Points(means, list(estimates), _name_statistic(comparison), 0, "circle", 8, hover=mean_hover),
     ]
     measure = comparison.measure
     label = f"{measure.name} (lower is better)" if measure.is_lower_better else measure.name
     names = [f"{comparison.names[group.label]}  ({len(group.values)})" for group in groups]
-    panel = Panel(value_axis(label, values, list(estimates.values())), row_axis(names), layers)
-    note = f"{measure.text}; in brackets: the number of runs" + _cut_text(len(comparison.valued_groups), len(groups))
-    height = row_height(len(groups)) + 30  # for the legend
+    panel = Panel(make_value_axis(label, values, list(estimates.values())), make_row_axis(names), layers)
+    note = f"{measure.text}; in brackets: the number of runs" + _describe_omission(
+        len(comparison.valued_groups), len(groups)
+    )
+    height = compute_panel_height(len(groups)) + 30  # for the legend
     return Chart(name, f"{measure.name} by {comparison.by}", [panel], note, height=height, file="comparison_values")
 
 
-def _cut_text(num_groups: int, num_drawn: int) -> str:
+def _describe_omission(num_groups: int, num_drawn: int) -> str:
     return f"; the best {num_drawn} of {num_groups} groups" if num_groups > num_drawn else ""
 
 
-def _statistic(comparison: GroupComparison) -> str:
+def _name_statistic(comparison: GroupComparison) -> str:
     return comparison.ranking.statistic if comparison.ranking else MEAN
 
 
-def probability_chart(comparison: GroupComparison, name: str) -> Chart | None:
+def make_probability_chart(comparison: GroupComparison, name: str) -> Chart | None:
     """The probability that a run of the best group beats one of each other group; None where none can be told."""
     ranking = comparison.ranking
     if ranking is None:
@@ -192,21 +203,21 @@ def probability_chart(comparison: GroupComparison, name: str) -> Chart | None:
     if unknown:
         layers.append(Texts(unknown, ["cannot tell"] * len(unknown), [0.75] * len(unknown)))
     axis = ChartAxis("probability [95 % interval]", low=-0.02, high=1.02)
-    panel = Panel(axis, row_axis([comparison.names[pair.second] for pair in pairs]), layers)
+    panel = Panel(axis, make_row_axis([comparison.names[pair.second] for pair in pairs]), layers)
     left = len(ranking.labels) - 1 - len(pairs)
     note = "full dots: better by more than noise; hollow dots: not" + (
         f"; {left} more groups are left out" * bool(left)
     )
     title = f"probability that a run of {comparison.names[ranking.labels[0]]} beats a run of another group"
-    return Chart(name, title, [panel], note, height=row_height(len(pairs)), file="comparison_probability")
+    return Chart(name, title, [panel], note, height=compute_panel_height(len(pairs)), file="comparison_probability")
 
 
-def _table(comparison: GroupComparison, name: str) -> Table:
+def _make_table(comparison: GroupComparison, name: str) -> Table:
     beats = "the probability that a run of the best group beats a run of this group"
     columns = [
         Column(comparison.by),
         Column("Place", True),
-        Column("Value [95 %]", True, f"the {_statistic(comparison)} over runs: {comparison.measure.text}"),
+        Column("Value [95 %]", True, f"the {_name_statistic(comparison)} over runs: {comparison.measure.text}"),
         Column("Against the best"),
         Column("Runs", True),
         Column("Settings", True, "the number of settings of the other keys among these runs", is_detail=True),
@@ -214,34 +225,34 @@ def _table(comparison: GroupComparison, name: str) -> Table:
         Column("p", True, "of no difference to the best group, adjusted for all pairs (Holm)"),
         Column("Not counted"),
     ]
-    rows = [_row(comparison, group) for group in comparison.groups]
+    rows = [_make_row(comparison, group) for group in comparison.groups]
     caption = f"Groups by {comparison.by}, best first: {comparison.measure.text}"
     return Table(name, caption, columns, rows, len(rows) > 12, most_rows=15, file="comparison.csv")
 
 
-def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
+def _make_row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
     pair = comparison.ranking.against_best(group.label) if comparison.ranking and group.estimate else None
     excluded = ", ".join(f"{count} {reason}" for reason, count in group.excluded.items())
     return [
-        text_cell(group.label),
-        number_cell(group.place or None),
-        estimate_cell(group.estimate),
+        make_text_cell(group.label),
+        make_number_cell(group.place or None),
+        make_estimate_cell(group.estimate),
         Cell(describe_verdict(pair)),
-        number_cell(len(group.values)),
-        number_cell(group.num_settings),
-        _probability_cell(pair),
-        _p_cell(pair),
+        make_number_cell(len(group.values)),
+        make_number_cell(group.num_settings),
+        _make_probability_cell(pair),
+        _make_p_cell(pair),
         Cell(excluded or "-"),
     ]
 
 
-def _probability_cell(pair: GroupPair | None) -> Cell:
+def _make_probability_cell(pair: GroupPair | None) -> Cell:
     if pair is None or pair.verdict == UNKNOWN:
         return Cell("-")
     return Cell(probability_text(pair.probability), pair.probability.value)
 
 
-def _p_cell(pair: GroupPair | None) -> Cell:
+def _make_p_cell(pair: GroupPair | None) -> Cell:
     if pair is None or math.isnan(pair.p_value):
         return Cell("-")
     value = pair.p_value

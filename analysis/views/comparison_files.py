@@ -10,7 +10,7 @@ from analysis.comparison.frontier import Frontier
 from analysis.comparison.matched_kl import KlLevel, MatchedKl
 from analysis.comparison.own_matrix import WinRateMatrix
 from analysis.output.parts import Document, Part, Rows
-from analysis.views.comparison_sentences import statements
+from analysis.views.comparison_sentences import write_comparison_statements
 from rlhf_sweeps.verdicts.pairs import GroupRanking
 
 _ESTIMATE = ("value", "low", "high", "percentile_low", "percentile_high", "error", "freedom")
@@ -18,20 +18,22 @@ _COLUMNS = ("place", "measure", "num_runs", "num_settings", "num_not_counted", *
 _AGAINST_BEST = ("best_beats_it", "best_beats_it_low", "best_beats_it_high", "adjusted_p", "verdict")
 
 
-def comparison_files(
+def make_comparison_files(
     comparison: GroupComparison, frontiers: Mapping[str, Sequence[Frontier]], matched: MatchedKl | None
 ) -> list[Part]:
     """comparison.csv and comparison.json."""
     columns = [comparison.by, *_COLUMNS, *_AGAINST_BEST]
-    rows = [_row(comparison, group) for group in comparison.groups]
-    content = _content(comparison) | {
-        "frontiers": {judge: [_frontier(line) for line in lines] for judge, lines in frontiers.items()},
-        "matched_kl": None if matched is None else {"text": matched.text, "levels": [*map(_level, matched.levels)]},
+    rows = [_make_row(comparison, group) for group in comparison.groups]
+    content = _make_content(comparison) | {
+        "frontiers": {judge: [_convert_frontier(line) for line in lines] for judge, lines in frontiers.items()},
+        "matched_kl": None
+        if matched is None
+        else {"text": matched.text, "levels": [*map(_convert_level, matched.levels)]},
     }
     return [Rows("comparison.csv", columns, rows), Document("comparison.json", content)]
 
 
-def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Any]:
+def _make_row(comparison: GroupComparison, group: ComparedGroup) -> list[Any]:
     """The last columns say how the group stands against the best one."""
     pair = comparison.ranking.against_best(group.label) if comparison.ranking and group.place else None
     estimate = [getattr(group.estimate, name) if group.estimate else math.nan for name in _ESTIMATE]
@@ -43,7 +45,7 @@ def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Any]:
     return [*row, chance.value, chance.low, chance.high, pair.p_value, pair.verdict]
 
 
-def _content(comparison: GroupComparison) -> dict[str, Any]:
+def _make_content(comparison: GroupComparison) -> dict[str, Any]:
     """What the comparison itself has found; nan where something is unknown."""
     return {
         "by": comparison.by,
@@ -52,7 +54,9 @@ def _content(comparison: GroupComparison) -> dict[str, Any]:
         "is_lower_better": comparison.measure.is_lower_better,
         "is_on_test_seeds": comparison.grouping.is_test,
         "winner": comparison.winner,
-        "statements": [{"text": line.text, "evidence": dict(line.evidence)} for line in statements(comparison)],
+        "statements": [
+            {"text": line.text, "evidence": dict(line.evidence)} for line in write_comparison_statements(comparison)
+        ],
         "groups": [
             {
                 "label": group.label,
@@ -64,21 +68,21 @@ def _content(comparison: GroupComparison) -> dict[str, Any]:
             }
             for group in comparison.groups
         ],
-        "pairs": _pairs(comparison.ranking),
-        "judges": _judges(comparison.matrix) if comparison.matrix else None,
+        "pairs": _list_pairs(comparison.ranking),
+        "judges": _convert_matrix(comparison.matrix) if comparison.matrix else None,
     }
 
 
-def _pairs(ranking: GroupRanking | None) -> list[dict[str, Any]]:
+def _list_pairs(ranking: GroupRanking | None) -> list[dict[str, Any]]:
     return [asdict(pair) for pair in ranking.pairs] if ranking else []
 
 
-def _judges(matrix: WinRateMatrix) -> dict[str, Any]:
+def _convert_matrix(matrix: WinRateMatrix) -> dict[str, Any]:
     cells = [{"group": label, "judge": judge, **asdict(cell)} for (label, judge), cell in matrix.cells.items()]
     return {"text": matrix.text, "cells": cells}
 
 
-def _frontier(line: Frontier) -> dict[str, Any]:
+def _convert_frontier(line: Frontier) -> dict[str, Any]:
     return {
         "group": line.label,
         "num_runs": len(line.runs),
@@ -90,7 +94,7 @@ def _frontier(line: Frontier) -> dict[str, Any]:
     }
 
 
-def _level(level: KlLevel) -> dict[str, Any]:
+def _convert_level(level: KlLevel) -> dict[str, Any]:
     return {
         "kl": level.kl,
         "groups": [
@@ -105,5 +109,5 @@ def _level(level: KlLevel) -> dict[str, Any]:
             for label in level.ranking.labels
         ],
         "never_reached": [label for label, count in level.num_reached.items() if not count],
-        "pairs": _pairs(level.ranking),
+        "pairs": _list_pairs(level.ranking),
     }

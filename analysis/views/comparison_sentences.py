@@ -9,10 +9,10 @@ from rlhf_sweeps.verdicts.estimates import FEW_RUNS
 from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, GroupPair
 
 
-def statements(comparison: GroupComparison) -> list[Statement]:
+def write_comparison_statements(comparison: GroupComparison) -> list[Statement]:
     """The answer, whether there are too few runs for the bootstrap's percentiles, and the comparison's notes."""
-    few = [Statement(_FEW, {"fewest runs in a group": fewest})] if (fewest := _fewest_runs(comparison)) else []
-    return [answer(comparison), *few, *(Statement(note) for note in comparison.notes)]
+    few = [Statement(_FEW, {"fewest runs in a group": fewest})] if (fewest := _count_fewest_runs(comparison)) else []
+    return [write_comparison_answer(comparison), *few, *(Statement(note) for note in comparison.notes)]
 
 
 _FEW = (
@@ -21,7 +21,7 @@ _FEW = (
 )
 
 
-def _fewest_runs(comparison: GroupComparison) -> int:
+def _count_fewest_runs(comparison: GroupComparison) -> int:
     """The size of the smallest group whose interval is Student's, if that is below FEW_RUNS; else 0."""
     counts = [len(group.values) for group in comparison.groups if _has_student_interval(comparison, group)]
     return min(counts) if counts and min(counts) < FEW_RUNS else 0
@@ -38,7 +38,7 @@ def _has_student_interval(comparison: GroupComparison, group: ComparedGroup) -> 
     return estimate.low == low or estimate.high == high
 
 
-def answer(comparison: GroupComparison) -> Statement:
+def write_comparison_answer(comparison: GroupComparison) -> Statement:
     """Which group is best, and against which others its lead is more than noise."""
     groups, ranking = comparison.valued_groups, comparison.ranking
     if ranking is None or not groups:
@@ -51,15 +51,15 @@ def answer(comparison: GroupComparison) -> Statement:
         return Statement("all groups have the same value", evidence)
     pairs = [pair for label in ranking.labels[1:] if (pair := ranking.against_best(label)) is not None]
     if all(pair.verdict == UNKNOWN for pair in pairs):
-        return Statement(f"{_why_unknown(comparison, name, groups, pairs)}", evidence)
+        return Statement(f"{_explain_unknown(comparison, name, groups, pairs)}", evidence)
     p_values = [pair.p_value for pair in pairs if pair.verdict != UNKNOWN]
     evidence["largest adjusted p against the best"] = max(p_values)
     if comparison.winner:
         return Statement(f"{name} is better than every other group by more than noise", evidence)
-    return Statement(f"{name} has the best value: {_verdicts(comparison, pairs)}", evidence)
+    return Statement(f"{name} has the best value: {_write_verdicts(comparison, pairs)}", evidence)
 
 
-def _verdicts(comparison: GroupComparison, pairs: Sequence[GroupPair]) -> str:
+def _write_verdicts(comparison: GroupComparison, pairs: Sequence[GroupPair]) -> str:
     """How the best group stands against the others, verdict by verdict."""
     starts = {
         NOISE: "within noise of",
@@ -74,7 +74,7 @@ def _verdicts(comparison: GroupComparison, pairs: Sequence[GroupPair]) -> str:
     return "; ".join(f"{start} {names[verdict]}" for verdict, start in starts.items() if labels[verdict])
 
 
-def _why_unknown(
+def _explain_unknown(
     comparison: GroupComparison, name: str, groups: Sequence[ComparedGroup], pairs: Sequence[GroupPair]
 ) -> str:
     """Why the noise is unknown in every pair: groups of one run, or runs that are all alike; and what would help."""
@@ -96,7 +96,7 @@ def _why_unknown(
     return f"{name} has the best value, but {why}"
 
 
-def design_sentences(pairs: Sequence[GroupPair]) -> list[str]:
+def write_design_sentences(pairs: Sequence[GroupPair]) -> list[str]:
     """Which runs were compared with which, where that is not simply all runs of one group with all of the other."""
     designs = {pair.design for pair in pairs if pair.verdict != UNKNOWN}
     if designs == {BY_PROMPT}:

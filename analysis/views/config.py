@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from analysis.output.parts import Cell, Column, Command, Part, Sentences, Table, text_cell
+from analysis.output.parts import Cell, Column, Command, Part, Sentences, Table, make_text_cell
 from analysis.records.bookkeeping import find_differing_keys
 from analysis.records.runs import RunRecord
 from analysis.results.results import Results
@@ -24,7 +24,7 @@ def config_view(results: Results) -> list[Part]:
     with_config = [run for run in source.runs if run.config]
     if not with_config:
         return [Sentences(["no config is in this record"])]
-    parts = _differences(with_config, best)
+    parts = _make_differences(with_config, best)
     for run in winners:
         if run.overrides:
             hydra = salvage_hydra(Run(run.folder), []) if run.folder else {}
@@ -32,13 +32,13 @@ def config_view(results: Results) -> list[Part]:
             parts.append(Command(f"{run_text} again", write_rerun(hydra, run.overrides)))
     run = best or with_config[0]
     name = f"the best run, {run.name}" if best else f"run {run.name}"
-    rows = [[Cell(key), text_cell(write_exactly(run.config[key]))] for key in sorted(run.config, key=natural_key)]
+    rows = [[Cell(key), make_text_cell(write_exactly(run.config[key]))] for key in sorted(run.config, key=natural_key)]
     columns = [Column("Key"), Column("Value")]
     parts.append(Table("config", f"The whole config of {name}", columns, rows, is_filterable=True))
-    return [*parts, *_versions(run, name)]
+    return [*parts, *_make_versions(run, name)]
 
 
-def _differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part]:
+def _make_differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part]:
     keys = find_differing_keys([run.config for run in runs])
     if not keys:
         is_single = len(runs) == 1
@@ -48,8 +48,8 @@ def _differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part
     for key in keys[:_MAX_KEYS]:
         values = label_values([run.config.get(key) for run in runs])
         counts = Counter(values)
-        best_cell = [text_cell(values[runs.index(best)] if best in runs else None)] if best is not None else []
-        rows.append([Cell(key), *best_cell, Cell(_counts(counts)), Cell(str(len(counts)), float(len(counts)))])
+        best_cell = [make_text_cell(values[runs.index(best)] if best in runs else None)] if best is not None else []
+        rows.append([Cell(key), *best_cell, Cell(_write_counts(counts)), Cell(str(len(counts)), float(len(counts)))])
     columns = [Column("Key"), *([Column("Best run")] if best is not None else [])]
     columns += [
         Column("Values", False, "in brackets the number of runs that have it"),
@@ -62,7 +62,7 @@ def _differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part
     return parts
 
 
-def _counts(counts: Counter[str]) -> str:
+def _write_counts(counts: Counter[str]) -> str:
     """The values, most frequent first; many different numbers as their range."""
     if len(counts) > _MAX_VALUES:
         try:
@@ -74,7 +74,7 @@ def _counts(counts: Counter[str]) -> str:
     return join_words([f"{clip_text(value, 60)} ({num})" for value, num in ordered], _MAX_VALUES)
 
 
-def _versions(run: RunRecord, name: str) -> list[Part]:
+def _make_versions(run: RunRecord, name: str) -> list[Part]:
     versions = run.summary.get("versions")
     if not isinstance(versions, dict) or not versions:
         return []

@@ -5,7 +5,18 @@ from collections.abc import Callable
 
 from analysis.output.charts import Bars, Chart, ChartAxis, Panel
 from analysis.output.colors import TEST, color_of_state
-from analysis.output.parts import Cell, Column, Document, Part, Rows, Sentences, Table, Tiles, count_cell, number_cell
+from analysis.output.parts import (
+    Cell,
+    Column,
+    Document,
+    Part,
+    Rows,
+    Sentences,
+    Table,
+    Tiles,
+    count_cell,
+    make_number_cell,
+)
 from analysis.sweep.ledger import MEASURED, Ledger, RunCost
 from analysis.wording.statements import format_count, format_duration, format_number, join_words
 
@@ -23,21 +34,21 @@ def cost_view(costs: Ledger) -> list[Part]:
     """The sums, sentences on what they lack, a bar, a table by state; ledger.csv and ledger.json."""
     total = costs.total
     if not total.runs and math.isnan(total.seconds):
-        return [Sentences(["neither time nor tokens are recorded"]), *_files(costs)]
-    lines = cost_sentences(costs)
-    parts: list[Part] = [cost_tiles(costs), *([Sentences(lines)] if lines else [])]
+        return [Sentences(["neither time nor tokens are recorded"]), *_make_files(costs)]
+    lines = write_cost_sentences(costs)
+    parts: list[Part] = [make_cost_tiles(costs), *([Sentences(lines)] if lines else [])]
     if len(costs.by_state) > 1 and total.seconds > 0:
-        parts.append(_bar(costs))
-    return [*parts, _table(costs), *_files(costs)]
+        parts.append(_make_bar(costs))
+    return [*parts, _make_table(costs), *_make_files(costs)]
 
 
-def _files(costs: Ledger) -> list[Part]:
+def _make_files(costs: Ledger) -> list[Part]:
     """A row for each trial, and one more for its runs on test seeds; sums as JSON."""
-    rows = [(trial.number, trial.state, *_values(trial.cost)) for trial in costs.trials]
-    rows += [(trial.number, TEST, *_values(trial.tests)) for trial in costs.trials if trial.tests.runs]
+    rows = [(trial.number, trial.state, *_list_values(trial.cost)) for trial in costs.trials]
+    rows += [(trial.number, TEST, *_list_values(trial.tests)) for trial in costs.trials if trial.tests.runs]
     sums = {
-        "total": _named_values(costs.total),
-        "by_state": {state: _named_values(cost) for state, cost in costs.by_state.items()},
+        "total": _name_values(costs.total),
+        "by_state": {state: _name_values(cost) for state, cost in costs.by_state.items()},
         "worker_hours": costs.worker_hours,
         "gpu_hours": costs.gpu_hours,
         "wall_seconds": costs.wall_seconds or None,
@@ -49,20 +60,22 @@ def _files(costs: Ledger) -> list[Part]:
     return [Rows("ledger.csv", ["trial", "state", *_COSTS], rows), Document("ledger.json", sums)]
 
 
-def _values(cost: RunCost) -> list[float]:
+def _list_values(cost: RunCost) -> list[float]:
     return [getattr(cost, name) for name in _COSTS]
 
 
-def _named_values(cost: RunCost) -> dict[str, float]:
-    return dict(zip(_COSTS, _values(cost), strict=True))
+def _name_values(cost: RunCost) -> dict[str, float]:
+    return dict(zip(_COSTS, _list_values(cost), strict=True))
 
 
-def cost_tiles(costs: Ledger) -> Tiles:
+def make_cost_tiles(costs: Ledger) -> Tiles:
     """The totals; what is not recorded is unknown."""
     total = costs.total
     episodes = "" if math.isnan(total.episodes) else f", {format_count(round(total.episodes), 'episode')}"
     tiles = [("Runs", f"{total.runs:,}", format_count(total.updates, "update") + episodes)]
-    tiles.append(("Worker time", _or_unknown(total.seconds, format_duration), _hint(total, "seconds", "of one worker")))
+    tiles.append(
+        ("Worker time", _format_cost(total.seconds, format_duration), _write_hint(total, "seconds", "of one worker"))
+    )
     if costs.wall_seconds > 0:
         busy = (
             f"{format_number(total.seconds / costs.wall_seconds, 2)} workers busy on average"
@@ -71,14 +84,16 @@ def cost_tiles(costs: Ledger) -> Tiles:
         )
         tiles.append(("On the clock", format_duration(costs.wall_seconds), busy))
     on_gpus = "of one worker each" if costs.gpu_hours else "no CUDA device"
-    tiles.append(("GPU-hours", _or_unknown(costs.gpu_hours, format_number), _hint(total, "gpu_seconds", on_gpus)))
+    tiles.append(
+        ("GPU-hours", _format_cost(costs.gpu_hours, format_number), _write_hint(total, "gpu_seconds", on_gpus))
+    )
     if not math.isnan(total.tokens):
-        tiles.append(("Tokens", f"{total.tokens:,.0f}", _hint(total, "tokens", "in and out of all models")))
+        tiles.append(("Tokens", f"{total.tokens:,.0f}", _write_hint(total, "tokens", "in and out of all models")))
     if total.saved_updates:
-        share = 100 * total.saved_updates / max(1, total.planned_updates + _unstarted(costs))
+        share = 100 * total.saved_updates / max(1, total.planned_updates + _count_unstarted(costs))
         not_run = f"{total.saved_updates:,} updates not run, {share:.0f} % of all that were planned"
         pace = "" if math.isnan(total.saved_seconds) else "; at the pace of the pruned trials themselves"
-        tiles.append(("Saved by pruning", _or_unknown(total.saved_seconds, format_duration), not_run + pace))
+        tiles.append(("Saved by pruning", _format_cost(total.saved_seconds, format_duration), not_run + pace))
     if costs.price is not None:
         tiles.append(("Price", format_number(costs.price), f"at {format_number(costs.cost_per_hour)} an hour"))
     if not math.isnan(total.peak_memory_mb):
@@ -86,11 +101,11 @@ def cost_tiles(costs: Ledger) -> Tiles:
     return Tiles(tiles)
 
 
-def _or_unknown(value: float, text: Callable[[float], str]) -> str:
+def _format_cost(value: float, text: Callable[[float], str]) -> str:
     return "unknown" if math.isnan(value) else text(value)
 
 
-def _hint(total: RunCost, name: str, otherwise: str) -> str:
+def _write_hint(total: RunCost, name: str, otherwise: str) -> str:
     """Of how many runs a sum is, where that is not all."""
     untold = total.untold.get(name, 0)
     if not untold:
@@ -102,10 +117,10 @@ def _hint(total: RunCost, name: str, otherwise: str) -> str:
     )
 
 
-def cost_sentences(costs: Ledger) -> list[str]:
-    """What is not recorded, and where the time went; the sums are in `cost_tiles`."""
+def write_cost_sentences(costs: Ledger) -> list[str]:
+    """What is not recorded, and where the time went; the sums are in `make_cost_tiles`."""
     total = costs.total
-    lines = untold_sentences(total)
+    lines = write_untold_sentences(total)
     if total.seconds > 0 and total.scoring_seconds > 0:
         lines.append(f"scoring took {100 * total.scoring_seconds / total.seconds:.1f} % of the time")
     if costs.num_without_end:
@@ -115,7 +130,7 @@ def cost_sentences(costs: Ledger) -> list[str]:
     return lines
 
 
-def untold_sentences(cost: RunCost) -> list[str]:
+def write_untold_sentences(cost: RunCost) -> list[str]:
     """What is not recorded, of how many runs; empty where all is."""
     by_count: dict[int, list[str]] = {}
     for name in MEASURED:
@@ -129,12 +144,12 @@ def untold_sentences(cost: RunCost) -> list[str]:
     return lines
 
 
-def _unstarted(costs: Ledger) -> int:
+def _count_unstarted(costs: Ledger) -> int:
     """Updates of seeds that were never started: saved, and not among those that runs had planned."""
     return max(0, costs.total.updates + costs.total.saved_updates - costs.total.planned_updates)
 
 
-def _bar(costs: Ledger) -> Chart:
+def _make_bar(costs: Ledger) -> Chart:
     """One bar of minutes, a colour for each state."""
     bars, start = [], 0.0
     for state, cost in costs.by_state.items():
@@ -147,7 +162,7 @@ def _bar(costs: Ledger) -> Chart:
     return Chart("cost", "Where the time went", [panel], height=170)
 
 
-def _table(costs: Ledger) -> Table:
+def _make_table(costs: Ledger) -> Table:
     columns = [Column("State"), Column("Runs", True), Column("Seconds", True, "of one worker"), Column("Share", True)]
     columns += [
         Column("GPU-hours", True),
@@ -160,11 +175,11 @@ def _table(costs: Ledger) -> Table:
         Column("Updates saved", True),
         Column("Seconds saved", True, "estimate"),
     ]
-    rows = [_row(state, cost, costs.total) for state, cost in costs.by_state.items()]
+    rows = [_make_row(state, cost, costs.total) for state, cost in costs.by_state.items()]
     return Table("ledger", "Cost by the final state of the trials", columns, rows)
 
 
-def _row(state: str, cost: RunCost, total: RunCost) -> list[Cell]:
+def _make_row(state: str, cost: RunCost, total: RunCost) -> list[Cell]:
     share = 100 * cost.seconds / total.seconds if total.seconds > 0 else math.nan
     values = (cost.gpu_seconds / 3600, cost.updates, cost.tokens, cost.episodes, cost.scoring_seconds)
     return [
@@ -173,6 +188,6 @@ def _row(state: str, cost: RunCost, total: RunCost) -> list[Cell]:
         count_cell(round(cost.seconds, 1)),
         Cell("-") if math.isnan(share) else Cell(f"{share:.0f} %", share),
         *[count_cell(value) for value in values],
-        number_cell(cost.saved_updates or None),
+        make_number_cell(cost.saved_updates or None),
         count_cell(round(cost.saved_seconds, 1)),
     ]

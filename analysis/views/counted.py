@@ -13,7 +13,7 @@ SCORE = "eval/score"
 
 
 @dataclass(frozen=True)
-class Counted:
+class CountedEvaluations:
     """The evaluations that counted in one or several runs.
 
     Attributes:
@@ -28,25 +28,25 @@ class Counted:
     num: int
 
 
-def counted_in(entry: Entry) -> Counted | None:
+def find_counted(entry: Entry) -> CountedEvaluations | None:
     """The evaluations that gave an entry its objectives; None where a run's are not recorded."""
-    by_run = [evaluations for run in entry.runs if (evaluations := _of_run(run, entry.metrics))]
+    by_run = [evaluations for run in entry.runs if (evaluations := _list_evaluations(run, entry.metrics))]
     if not by_run or len(by_run) < len(entry.runs):
         return None
     updates = [update for evaluations in by_run for update, _ in evaluations]
     kls = [kl for evaluations in by_run for _, kl in evaluations if kl is not None]
     kl = fmean(kls) if len(kls) == len(updates) else None
-    return Counted(min(updates), max(updates), kl, max(map(len, by_run)))
+    return CountedEvaluations(min(updates), max(updates), kl, max(map(len, by_run)))
 
 
-def counted_sentences(entry: Entry) -> list[str]:
+def write_counted_sentences(entry: Entry) -> list[str]:
     """Such as `this was measured after update 15, at a KL of 4.2 nats to the base policy`."""
     bases = [run for run in entry.runs if is_worth_the_base(run)]
     if bases:
         budget = format_number(bases[0].kl_budget)
         subject = "it" if len(entry.runs) == 1 else f"in {len(bases)} of its {len(entry.runs)} runs it"
         return [f"{subject} never stayed within the KL budget of {budget} nats, and counts as the base policy"]
-    evaluations = counted_in(entry)
+    evaluations = find_counted(entry)
     if evaluations is None:
         return []
     updates = f"{format_number(evaluations.first)} to {format_number(evaluations.last)}"
@@ -60,7 +60,7 @@ def counted_sentences(entry: Entry) -> list[str]:
     return [text + kl]
 
 
-def _of_run(run: RunRecord, metrics: Sequence[str]) -> list[tuple[float, float | None]]:
+def _list_evaluations(run: RunRecord, metrics: Sequence[str]) -> list[tuple[float, float | None]]:
     """(update, KL) of each; without such rows in the record, of the best evaluation in the run's summary."""
     rows = select_counted_rows(run)
     if rows:

@@ -9,7 +9,7 @@ from analysis.curves.metrics import find_title
 from analysis.curves.panels import Choice, MetricPanel
 from analysis.curves.sentences import Described
 from analysis.output.charts import Band, Chart, ChartAxis, Color, ColorScale, Layer, Line, Panel, Points, Rule, Span
-from analysis.output.colors import COLORS, color_on
+from analysis.output.colors import COLORS, pick_color
 from analysis.records.runs import CUMULATIVE_REWARD, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
 from analysis.wording.statements import format_count
 
@@ -27,7 +27,7 @@ _FAR = 50.0  # how far above its middle a panel's top is when it gets a logarith
 Looks = Mapping[str, tuple[str, Color, str]]  # a line -> its name in the legend, its colour, its dash
 
 
-def curve_charts(
+def make_curve_charts(
     title: str, metric_panels: Sequence[MetricPanel], choice: Choice, descriptions: Mapping[str, Described]
 ) -> list[Chart]:
     """As many charts as all panels take: curves, curves_2 ...
@@ -40,40 +40,40 @@ def curve_charts(
     """
     starts = range(0, len(metric_panels), MAX_PANELS)
     return [
-        _chart(title, place, metric_panels[start : start + MAX_PANELS], choice, descriptions)
+        _make_chart(title, place, metric_panels[start : start + MAX_PANELS], choice, descriptions)
         for place, start in enumerate(starts, 1)
     ]
 
 
-def _chart(
+def _make_chart(
     title: str, place: int, metric_panels: Sequence[MetricPanel], choice: Choice, descriptions: Mapping[str, Described]
 ) -> Chart:
     name = "curves" if place == 1 else f"curves_{place}"
-    scale = _scale(choice)
-    looks = _looks(choice, scale)
+    scale = _make_scale(choice)
+    looks = _choose_looks(choice, scale)
     num = len(metric_panels)
     return Chart(
         name.replace("_", "-"),
         title,
-        [_panel(each, choice.unit, looks, descriptions.get(each.metric)) for each in metric_panels],
-        "; ".join(_notes(metric_panels, choice, bool(descriptions))),
+        [_make_panel(each, choice.unit, looks, descriptions.get(each.metric)) for each in metric_panels],
+        "; ".join(_write_notes(metric_panels, choice, bool(descriptions))),
         columns=2 if num == 4 else min(3, num),
         width=630 if num == 1 else 430,
         height=310,
         file=name,
         scale=scale,
-        in_legend=list(_legend(metric_panels, choice, looks)),
+        in_legend=list(_draw_legend(metric_panels, choice, looks)),
     )
 
 
-def _scale(choice: Choice) -> ColorScale | None:
+def _make_scale(choice: Choice) -> ColorScale | None:
     if not choice.scale:
         return None
     low, high = min(choice.scale.values()), max(choice.scale.values())
     return ColorScale(choice.by or "", low, high, is_log=low > 0 and high / low > 20)
 
 
-def _looks(choice: Choice, scale: ColorScale | None) -> Looks:
+def _choose_looks(choice: Choice, scale: ColorScale | None) -> Looks:
     dashes = ("solid", "dashdot")
     looks: dict[str, tuple[str, Color, str]] = {}
     for place, (line, name) in enumerate(choice.names.items()):
@@ -81,11 +81,11 @@ def _looks(choice: Choice, scale: ColorScale | None) -> Looks:
         color, dash = place % len(COLORS), dashes[place // len(COLORS) % 2]
         looks[line] = (name if choice.by is None else group, color, dash)
     if scale is not None:
-        looks |= {line: ("", color_on(scale, value), "solid") for line, value in choice.scale.items()}
+        looks |= {line: ("", pick_color(scale, value), "solid") for line, value in choice.scale.items()}
     return looks
 
 
-def _panel(metric_panel: MetricPanel, unit: str, looks: Looks, description: Described | None) -> Panel:
+def _make_panel(metric_panel: MetricPanel, unit: str, looks: Looks, description: Described | None) -> Panel:
     metric = metric_panel.metric
     title = find_title(metric)
     layers: list[Layer] = []
@@ -93,9 +93,9 @@ def _panel(metric_panel: MetricPanel, unit: str, looks: Looks, description: Desc
         layers += [Span(*phase.begins), Rule(phase.start, dash="dot", color="#555555")]
     for curve in metric_panel.others:
         layers.append(Line(curve.updates, curve.smoothed, color=_GREY, width=_OTHER_WIDTH, opacity=0.5))
-        layers += _ends(curve, _GREY)
+        layers += _draw_ends(curve, _GREY)
     for curve in metric_panel.curves:
-        layers += _curve(curve, *looks[curve.label])
+        layers += _draw_curve(curve, *looks[curve.label])
     is_log = _has_far_values([curve.mean for curve in (*metric_panel.curves, *metric_panel.others)])
     y = ChartAxis(metric if title != metric else "", is_log=is_log)
     note = description.statements[0].text if description and description.statements else ""
@@ -107,7 +107,7 @@ def _has_far_values(lines: Sequence[np.ndarray]) -> bool:
     return bool(len(values)) and values.min() > 0 and values.max() > _FAR * np.median(values)
 
 
-def _curve(curve: MetricCurve, name: str, color: Color, dash: str) -> Iterator[Layer]:
+def _draw_curve(curve: MetricCurve, name: str, color: Color, dash: str) -> Iterator[Layer]:
     """The raw values faintly, the smoothed ones over them, dotted where not all of the group's runs are left."""
     if curve.spread:
         yield Band(curve.updates, curve.low, curve.high, color=color, opacity=0.15)
@@ -123,7 +123,7 @@ def _curve(curve: MetricCurve, name: str, color: Color, dash: str) -> Iterator[L
         if part.any():
             values = np.where(part, curve.smoothed, np.nan)
             yield Line(curve.updates, values, part_name, color, _WIDTH, part_dash, has_dots=has_dots)
-    yield from _ends(curve, color)
+    yield from _draw_ends(curve, color)
 
 
 def _is_sparse(curve: MetricCurve) -> bool:
@@ -132,7 +132,7 @@ def _is_sparse(curve: MetricCurve) -> bool:
     return len(curve.updates) < 2 or float(np.median(np.diff(curve.updates))) > max(1.0, *steps, 1.0)
 
 
-def _ends(curve: MetricCurve, color: Color) -> Iterator[Points]:
+def _draw_ends(curve: MetricCurve, color: Color) -> Iterator[Points]:
     """Where runs ended that did not complete, on the line; an end beyond the line's last point stands at that."""
     if len(curve.ends) > _MAX_ENDS:
         return
@@ -143,7 +143,7 @@ def _ends(curve: MetricCurve, color: Color) -> Iterator[Points]:
             yield Points([x], [y], color=color, symbol=_END_SYMBOLS.get(state, _OTHER_SYMBOL), size=8.5)
 
 
-def _legend(metric_panels: Sequence[MetricPanel], choice: Choice, looks: Looks) -> Iterator[Layer]:
+def _draw_legend(metric_panels: Sequence[MetricPanel], choice: Choice, looks: Looks) -> Iterator[Layer]:
     """The lines that any panel has, the others as one, and the marks of ends; nothing for a run alone."""
     drawn = {curve.label for panel in metric_panels for curve in panel.curves}
     is_alone = choice.by is None and len(choice.runs) == 1
@@ -159,7 +159,7 @@ def _legend(metric_panels: Sequence[MetricPanel], choice: Choice, looks: Looks) 
         yield Points([], [], f"{state}: ends here", _INK, _END_SYMBOLS.get(state, _OTHER_SYMBOL))
 
 
-def _notes(metric_panels: Sequence[MetricPanel], choice: Choice, has_phases: bool) -> Iterator[str]:
+def _write_notes(metric_panels: Sequence[MetricPanel], choice: Choice, has_phases: bool) -> Iterator[str]:
     curves = [curve for panel in metric_panels for curve in panel.curves]
     windows = sorted({panel.window for panel in metric_panels if panel.window > 1})
     if windows:

@@ -17,7 +17,7 @@ from analysis.records.runs import RunRecord, Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking, list_leaders
 from analysis.results.results import Results
-from analysis.views.curve_charts import curve_charts
+from analysis.views.curve_charts import make_curve_charts
 from analysis.wording.statements import Statement, format_count, join_words
 
 _COLUMNS = ("group", "run", "metric", "update", "episode", "value", "smoothed", "low", "high", "num_runs")
@@ -62,10 +62,10 @@ def curves_view(
     is_alone = len(choice.runs) == 1
     in_panels = {each.metric: each for each in next(iter(descriptions.values()))} if is_alone else {}
     return [
-        *_sentences(descriptions, choice, drawn_metrics),
-        *curve_charts(source.name, metric_panels, choice, in_panels),
-        Rows("curves.csv", _COLUMNS, _rows(metric_panels, choice)),
-        _phases(descriptions, choice, metric_panels),
+        *_write_sentences(descriptions, choice, drawn_metrics),
+        *make_curve_charts(source.name, metric_panels, choice, in_panels),
+        Rows("curves.csv", _COLUMNS, _make_rows(metric_panels, choice)),
+        _make_document(descriptions, choice, metric_panels),
     ]
 
 
@@ -79,7 +79,7 @@ def _describe_lines(choice: Choice, metrics: Sequence[str]) -> Descriptions:
     return {line: [each for each in several if each.statements] for line, several in described.items()}
 
 
-def _sentences(descriptions: Descriptions, choice: Choice, metrics: Sequence[str]) -> Iterator[Sentences]:
+def _write_sentences(descriptions: Descriptions, choice: Choice, metrics: Sequence[str]) -> Iterator[Sentences]:
     """A heading for each line with what its metrics do, and which of them it lacks; then notes on the chart."""
     for line, several in descriptions.items():
         title = line if choice.by is None else f"{choice.by}={line}"
@@ -98,7 +98,7 @@ def _sentences(descriptions: Descriptions, choice: Choice, metrics: Sequence[str
         yield Sentences(notes, "notes")
 
 
-def _rows(metric_panels: Sequence[MetricPanel], choice: Choice) -> Iterator[Sequence[Any]]:
+def _make_rows(metric_panels: Sequence[MetricPanel], choice: Choice) -> Iterator[Sequence[Any]]:
     """Every number that is drawn, a row for each point of each line, in the order of `choice.runs`.
 
     `value` is raw, a mean over `num_runs` runs where the lines are groups; `low` and `high` are the band's edges, empty
@@ -115,15 +115,15 @@ def _rows(metric_panels: Sequence[MetricPanel], choice: Choice) -> Iterator[Sequ
             low, high = (curve.low.tolist(), curve.high.tolist()) if curve.spread else (missing, missing)
             columns = (curve.mean.tolist(), curve.smoothed.tolist(), low, high, curve.num_runs.tolist())
             for update, episode, *values in zip(updates.tolist(), episodes.tolist(), *columns, strict=True):
-                yield *names, panel.metric, _whole(update), _whole(episode), *values
+                yield *names, panel.metric, _convert_whole(update), _convert_whole(episode), *values
 
 
-def _whole(place: float) -> float | int:
+def _convert_whole(place: float) -> float | int:
     """Whole numbers as such."""
     return int(place) if math.isfinite(place) and place == int(place) else place
 
 
-def _phases(descriptions: Descriptions, choice: Choice, metric_panels: Sequence[MetricPanel]) -> Document:
+def _make_document(descriptions: Descriptions, choice: Choice, metric_panels: Sequence[MetricPanel]) -> Document:
     """The sentences with their numbers, and the phases."""
     entries = [
         {
@@ -140,14 +140,14 @@ def _phases(descriptions: Descriptions, choice: Choice, metric_panels: Sequence[
     return Document("phases.json", content)
 
 
-def course_sentences(results: Results) -> list[Part]:
+def write_course_sentences(results: Results) -> list[Part]:
     """For the report: the course of the best setting, then of each reward model, or else of the first runs."""
     ranking = results.ranking
     groups: list[tuple[str, Sequence[RunRecord]]] = []
     if ranking.best is not None:
-        groups.append((_best_title(ranking.best, ranking), ranking.best.runs))
+        groups.append((_write_best_title(ranking.best, ranking), ranking.best.runs))
     if not ranking.is_comparable or not groups:
-        groups += _groups(results.source)
+        groups += _group_runs(results.source)
     statements: dict[tuple[str, ...], list[Statement]] = {}  # by run: the best runs may be all of a group
     parts: list[Part] = []
     for title, runs in groups:
@@ -159,12 +159,12 @@ def course_sentences(results: Results) -> list[Part]:
     return parts
 
 
-def _best_title(best: Entry, ranking: SourceRanking) -> str:
+def _write_best_title(best: Entry, ranking: SourceRanking) -> str:
     addition = ", the best," if len(ranking.ranked) > 1 else ""
     return f"What {best.title[0].lower()}{best.title[1:]}{addition} did"
 
 
-def _groups(source: Source) -> list[tuple[str, list[RunRecord]]]:
+def _group_runs(source: Source) -> list[tuple[str, list[RunRecord]]]:
     """By reward model where there are several, else every run."""
     runs = select_choosing([run for run in source.runs if len(run.updates)])
     has_several = len({str(run.value("reward_model")) for run in runs}) > 1

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from analysis.health.findings import FindingsByRun, group_by_kind
 from analysis.health.patterns import Pattern
 from analysis.health.signals import Finding
-from analysis.output.parts import Alert, Cell, Column, Document, Part, Rows, Sentences, Table, text_cell
+from analysis.output.parts import Alert, Cell, Column, Document, Part, Rows, Sentences, Table, make_text_cell
 from analysis.records.runs import RunRecord
 from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
@@ -33,13 +33,13 @@ def health_view(results: Results) -> list[Part]:
     findings, runs = results.findings, results.source.runs
     patterns = results.patterns if any(findings.values()) else []
     is_sick = any(findings.values())
-    lines = [*health_sentences(findings, results.ranking), *_unread_sentences(runs)]
+    lines = [*write_health_sentences(findings, results.ranking), *_write_unread_sentences(runs)]
     parts: list[Part] = [Sentences(lines, tone="" if is_sick else "good")]
-    parts += [_alert(kind, by_run, len(findings), patterns) for kind, by_run in group_by_kind(findings).items()]
-    return [*parts, *_table(findings), *_files(results.source.name, findings, patterns)]
+    parts += [_make_alert(kind, by_run, len(findings), patterns) for kind, by_run in group_by_kind(findings).items()]
+    return [*parts, *_make_table(findings), *_make_files(results.source.name, findings, patterns)]
 
 
-def health_sentences(findings: FindingsByRun, ranking: SourceRanking) -> list[str]:
+def write_health_sentences(findings: FindingsByRun, ranking: SourceRanking) -> list[str]:
     """How many runs have findings, and the best run's."""
     if not findings:
         return ["there are no runs"]
@@ -62,7 +62,7 @@ def _name_kind(kind: str) -> str:
     return kind.removeprefix("failed: ")
 
 
-def _unread_sentences(runs: Sequence[RunRecord]) -> list[str]:
+def _write_unread_sentences(runs: Sequence[RunRecord]) -> list[str]:
     """Which runs have no update, and what no run has recorded, so that nobody could look at it."""
     empty = [run.name for run in runs if not len(run.updates)]
     lines = [f"runs without any update, which can hardly be judged: {join_words(empty)}"] if empty else []
@@ -75,7 +75,7 @@ def _unread_sentences(runs: Sequence[RunRecord]) -> list[str]:
     return lines
 
 
-def _alert(kind: str, by_run: Mapping[str, Finding], num_runs: int, patterns: Sequence[Pattern]) -> Alert:
+def _make_alert(kind: str, by_run: Mapping[str, Finding], num_runs: int, patterns: Sequence[Pattern]) -> Alert:
     """The first run's finding in its own words."""
     name, finding = next(iter(by_run.items()))
     is_dated = finding.update is None or re.search(rf"\bupdate {finding.update}\b", finding.text)
@@ -88,14 +88,14 @@ def _alert(kind: str, by_run: Mapping[str, Finding], num_runs: int, patterns: Se
     return Alert(kind, where, lines, evidence, finding.advice)
 
 
-def _table(findings: FindingsByRun) -> list[Part]:
+def _make_table(findings: FindingsByRun) -> list[Part]:
     """Nothing where the alerts, each in the words of one run, have said it all."""
     pairs = [(name, finding) for name, several in findings.items() for finding in several]
     if len(pairs) == len(group_by_kind(findings)):
         return []
     rows = [
         [
-            text_cell(name),
+            make_text_cell(name),
             Cell(finding.kind, tone="warn"),
             Cell("-" if finding.update is None else str(finding.update), finding.update),
             Cell(finding.text),
@@ -109,7 +109,7 @@ def _table(findings: FindingsByRun) -> list[Part]:
     return [Table("findings", caption, columns, rows, is_filterable=True, most_rows=20, file="health.csv")]
 
 
-def _files(name: str, findings: FindingsByRun, patterns: Sequence[Pattern]) -> Iterable[Part]:
+def _make_files(name: str, findings: FindingsByRun, patterns: Sequence[Pattern]) -> Iterable[Part]:
     pairs = [(run, finding) for run, several in findings.items() for finding in several]
     yield Document(
         "health.json",

@@ -4,16 +4,16 @@ import math
 from collections.abc import Mapping, Sequence
 
 from analysis.output.charts import ChartAxis, Intervals
-from analysis.output.parts import Cell, interval_cell
+from analysis.output.parts import Cell, make_interval_cell
 from rlhf_sweeps.verdicts.estimates import Estimate
 
 
-def estimate_cell(estimate: Estimate | None) -> Cell:
+def make_estimate_cell(estimate: Estimate | None) -> Cell:
     """`0.7 [0.6, 0.8]`; `-` without an estimate."""
-    return interval_cell(estimate.value, estimate.low, estimate.high) if estimate else Cell("-")
+    return make_interval_cell(estimate.value, estimate.low, estimate.high) if estimate else Cell("-")
 
 
-def interval_lines(
+def draw_intervals(
     estimates: Mapping[int, Estimate],
     name: str = "",
     ends: tuple[str, str] = ("low", "high"),
@@ -30,7 +30,7 @@ def interval_lines(
     return [Intervals(list(bounded), lows, highs, name, width=width, opacity=opacity)] if bounded else []
 
 
-def value_axis(label: str, values: Sequence[float], estimates: Sequence[Estimate]) -> ChartAxis:
+def make_value_axis(label: str, values: Sequence[float], estimates: Sequence[Estimate]) -> ChartAxis:
     """An axis that shows all values, and as much of the intervals as leaves the values apart.
 
     The interval of two runs may be a hundred times as wide as all values are apart.
@@ -46,11 +46,11 @@ def value_axis(label: str, values: Sequence[float], estimates: Sequence[Estimate
     return ChartAxis(label, low=left - margin, high=right + margin)
 
 
-def row_axis(labels: Sequence[str], title: str = "") -> ChartAxis:
+def make_row_axis(labels: Sequence[str], title: str = "") -> ChartAxis:
     """A row for each label, the first one on top."""
     return ChartAxis(title, ticks=list(enumerate(labels)), low=-0.5, high=len(labels) - 0.5, is_reversed=True)
 
 
-def row_height(num_rows: int) -> int:
+def compute_panel_height(num_rows: int) -> int:
     """The height of a panel with so many rows, in pixels."""
     return 32 * num_rows + 110

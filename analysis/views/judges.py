@@ -5,8 +5,8 @@ import math
 from analysis.comparison.own_matrix import WinRate as Rate
 from analysis.comparison.own_matrix import WinRateMatrix
 from analysis.output.charts import Cells, Chart, ChartAxis, Panel
-from analysis.output.parts import Cell, Column, Part, Table, text_cell
-from analysis.views.intervals import row_axis
+from analysis.output.parts import Cell, Column, Part, Table, make_text_cell
+from analysis.views.intervals import make_row_axis
 from analysis.wording.short_labels import shorten_apart
 
 # Chosen by looking at drawings and lists.
@@ -15,24 +15,24 @@ _MAX_COLUMNS = 5  # judges in the terminal
 _LONGEST_JUDGE = 20  # letters of a judge's name
 
 
-def judge_parts(matrix: WinRateMatrix, name: str = "judges") -> list[Part]:
+def make_judge_parts(matrix: WinRateMatrix, name: str = "judges") -> list[Part]:
     """The heat map and the same numbers as a table; nothing without groups."""
-    return [judges_chart(matrix, f"{name}-rates"), _table(matrix, f"{name}-table")] if matrix.labels else []
+    return [make_judges_chart(matrix, f"{name}-rates"), _make_table(matrix, f"{name}-table")] if matrix.labels else []
 
 
-def judges_chart(matrix: WinRateMatrix, name: str) -> Chart:
+def make_judges_chart(matrix: WinRateMatrix, name: str) -> Chart:
     """A row for each group, a column for each judge; own judges have a frame."""
     labels, judges = list(matrix.labels[:_MAX_GROUPS]), list(matrix.judges[:_MAX_JUDGES])
     rates = [[matrix.cells.get((label, judge)) for judge in judges] for label in labels]
     values = [[math.nan if rate is None else 100 * rate.win_rate for rate in row] for row in rates]
-    texts = [[_rate_text(rate).replace(" ", "\n", 1) for rate in row] for row in rates]
+    texts = [[_write_rate(rate).replace(" ", "\n", 1) for rate in row] for row in rates]
     framed = [(y, x) for y, row in enumerate(rates) for x, rate in enumerate(row) if rate is not None and rate.is_own]
     hover = [
-        [f"trained on {label}, judged by {judge}: {_rate_text(rate)}" for judge, rate in zip(judges, row, strict=True)]
+        [f"trained on {label}, judged by {judge}: {_write_rate(rate)}" for judge, rate in zip(judges, row, strict=True)]
         for label, row in zip(labels, rates, strict=True)
     ]
     columns = ChartAxis("judge", ticks=list(enumerate(shorten_apart(judges, _LONGEST_JUDGE))))
-    rows = row_axis(shorten_apart(labels), "runs of")
+    rows = make_row_axis(shorten_apart(labels), "runs of")
     heat_map = Cells(values, texts, framed, low=0, high=100, label="win rate in %", hover=hover)
     panel = Panel(columns, rows, [heat_map])
     note = f"win rate against the base policy in % [95 % interval]; framed: own judge; {matrix.text}"
@@ -42,11 +42,11 @@ def judges_chart(matrix: WinRateMatrix, name: str) -> Chart:
     return Chart(name, "Win rate of each policy under each judge", [panel], note, 1, width, height, "comparison_judges")
 
 
-def _table(matrix: WinRateMatrix, name: str) -> Table:
+def _make_table(matrix: WinRateMatrix, name: str) -> Table:
     columns = [Column("Runs of")]
     columns += [Column(judge, True, is_detail=place >= _MAX_COLUMNS) for place, judge in enumerate(matrix.judges)]
     rows = [
-        [text_cell(label), *(_rate_cell(matrix.cells.get((label, judge))) for judge in matrix.judges)]
+        [make_text_cell(label), *(_make_rate_cell(matrix.cells.get((label, judge))) for judge in matrix.judges)]
         for label in matrix.labels
     ]
     caption = "Win rate against the base policy in % [95 % interval] under each judge"
@@ -56,7 +56,7 @@ def _table(matrix: WinRateMatrix, name: str) -> Table:
     return Table(name, caption, columns, rows, is_folded=True, most_rows=15, file="comparison.json")
 
 
-def _rate_text(rate: Rate | None) -> str:
+def _write_rate(rate: Rate | None) -> str:
     """`62 [55, 69]`."""
     if rate is None:
         return "-"
@@ -64,7 +64,7 @@ def _rate_text(rate: Rate | None) -> str:
     return f"{100 * rate.win_rate:.0f}{bounds}"
 
 
-def _rate_cell(rate: Rate | None) -> Cell:
+def _make_rate_cell(rate: Rate | None) -> Cell:
     if rate is None:
         return Cell("-")
-    return Cell(_rate_text(rate) + "*" * rate.is_own, rate.win_rate)
+    return Cell(_write_rate(rate) + "*" * rate.is_own, rate.win_rate)

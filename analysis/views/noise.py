@@ -8,8 +8,8 @@ from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.margin import Lead, measure_lead
 from analysis.sweep.settings import Setting
-from analysis.views.comparison_sentences import answer
-from analysis.views.sweep_sentences import noise_source
+from analysis.views.comparison_sentences import write_comparison_answer
+from analysis.views.sweep_sentences import name_noise_source
 from analysis.wording.intervals import probability_text
 from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, GroupPair
@@ -18,7 +18,7 @@ from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, GroupPair
 _MOST_NAMES = 6  # of settings whose lead is unknown
 
 
-def noise_sentences(ranking: SourceRanking, analysis: SweepAnalysis | None = None) -> list[str]:
+def write_noise_sentences(ranking: SourceRanking, analysis: SweepAnalysis | None = None) -> list[str]:
     """An answer that begins with yes, no or unknown; nothing where there is no lead.
 
     Args:
@@ -27,7 +27,7 @@ def noise_sentences(ranking: SourceRanking, analysis: SweepAnalysis | None = Non
     if len(ranking.ranked) < 2:
         return []
     if ranking.comparison is not None and ranking.comparison.measure.name != OBJECTIVE:
-        return _of_reward_models(ranking.comparison)
+        return _answer_for_reward_models(ranking.comparison)
     if ranking.view is None:
         return ["Unknown: there is no common scale to compare by"]
     is_same = analysis is not None and len(analysis.views) == 1
@@ -38,26 +38,26 @@ def noise_sentences(ranking: SourceRanking, analysis: SweepAnalysis | None = Non
         return []
     titles = {entry.numbers: entry.title for entry in ranking.ranked}
     if standing.pairs is not None:
-        return _of_seeds(standing, standing.pairs, titles)
-    return _of_noise(standing, titles)
+        return _answer_by_seeds(standing, standing.pairs, titles)
+    return _answer_by_noise(standing, titles)
 
 
-def _of_reward_models(comparison: GroupComparison) -> list[str]:
+def _answer_for_reward_models(comparison: GroupComparison) -> list[str]:
     verdicts = {pair.verdict for pair in comparison.pairs if pair.first == comparison.groups[0].label}
     word = "Yes" if comparison.winner else "No" if verdicts & {NOISE, WORSE} else "Unknown"
-    return [f"{word}: {answer(comparison).text}"]
+    return [f"{word}: {write_comparison_answer(comparison).text}"]
 
 
-def _of_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[int, ...], str]) -> list[str]:
+def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[int, ...], str]) -> list[str]:
     """For settings that ran on several seeds each: the best one compared with every other."""
     if standing.is_clear is None:
-        return [_why_unknown(standing)]
+        return [_explain_unknown(standing)]
     second = pairs[0]
     chance = second.probability if second.first == "0" else second.probability.reversed
     chance_text = f"a run of the best beats a run of the second with probability {probability_text(chance)}"
     if standing.is_clear:
         return [
-            f"Yes: {titles[standing.best.numbers]} {_be([standing.best])} better than every other by more than seeds "
+            f"Yes: {titles[standing.best.numbers]} {_conjugate_be([standing.best])} better than every other by more than seeds "
             f"differ, with p = {format_number(second.p_value, 2)} against the second; {chance_text}"
         ]
     within_noise, beaten, unknown = (
@@ -66,26 +66,26 @@ def _of_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[
     )
     lines = []
     if within_noise:
-        names = _listed(within_noise, titles)
+        names = _list_titles(within_noise, titles)
         start = "Not against all" if beaten else "No"
-        lines.append(f"{start}: {names} {_be(within_noise)} within noise of it; {chance_text}")
+        lines.append(f"{start}: {names} {_conjugate_be(within_noise)} within noise of it; {chance_text}")
     if unknown:
         start = "" if within_noise else "Not against all: "
-        subject = _listed(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
+        subject = _list_titles(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
         lines.append(f"{start}{'too' if start else 'Too'} few seeds to judge {subject}")
-    return [*lines, *([f"It beats {_listed(beaten, titles)} by more than noise"] if beaten else [])]
+    return [*lines, *([f"It beats {_list_titles(beaten, titles)} by more than noise"] if beaten else [])]
 
 
-def _listed(settings: Sequence[Setting], titles: Mapping[tuple[int, ...], str]) -> str:
+def _list_titles(settings: Sequence[Setting], titles: Mapping[tuple[int, ...], str]) -> str:
     return join_words([titles[setting.numbers] for setting in settings])
 
 
-def _be(settings: Sequence[Setting]) -> str:
+def _conjugate_be(settings: Sequence[Setting]) -> str:
     """`is` of one trial, `are` of several, which may be one setting's."""
     return "is" if sum(len(setting.numbers) for setting in settings) == 1 else "are"
 
 
-def _why_unknown(standing: Lead) -> str:
+def _explain_unknown(standing: Lead) -> str:
     num_runs = [standing.sizes[0][0], *(num for _, num in standing.sizes)]
     if num_runs[0] > 1 and max(num_runs[1:]) > 1:
         return "Unknown: the seeds of a setting are all alike"
@@ -93,7 +93,7 @@ def _why_unknown(standing: Lead) -> str:
     return f"Unknown: {subject} ran on one seed, so the noise is unknown; sweep.seeds=3 measures it"
 
 
-def _of_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:
+def _answer_by_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:
     """For settings of which few ran more than once: the same noise is assumed for all of them."""
     noise = standing.noise
     if not noise.is_known:
@@ -106,11 +106,13 @@ def _of_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str
     freedom = f"{'about ' * noise.is_fitted}{format_count(round(noise.freedom), 'degree')} of freedom"
     basis = (
         f"equal settings differ by {format_number(noise.deviation)} from seed to seed (standard deviation, "
-        f"from {noise_source(noise)}, {freedom}), so only a lead above {format_number(standing.limit)} is more than "
+        f"from {name_noise_source(noise)}, {freedom}), so only a lead above {format_number(standing.limit)} is more than "
         "noise"
     )
     if standing.is_clear:
-        return [f"Yes, judged by {noise_source(noise)}: {basis}, and the lead is {format_number(standing.gaps[1])}"]
+        return [
+            f"Yes, judged by {name_noise_source(noise)}: {basis}, and the lead is {format_number(standing.gaps[1])}"
+        ]
     num = len(standing.rivals)
     second = titles[standing.rivals[0].numbers]
     return [

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from analysis.output.parts import Part, Sentences
 from analysis.records.runs import Source
 from analysis.results.ranking import SourceRanking
-from analysis.views.answers import answers, tiles
-from analysis.views.problems import failure_sentence, problem_sentences
-from analysis.views.trial_charts import history_chart
+from analysis.views.answers import make_answers, make_sweep_tiles
+from analysis.views.problems import write_failure_sentence, write_problem_sentences
+from analysis.views.trial_charts import make_history_chart
 
 # Chosen by looking at drawings and lists.
 _FEWEST = 3  # settings that a picture is worth
 
 
-def overview_parts(
+def make_overview_parts(
     source: Source,
     ranking: SourceRanking,
     noise: Sequence[str],
@@ -27,14 +27,14 @@ def overview_parts(
         noise: whether the lead is more than noise; advice: what to do next; health: what is wrong with the runs.
         phases: what the best run did.
     """
-    parts: list[Part] = [answers(source, ranking, noise, advice), tiles(source, ranking)]
+    parts: list[Part] = [make_answers(source, ranking, noise, advice), make_sweep_tiles(source, ranking)]
     if sum(bool(entry.objectives) for entry in ranking.settings) >= _FEWEST:
-        history = history_chart(ranking, ranking.view)
+        history = make_history_chart(ranking, ranking.view)
         parts += [history] if history is not None else []
     parts += phases
-    problems = problem_sentences(source, ranking)
+    problems = write_problem_sentences(source, ranking)
     if problems:
-        parts.append(Sentences(problems, "Problems", "bad" if failure_sentence(ranking) else "warn"))
+        parts.append(Sentences(problems, "Problems", "bad" if write_failure_sentence(ranking) else "warn"))
     if health:
         parts.append(Sentences(list(health), "Health"))
     return parts

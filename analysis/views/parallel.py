@@ -39,19 +39,19 @@ class _Coordinate:
     ticks: Sequence[tuple[float, str]]
 
 
-def parallel_chart(analysis: ViewAnalysis) -> Chart | None:
+def make_parallel_chart(analysis: ViewAnalysis) -> Chart | None:
     """The lines of all settings, coloured by fifths of the first objective; None for fewer than two settings."""
     view = analysis.view
     if len(view.settings) < 2 or not view.axes:
         return None
     order = [key.key for key in analysis.importances[0].keys] if analysis.importances else []
     keys = rank_axes(view.axes, order)[:_MOST_KEYS]
-    coordinates = [_objective(view, place) for place in range(len(view.directions))]
-    coordinates += [_key(view, place) for place in keys]
+    coordinates = [_make_objective_coordinate(view, place) for place in range(len(view.directions))]
+    coordinates += [_make_key_coordinate(view, place) for place in keys]
     worst_first = np.argsort(view.gains(), kind="stable")
     chosen = worst_first[pick_evenly(len(worst_first), _MOST_LINES)]
     layers: list[Layer] = [Rule(place) for place in range(len(coordinates))]
-    layers += _lines(view, chosen, coordinates)
+    layers += _draw_lines(view, chosen, coordinates)
     ticks = [(place, *tick) for place, coordinate in enumerate(coordinates) for tick in coordinate.ticks]
     x, y, texts = zip(*ticks, strict=True)
     layers.append(Texts(y, texts, [place + 0.02 for place in x], color="#000000", is_start=True))
@@ -71,17 +71,20 @@ def rank_axes(axes: Sequence[Axis], order: Sequence[str]) -> list[int]:
     return sorted(range(len(axes)), key=lambda index: (places.get(axes[index].key, len(places)), index))
 
 
-def _objective(view: View, objective: int) -> _Coordinate:
+def _make_objective_coordinate(view: View, objective: int) -> _Coordinate:
     values = np.array([float(setting.objectives[objective]) for setting in view.settings])
     low, high = float(values.min()), float(values.max())
     ends = np.linspace(low, high, _NUM_TICKS) if high > low else np.array([low])
-    ticks = zip(_heights(ends, low, high).tolist(), label_values(ends.tolist(), 3), strict=True)
+    ticks = zip(_compute_heights(ends, low, high).tolist(), label_values(ends.tolist(), 3), strict=True)
     return _Coordinate(
-        view.metrics[objective], _heights(values, low, high), [format_number(value) for value in values], list(ticks)
+        view.metrics[objective],
+        _compute_heights(values, low, high),
+        [format_number(value) for value in values],
+        list(ticks),
     )
 
 
-def _key(view: View, place: int) -> _Coordinate:
+def _make_key_coordinate(view: View, place: int) -> _Coordinate:
     """A setting in which the key is not active lies below the axis."""
     axis = view.axes[place]
     positions = view.positions()[:, place]
@@ -96,22 +99,26 @@ def _key(view: View, place: int) -> _Coordinate:
     if is_absent.any():
         low -= _BELOW * (high - low)
         ticks, names = [low, *ticks], ["not active", *names]
-    heights = _heights(np.where(is_absent, low, positions), low, high)
-    texts = [view.label_of(axis.key, text) if text is not None else "not active" for text in _texts(view, axis.key)]
-    return _Coordinate(axis.key, heights, texts, list(zip(_heights(np.array(ticks), low, high), names, strict=True)))
+    heights = _compute_heights(np.where(is_absent, low, positions), low, high)
+    texts = [
+        view.label_of(axis.key, text) if text is not None else "not active" for text in _list_texts(view, axis.key)
+    ]
+    return _Coordinate(
+        axis.key, heights, texts, list(zip(_compute_heights(np.array(ticks), low, high), names, strict=True))
+    )
 
 
-def _texts(view: View, key: str) -> list[str | None]:
+def _list_texts(view: View, key: str) -> list[str | None]:
     return [setting.values.get(key) for setting in view.settings]
 
 
-def _heights(values: Floats, low: float, high: float) -> Floats:
+def _compute_heights(values: Floats, low: float, high: float) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
         heights = (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
     return np.where(np.isfinite(heights), heights, 0.5)
 
 
-def _lines(view: View, chosen: Places, coordinates: Sequence[_Coordinate]) -> list[Layer]:
+def _draw_lines(view: View, chosen: Places, coordinates: Sequence[_Coordinate]) -> list[Layer]:
     """A layer for each fifth of the settings, the worst first, so that the best lies on top."""
     fifths = [fifth for fifth in np.array_split(chosen, min(len(FIFTHS), len(chosen))) if len(fifth)]
     values = [float(setting.objectives[0]) for setting in view.settings]

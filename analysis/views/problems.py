@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from analysis.output.parts import Cell, Column, Folded, Part, Sentences, Table, text_cell
+from analysis.output.parts import Cell, Column, Folded, Part, Sentences, Table, make_text_cell
 from analysis.records.runs import FAILED, UNFINISHED, RunRecord, Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
@@ -24,15 +24,15 @@ def problems_view(results: Results, missing: Sequence[str]) -> list[Part]:
         missing: sentences about parts of the report that could not be made.
     """
     ranking = results.ranking
-    parts = [*_failures(ranking), *_unfinished(ranking), *_unreadable(results.source)]
+    parts = [*_describe_failures(ranking), *_describe_unfinished(ranking), *_describe_unreadable(results.source)]
     if missing:
         parts.append(Sentences(list(missing), "missing from this report", "warn"))
     return parts or [Sentences(["nothing failed, and all of the record could be read"], tone="good")]
 
 
-def problem_sentences(source: Source, ranking: SourceRanking) -> list[str]:
+def write_problem_sentences(source: Source, ranking: SourceRanking) -> list[str]:
     """For the first screen: the number of failures, and of places of the record that could not be read."""
-    failures = failure_sentence(ranking)
+    failures = write_failure_sentence(ranking)
     lines = [f"{failures}; the tab Problems has messages and logs"] if failures else []
     num = len(source.problems) + sum(len(run.problems) for run in source.runs)
     if num:
@@ -40,7 +40,7 @@ def problem_sentences(source: Source, ranking: SourceRanking) -> list[str]:
     return lines
 
 
-def failure_sentence(ranking: SourceRanking) -> str | None:
+def write_failure_sentence(ranking: SourceRanking) -> str | None:
     """The number of failures by cause; None without any."""
     causes = Counter(entry.cause or "unknown" for entry in ranking.entries if _has_failed(entry))
     if not causes:
@@ -53,9 +53,9 @@ def _has_failed(entry: Entry) -> bool:
     return entry.cause is not None or entry.state == FAILED
 
 
-def _failures(ranking: SourceRanking) -> list[Part]:
+def _describe_failures(ranking: SourceRanking) -> list[Part]:
     failed = [entry for entry in ranking.entries if _has_failed(entry)]
-    sentence = failure_sentence(ranking)
+    sentence = write_failure_sentence(ranking)
     if sentence is None:
         return []
     columns = [Column(ranking.word.capitalize(), ranking.word == "trial"), Column("Cause"), Column("Message")]
@@ -65,49 +65,49 @@ def _failures(ranking: SourceRanking) -> list[Part]:
         updates = max((len(run.updates) for run in entry.runs), default=0)
         rows.append(
             [
-                text_cell(entry.name),
+                make_text_cell(entry.name),
                 Cell(entry.cause or "unknown", tone="bad"),
-                text_cell(entry.message),
+                make_text_cell(entry.message),
                 Cell(str(updates), float(updates)),
-                text_cell(entry.settings_text),
+                make_text_cell(entry.settings_text),
             ]
         )
     parts: list[Part] = [Sentences([sentence], "failures", "bad"), Table("failures", "Failures", columns, rows, True)]
-    logs = [part for entry in failed for run in entry.runs for part in _log(run, ranking.word, entry.name)]
+    logs = [part for entry in failed for run in entry.runs for part in _make_log_part(run, ranking.word, entry.name)]
     if len(logs) > _MAX_LOGS:
         parts.append(Sentences([f"the first {_MAX_LOGS} of {len(logs)} logs and tracebacks are shown"]))
     return [*parts, *logs[:_MAX_LOGS]]
 
 
-def _log(run: RunRecord, word: str, name: str) -> list[Part]:
+def _make_log_part(run: RunRecord, word: str, name: str) -> list[Part]:
     """The traceback in a failed run's summary, else the end of its log."""
     if run.cause is None:
         return []
     traceback = run.summary.get("traceback")
     title = f"{word.capitalize()} {name}" + (f" ({run.name})" if run.name != name else "")
     if traceback:
-        return [Folded(f"{title}: traceback", _tail(str(traceback)))]
-    text = _end_of_log(run)
+        return [Folded(f"{title}: traceback", _cut_tail(str(traceback)))]
+    text = _read_end_of_log(run)
     return [Folded(f"{title}: the end of its log", text)] if text else []
 
 
-def _end_of_log(run: RunRecord) -> str:
+def _read_end_of_log(run: RunRecord) -> str:
     if run.folder is None:
         return ""
     try:
         with open_record(Run(run.folder).log_file) as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _BYTES))
-            return _tail(file.read().decode("utf-8", errors="replace"))
+            return _cut_tail(file.read().decode("utf-8", errors="replace"))
     except OSError:
         return ""
 
 
-def _tail(text: str) -> str:
+def _cut_tail(text: str) -> str:
     return "\n".join(line[:400] for line in text.rstrip().splitlines()[-_LINES:])
 
 
-def _unfinished(ranking: SourceRanking) -> list[Part]:
+def _describe_unfinished(ranking: SourceRanking) -> list[Part]:
     names = [entry.name for entry in ranking.entries if entry.state == UNFINISHED]
     if not names:
         return []
@@ -116,7 +116,7 @@ def _unfinished(ranking: SourceRanking) -> list[Part]:
     return [Sentences([subject, use], "unfinished", "warn")]
 
 
-def _unreadable(source: Source) -> list[Part]:
+def _describe_unreadable(source: Source) -> list[Part]:
     parts: list[Part] = []
     if source.problems:
         parts.append(Sentences(list(source.problems), "unreadable places of the record", "warn"))
@@ -126,7 +126,7 @@ def _unreadable(source: Source) -> list[Part]:
             names_by_problem[text].append(run.name)
     if names_by_problem:
         rows = [
-            [Cell(text), text_cell(join_words(names)), Cell(str(len(names)), float(len(names)))]
+            [Cell(text), make_text_cell(join_words(names)), Cell(str(len(names)), float(len(names)))]
             for text, names in names_by_problem.items()
         ]
         columns = [Column("Problem"), Column("Runs"), Column("Number of runs", True)]

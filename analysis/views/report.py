@@ -35,7 +35,7 @@ def write_report(source: Source, path: Path) -> Path:
     """
     results, make, content = Results(source), _Maker(), b""
     for detail in range(len(_SAMPLES)):
-        text = _page(results, make, detail)
+        text = _make_page(results, make, detail)
         content = text.encode("utf-8", errors="replace")  # half of a surrogate pair is no text
         if len(content) <= LIMIT:
             break
@@ -45,13 +45,13 @@ def write_report(source: Source, path: Path) -> Path:
     return path
 
 
-def report(source: Source, detail: int = 0) -> str:
+def make_report_page(source: Source, detail: int = 0) -> str:
     """The page as text.
 
     Args:
         detail: 0: everything; 1 and 2: less, for sources that do not fit else.
     """
-    return _page(Results(source), _Maker(), detail)
+    return _make_page(Results(source), _Maker(), detail)
 
 
 @dataclass
@@ -87,49 +87,51 @@ class _Maker:
             return None
 
 
-def _page(results: Results, make: _Maker, detail: int) -> str:
+def _make_page(results: Results, make: _Maker, detail: int) -> str:
     """The page from what is known; parts that do not depend on the detail are as they were made before."""
-    from analysis.output.page import page
+    from analysis.output.page import render_page
 
     # Numbers of a damaged record may overflow, which is no news to a reader.
     with np.errstate(all="ignore"):
         source, ranking = results.source, results.ranking
-        sections = _sections(results, detail, make)
-        sections.append(Section("problems", "Problems", _problems(results, list(make.missing.values()))))
-    return page(source.name, _subtitle(source), sections, _names(source, ranking))
+        sections = _make_sections(results, detail, make)
+        sections.append(Section("problems", "Problems", _make_problems(results, list(make.missing.values()))))
+    return render_page(source.name, _write_subtitle(source), sections, _collect_names(source, ranking))
 
 
-def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
-    from analysis.views.compare import compare_tab
+def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]:
+    from analysis.views.compare import make_compare_tab
     from analysis.views.config import config_view
     from analysis.views.cost import cost_view
-    from analysis.views.curve_chooser import curve_chooser
-    from analysis.views.curves import course_sentences
-    from analysis.views.health import health_sentences, health_view
-    from analysis.views.noise import noise_sentences
-    from analysis.views.overview import overview_parts
+    from analysis.views.curve_chooser import make_curve_chooser
+    from analysis.views.curves import write_course_sentences
+    from analysis.views.health import health_view, write_health_sentences
+    from analysis.views.noise import write_noise_sentences
+    from analysis.views.overview import make_overview_parts
     from analysis.views.samples import samples_view
-    from analysis.views.sweep import advice_sentences, sweep_tab
+    from analysis.views.sweep import make_sweep_tab, write_advice_sentences
     from analysis.views.trials import trials_view
 
     source, ranking = results.source, results.ranking
     findings = make.attempt("the health check", lambda: results.findings) or {}
-    phases = make.attempt("the description of the curves", lambda: course_sentences(results)) or []
+    phases = make.attempt("the description of the curves", lambda: write_course_sentences(results)) or []
     analysis = make.attempt("the analysis of the sweep", lambda: results.sweep)
 
     def make_overview() -> Sequence[Part]:
-        advice = advice_sentences(source, analysis)
-        health = health_sentences(findings, ranking)
-        return overview_parts(source, ranking, noise_sentences(ranking, analysis), advice, health, phases[:1])
+        advice = write_advice_sentences(source, analysis)
+        health = write_health_sentences(findings, ranking)
+        return make_overview_parts(
+            source, ranking, write_noise_sentences(ranking, analysis), advice, health, phases[:1]
+        )
 
     def make_curves() -> Sequence[Part]:
-        return [*curve_chooser(results, detail), *phases]
+        return [*make_curve_chooser(results, detail), *phases]
 
     parts: dict[tuple[str, str], Callable[[], Sequence[Part]]] = {
         ("overview", "Overview"): make_overview,
         ("curves", "Curves"): make_curves,
-        ("compare", "Compare"): lambda: compare_tab(results) if len(source.runs) > 1 else [],
-        ("sweep", "Sweep"): lambda: sweep_tab(results) if analysis is not None and source.trials else [],
+        ("compare", "Compare"): lambda: make_compare_tab(results) if len(source.runs) > 1 else [],
+        ("sweep", "Sweep"): lambda: make_sweep_tab(results) if analysis is not None and source.trials else [],
         ("trials", f"{ranking.word.capitalize()}s"): lambda: trials_view(results),
         ("samples", "Samples"): lambda: samples_view(results, _SAMPLES[detail]),
         ("health", "Health"): lambda: health_view(results),
@@ -143,13 +145,13 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
     return [section for section in sections if section.parts]
 
 
-def _problems(results: Results, missing: Sequence[str]) -> Sequence[Part]:
+def _make_problems(results: Results, missing: Sequence[str]) -> Sequence[Part]:
     from analysis.views.problems import problems_view
 
     return problems_view(results, missing)
 
 
-def _subtitle(source: Source) -> str:
+def _write_subtitle(source: Source) -> str:
     kinds = {"run": "A run", "sweep": "A sweep", "folder": "A folder", "table": "A table", "wandb": "Runs from W&B"}
     updates = [run.num_updates for run in source.runs]
     kind = kinds.get(source.kind, "Runs")
@@ -159,7 +161,7 @@ def _subtitle(source: Source) -> str:
     return f"{start}, {format_count(sum(updates), 'update')} in all"
 
 
-def _names(source: Source, ranking: SourceRanking) -> frozenset[str]:
+def _collect_names(source: Source, ranking: SourceRanking) -> frozenset[str]:
     """Words of the record that a sentence may begin with, and that are no words to capitalize."""
     values = {value for entry in ranking.entries for value in entry.settings.values()}
     models = {str(run.value("reward_model")) for run in source.runs}

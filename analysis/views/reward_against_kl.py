@@ -10,8 +10,23 @@ from analysis.comparison.matched_kl import KlLevel, MatchedKl
 from analysis.comparison.over_optimization import FittedLaw
 from analysis.output.charts import Chart, ChartAxis, Layer, Line, Panel, Points, Rule, Texts
 from analysis.output.colors import COLORS
-from analysis.output.parts import Cell, Column, Part, Sentences, Table, interval_cell, number_cell, text_cell
-from analysis.views.intervals import estimate_cell, interval_lines, row_axis, row_height, value_axis
+from analysis.output.parts import (
+    Cell,
+    Column,
+    Part,
+    Sentences,
+    Table,
+    make_interval_cell,
+    make_number_cell,
+    make_text_cell,
+)
+from analysis.views.intervals import (
+    compute_panel_height,
+    draw_intervals,
+    make_estimate_cell,
+    make_row_axis,
+    make_value_axis,
+)
 from analysis.wording.short_labels import list_labels, short_names, shorten_apart
 from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.verdicts.pairs import describe_verdict
@@ -24,7 +39,7 @@ _POINTS_ON_CURVE = 100  # of the fitted law
 _MOST_PRINTED = 5  # groups at each KL in the terminal
 
 
-def kl_parts(
+def make_kl_parts(
     frontiers: Mapping[str, Sequence[Frontier]], matched: MatchedKl | None, labels: Sequence[str], by: str
 ) -> list[Part]:
     """Gains against sqrt(KL) under each judge with the fitted law, then the groups at the same KL.
@@ -39,12 +54,12 @@ def kl_parts(
     own = sorted(frontiers.get(OWN, ()), key=lambda line: labels.index(line.label))
     if frontiers:
         has_fit = any(line.fit for lines in frontiers.values() for line in lines)
-        parts.append(Sentences(_sentences(own, has_fit), f"Reward against KL, by {by}"))
-        parts.append(frontier_chart(frontiers, labels))
+        parts.append(Sentences(_write_sentences(own, has_fit), f"Reward against KL, by {by}"))
+        parts.append(make_frontier_chart(frontiers, labels))
     if own:
-        parts.append(_fit_table(own, by))
+        parts.append(_make_fit_table(own, by))
     if matched is not None and matched.levels:
-        parts += [matched_chart(matched), *_matched_parts(matched, by)]
+        parts += [make_matched_chart(matched), *_matched_parts(matched, by)]
     return parts
 
 
@@ -56,7 +71,7 @@ _LAW = (
 )
 
 
-def _sentences(own: Sequence[Frontier], has_fit: bool) -> list[str]:
+def _write_sentences(own: Sequence[Frontier], has_fit: bool) -> list[str]:
     """What the law is, and what limits its fits under the runs' own reward models."""
     lines = [_LAW] if has_fit else []
     if any(line.fit and line.fit.num_runs == 1 for line in own):
@@ -72,7 +87,7 @@ def _sentences(own: Sequence[Frontier], has_fit: bool) -> list[str]:
     return lines
 
 
-def frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence[str]) -> Chart:
+def make_frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence[str]) -> Chart:
     """A panel for each judge: every evaluation, and the fitted law as far as evaluations go."""
     drawn_labels = list(labels)[:_MAX_LINES]
     names, judges = short_names(labels), short_names(frontiers)
@@ -82,7 +97,7 @@ def frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence
         for line in sorted(
             (line for line in lines if line.label in drawn_labels), key=lambda line: drawn_labels.index(line.label)
         ):
-            layers += _frontier_layers(line, names[line.label], drawn_labels.index(line.label))
+            layers += _draw_frontier(line, names[line.label], drawn_labels.index(line.label))
         title = OWN if judge == OWN else f"judged by {judges[judge]}"
         distance = ChartAxis("distance from the base policy, √KL (√nats)")
         panels.append(Panel(distance, ChartAxis("gain in score"), layers, title))
@@ -98,7 +113,7 @@ def frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence
     return Chart("frontier", "Reward against KL", panels, note, 2, width, height, "comparison_frontier")
 
 
-def _frontier_layers(line: Frontier, name: str, color: int) -> list[Layer]:
+def _draw_frontier(line: Frontier, name: str, color: int) -> list[Layer]:
     step = max(1, -(-len(line.distances) // _MAX_POINTS))
     distances, gains = line.distances[::step], line.gains[::step]
     size, opacity = (7, 0.6) if len(distances) <= 200 else (4, 0.35)
@@ -119,7 +134,7 @@ _PEAK_HINT = (
 )
 
 
-def _fit_table(frontiers: Sequence[Frontier], by: str) -> Table:
+def _make_fit_table(frontiers: Sequence[Frontier], by: str) -> Table:
     columns = [
         Column(by),
         Column("alpha [95 %]", True, "the larger, the more is gained at first"),
@@ -128,62 +143,62 @@ def _fit_table(frontiers: Sequence[Frontier], by: str) -> Table:
         Column("Largest KL", True, "of the points, in nats"),
         Column("Points", True),
     ]
-    rows = [[text_cell(line.label), *_fit_cells(line.fit), _points_cell(line)] for line in frontiers]
+    rows = [[make_text_cell(line.label), *_make_fit_cells(line.fit), _make_points_cell(line)] for line in frontiers]
     caption = "The law fitted to gains in score under each run's own reward model [95 % interval over runs]"
     if any(line.fit and line.fit.has_peak and not line.fit.is_peak_within_data for line in frontiers):
         caption += "; a best KL above the largest KL of the points is an extrapolation"
     return Table("fits", caption, columns, rows, len(rows) > 12, most_rows=10, file="comparison.json")
 
 
-def _fit_cells(law: FittedLaw | None) -> list[Cell]:
+def _make_fit_cells(law: FittedLaw | None) -> list[Cell]:
     if law is None:
         return [Cell("-"), Cell("-"), Cell("no fit"), Cell("-")]
     peak = Cell("no certain peak" if law.beta > 0 else "no peak")
     if law.has_peak:
         is_extrapolated = not law.is_peak_within_data
-        peak = replace(interval_cell(law.peak_kl, law.peak_low, law.peak_high), tone="warn" * is_extrapolated)
-    alpha = interval_cell(law.alpha, law.alpha_low, law.alpha_high)
-    return [alpha, interval_cell(law.beta, law.beta_low, law.beta_high), peak, number_cell(law.largest_kl)]
+        peak = replace(make_interval_cell(law.peak_kl, law.peak_low, law.peak_high), tone="warn" * is_extrapolated)
+    alpha = make_interval_cell(law.alpha, law.alpha_low, law.alpha_high)
+    return [alpha, make_interval_cell(law.beta, law.beta_low, law.beta_high), peak, make_number_cell(law.largest_kl)]
 
 
-def _points_cell(line: Frontier) -> Cell:
+def _make_points_cell(line: Frontier) -> Cell:
     return Cell(f"{len(line.gains)} of {format_count(len(line.runs), 'run')}", len(line.gains))
 
 
-def matched_chart(matched: MatchedKl) -> Chart:
+def make_matched_chart(matched: MatchedKl) -> Chart:
     """A panel for each KL: what groups gained where their runs first got there, best on top of the last."""
     last = matched.levels[-1]
-    labels = [*last.ranking.labels, *_never_reached(last)]
+    labels = [*last.ranking.labels, *_list_never_reached(last)]
     drawn = labels[:_MAX_ROWS]
-    panels = [_level_panel(level, drawn, matched.is_rate) for level in matched.levels]
+    panels = [_make_level_panel(level, drawn, matched.is_rate) for level in matched.levels]
     note = f"{matched.text} [95 % interval]"
     if len(labels) > len(drawn):
         note += f"; the best {len(drawn)} of {len(labels)} groups"
-    width, height = 360, row_height(len(drawn))
+    width, height = 360, compute_panel_height(len(drawn))
     return Chart("matched-kl-values", "At the same KL", panels, note, 3, width, height, "comparison_matched_kl")
 
 
-def _never_reached(level: KlLevel) -> list[str]:
+def _list_never_reached(level: KlLevel) -> list[str]:
     return [label for label, count in level.num_reached.items() if not count]
 
 
-def _level_panel(level: KlLevel, labels: Sequence[str], is_rate: bool) -> Panel:
+def _make_level_panel(level: KlLevel, labels: Sequence[str], is_rate: bool) -> Panel:
     estimates = {
         place: level.ranking.estimates[label] for place, label in enumerate(labels) if label in level.ranking.estimates
     }
-    layers: list[Layer] = [*([Rule(0.5)] if is_rate else []), *interval_lines(estimates)]
+    layers: list[Layer] = [*([Rule(0.5)] if is_rate else []), *draw_intervals(estimates)]
     partial = {place for place in estimates if level.num_reached[labels[place]] < level.num_runs[labels[place]]}
     kinds = ((estimates.keys() - partial, "reached by all runs", "circle"), (partial, "reached by some runs", "hollow"))
     for places, name, symbol in kinds:
         if places:
             values = [estimates[place].value for place in sorted(places)]
-            hover = [f"{labels[place]}: {estimate_cell(estimates[place]).text}" for place in sorted(places)]
+            hover = [f"{labels[place]}: {make_estimate_cell(estimates[place]).text}" for place in sorted(places)]
             layers.append(Points(values, sorted(places), name, 0, symbol, 8, hover=hover))
     missing = [place for place in range(len(labels)) if place not in estimates]
     if missing:
         layers.append(Texts(missing, ["not reached"] * len(missing)))
-    axis = value_axis("", [estimate.value for estimate in estimates.values()], list(estimates.values()))
-    return Panel(axis, row_axis(shorten_apart(labels)), layers, f"at KL {format_number(level.kl)}")
+    axis = make_value_axis("", [estimate.value for estimate in estimates.values()], list(estimates.values()))
+    return Panel(axis, make_row_axis(shorten_apart(labels)), layers, f"at KL {format_number(level.kl)}")
 
 
 def _matched_parts(matched: MatchedKl, by: str) -> list[Part]:
@@ -208,18 +223,18 @@ def _level_table(level: KlLevel, by: str, identity: str) -> Table:
         Column("Runs that reached it", True),
         Column("Against the best"),
     ]
-    rows = _level_rows(level)
+    rows = _make_level_rows(level)
     caption = f"At KL {format_number(level.kl)} (nats)"
     return Table(identity, caption, columns, rows, len(rows) > 12, most_rows=_MOST_PRINTED, file="comparison.json")
 
 
-def _level_rows(level: KlLevel) -> list[list[Cell]]:
+def _make_level_rows(level: KlLevel) -> list[list[Cell]]:
     rows = []
-    for place, label in enumerate([*level.ranking.labels, *_never_reached(level)], start=1):
+    for place, label in enumerate([*level.ranking.labels, *_list_never_reached(level)], start=1):
         has_value = label in level.ranking.estimates
         reached = Cell(f"{level.num_reached[label]} of {level.num_runs[label]}", level.num_reached[label])
         verdict = describe_verdict(level.ranking.against_best(label)) if has_value else "never reached"
-        own_place = number_cell(place if has_value else None)
-        value = estimate_cell(level.ranking.estimates.get(label))
-        rows.append([own_place, text_cell(label), value, reached, Cell(verdict)])
+        own_place = make_number_cell(place if has_value else None)
+        value = make_estimate_cell(level.ranking.estimates.get(label))
+        rows.append([own_place, make_text_cell(label), value, reached, Cell(verdict)])
     return rows

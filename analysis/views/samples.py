@@ -73,7 +73,7 @@ class SampleSet:
 def samples_view(results: Results, most: int = _MAX_PAIRS) -> list[Part]:
     """A set of pairs for each of the best runs, the most improved prompts first."""
     chosen = _choose_runs(results.source, results.ranking)
-    sets = [samples for title, run in chosen if (samples := _sample_set(title, run, most))]
+    sets = [samples for title, run in chosen if (samples := _make_sample_set(title, run, most))]
     if not sets:
         return [Sentences(["no evaluation samples are in this record, or none of the best run"])]
     return [Block("samples", [replace(each, id=f"samples-{place}") for place, each in enumerate(sets)], "samples")]
@@ -94,25 +94,25 @@ def _choose_runs(source: Source, ranking: SourceRanking) -> list[tuple[str, RunR
         if len(chosen) == _MAX_RUNS:
             break
     if not chosen:
-        first = next((run for run in source.runs if _last_update(run.read_samples()) is not None), None)
+        first = next((run for run in source.runs if _find_last_update(run.read_samples()) is not None), None)
         chosen = [(f"Run {first.name}", first)] if first is not None else []
     return chosen
 
 
-def _sample_set(title: str, run: RunRecord, most: int) -> SampleSet | None:
+def _make_sample_set(title: str, run: RunRecord, most: int) -> SampleSet | None:
     samples = [sample for sample in run.read_samples() if isinstance(sample.get("update"), int | float)]
     update = _choose_update(run, samples)
     if update is None:
         return None
     of_update = [sample for sample in samples if sample["update"] == update]
-    pairs = [_pair(position, sample) for position, sample in enumerate(of_update)]
+    pairs = [_make_pair(position, sample) for position, sample in enumerate(of_update)]
     judges = list(dict.fromkeys(name for pair in pairs for name in pair.scores))
     ordered = sorted(pairs, key=lambda pair: (math.isnan(pair.gain), -pair.gain, pair.position))
     chosen = ordered if len(ordered) <= most else [*ordered[: most // 2], *ordered[-(most // 2) :]]
-    earlier = _earlier(samples, float(update))
+    earlier = _collect_earlier(samples, float(update))
     ends = {pair.position for pair in (*chosen[:_WITH_EARLIER], *chosen[-_WITH_EARLIER:])}
-    chosen = [_with_earlier(pair, earlier) if pair.position in ends else pair for pair in chosen]
-    sentences = _sentences(ordered, judges)
+    chosen = [_add_earlier(pair, earlier) if pair.position in ends else pair for pair in chosen]
+    sentences = _write_sentences(ordered, judges)
     if len(chosen) < len(pairs):
         half = most // 2
         sentences.append(f"of {len(pairs)} prompts, the {half} that improved most and the {half} that improved least")
@@ -125,15 +125,15 @@ def _choose_update(run: RunRecord, samples: Samples) -> float | None:
     for update in (*counted_updates, run.summary.get("best_update")):
         if update is not None and any(sample["update"] == update for sample in samples):
             return float(update)
-    return _last_update(samples)
+    return _find_last_update(samples)
 
 
-def _last_update(samples: Samples) -> float | None:
+def _find_last_update(samples: Samples) -> float | None:
     updates = [sample["update"] for sample in samples if isinstance(sample.get("update"), int | float)]
     return max(updates, default=None)
 
 
-def _pair(position: int, sample: dict[str, Any]) -> SamplePair:
+def _make_pair(position: int, sample: dict[str, Any]) -> SamplePair:
     scores: dict[str, tuple[float, float]] = {}
     names = {_SCORE: OWN} | {
         key: key.removeprefix("judge/").removesuffix("/score")
@@ -155,7 +155,7 @@ def _is_score(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and abs(value) < _LARGEST
 
 
-def _earlier(samples: Samples, update: float) -> dict[str, list[tuple[int, str]]]:
+def _collect_earlier(samples: Samples, update: float) -> dict[str, list[tuple[int, str]]]:
     """Prompt -> its answers before that update, (update, response), oldest first."""
     answers: dict[str, list[tuple[int, str]]] = {}
     for sample in samples:
@@ -165,13 +165,13 @@ def _earlier(samples: Samples, update: float) -> dict[str, list[tuple[int, str]]
     return answers
 
 
-def _with_earlier(pair: SamplePair, earlier: dict[str, list[tuple[int, str]]]) -> SamplePair:
+def _add_earlier(pair: SamplePair, earlier: dict[str, list[tuple[int, str]]]) -> SamplePair:
     answers = earlier.get(pair.prompt, [])
     step = max(1, -(-len(answers) // _MAX_EARLIER))
     return replace(pair, earlier=answers[::step])
 
 
-def _sentences(ordered: Sequence[SamplePair], judges: Sequence[str]) -> list[str]:
+def _write_sentences(ordered: Sequence[SamplePair], judges: Sequence[str]) -> list[str]:
     lines = []
     for name in judges:
         gains = [pair.gains[name] for pair in ordered if name in pair.gains]

@@ -5,7 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.output.charts import Chart
-from analysis.output.parts import Cell, Column, Part, Rows, Sentences, Table, number_cell, setting_cell, text_cell
+from analysis.output.parts import (
+    Cell,
+    Column,
+    Part,
+    Rows,
+    Sentences,
+    Table,
+    make_number_cell,
+    make_setting_cell,
+    make_text_cell,
+)
 from analysis.records.runs import FAILED, Source, TrialRecord
 from analysis.results.results import Results
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
@@ -13,10 +23,10 @@ from analysis.sweep.importance import Importance, ImportanceShare
 from analysis.sweep.settings import normalize_settings
 from analysis.sweep.slices import Slice
 from analysis.views.cost import cost_view
-from analysis.views.parallel import parallel_chart
-from analysis.views.sweep_charts import contour_chart, front_chart, importance_chart, slices_chart
-from analysis.views.sweep_sentences import view_statements
-from analysis.views.trial_charts import history_chart, intermediate_values_chart, timeline_chart
+from analysis.views.parallel import make_parallel_chart
+from analysis.views.sweep_charts import make_contour_chart, make_front_chart, make_importance_chart, make_slices_chart
+from analysis.views.sweep_sentences import write_view_statements
+from analysis.views.trial_charts import make_history_chart, make_intermediate_values_chart, make_timeline_chart
 from analysis.wording.intervals import interval
 from rlhf_sweeps.record.trials import format_counts
 
@@ -29,21 +39,26 @@ _LONGEST_FILE_LABEL = 40  # of a reward model in the name of a file
 def sweep_view(results: Results) -> list[Part]:
     """The tab's parts, then those that have a tab of their own in the page: history, cost, failures."""
     analysis = results.sweep
-    parts = sweep_tab(results)
+    parts = make_sweep_tab(results)
     for place, each in enumerate(analysis.views):
-        parts += _named(history_chart(results.ranking, each.view), analysis, place)
-    return [*parts, Sentences([], "what the sweep cost"), *cost_view(results.costs), *_failures(results.source.trials)]
+        parts += _name_chart(make_history_chart(results.ranking, each.view), analysis, place)
+    return [
+        *parts,
+        Sentences([], "what the sweep cost"),
+        *cost_view(results.costs),
+        *_describe_failures(results.source.trials),
+    ]
 
 
-def sweep_tab(results: Results) -> list[Part]:
+def make_sweep_tab(results: Results) -> list[Part]:
     """What the terminal, the files and the page have alike: a new figure goes here. Also trials.csv, importance.csv."""
     source, analysis = results.source, results.sweep
     counts = format_counts((trial.state, trial.cause) for trial in source.trials)
     name = f"{source.name}: {len(source.trials)} trials: {counts}" if source.trials else source.name
-    return [Sentences([name, *analysis.notes]), *_files(source, analysis), *_searched_parts(source, analysis)]
+    return [Sentences([name, *analysis.notes]), *_make_files(source, analysis), *_make_search_parts(source, analysis)]
 
 
-def advice_sentences(source: Source, analysis: SweepAnalysis | None) -> list[str]:
+def write_advice_sentences(source: Source, analysis: SweepAnalysis | None) -> list[str]:
     """What to try next, the most useful first; of a run outside of a sweep, that it takes several."""
     if source.kind == "run":
         return [
@@ -61,58 +76,58 @@ def advice_sentences(source: Source, analysis: SweepAnalysis | None) -> list[str
     return steps[:_MOST_STEPS]
 
 
-def _searched_parts(source: Source, analysis: SweepAnalysis) -> list[Part]:
+def _make_search_parts(source: Source, analysis: SweepAnalysis) -> list[Part]:
     """What the search says, for each view, and charts of all trials."""
     parts: list[Part] = []
     for place, view_analysis in enumerate(analysis.views):
         # Where a reward model has one setting only, its objective alone says nothing.
         if view_analysis.view.axes or not view_analysis.view.label or view_analysis.failures:
-            parts += _view_parts(view_analysis, analysis, place)
+            parts += _make_view_parts(view_analysis, analysis, place)
     if len(analysis.views) == 1 and not analysis.views[0].view.label:
-        charts = (intermediate_values_chart(source, analysis.views[0].view), timeline_chart(source))
+        charts = (make_intermediate_values_chart(source, analysis.views[0].view), make_timeline_chart(source))
         parts += [chart for chart in charts if chart is not None]
     return parts
 
 
-def _view_parts(view_analysis: ViewAnalysis, analysis: SweepAnalysis, place: int) -> list[Part]:
+def _make_view_parts(view_analysis: ViewAnalysis, analysis: SweepAnalysis, place: int) -> list[Part]:
     label = view_analysis.view.label
     title = f"results of the search on reward model {label}" if label else "results of the search"
-    parts: list[Part] = [Sentences(view_statements(view_analysis), title)]
+    parts: list[Part] = [Sentences(write_view_statements(view_analysis), title)]
     if view_analysis.steps:
         parts.append(Sentences(view_analysis.steps, "what to try next", is_ordered=True))
     for objective, importance in enumerate(view_analysis.importances):
         if any(key.is_clear for key in importance.keys):
-            parts.append(_importance_table(importance, f"importance-{place}-{objective}"))
-            parts += _named(importance_chart(importance), analysis, place, objective)
+            parts.append(_make_importance_table(importance, f"importance-{place}-{objective}"))
+            parts += _name_chart(make_importance_chart(importance), analysis, place, objective)
     for objective, slices in enumerate(view_analysis.slices):
-        parts += _named(slices_chart(view_analysis, objective), analysis, place, objective)
+        parts += _name_chart(make_slices_chart(view_analysis, objective), analysis, place, objective)
         parts += [
-            _slice_table(cut, view_analysis.view.metrics[objective], f"slice-{place}-{objective}-{index}")
+            _make_slice_table(cut, view_analysis.view.metrics[objective], f"slice-{place}-{objective}-{index}")
             for index, cut in enumerate(slices)
             if len(cut.bins) > 1
         ]
-    parts += _named(contour_chart(view_analysis), analysis, place)
+    parts += _name_chart(make_contour_chart(view_analysis), analysis, place)
     if not view_analysis.view.is_single and view_analysis.front:
-        parts.append(_front_table(view_analysis, f"front-{place}"))
+        parts.append(_make_front_table(view_analysis, f"front-{place}"))
     return [
         *parts,
-        *_named(front_chart(view_analysis), analysis, place),
-        *_named(parallel_chart(view_analysis), analysis, place),
+        *_name_chart(make_front_chart(view_analysis), analysis, place),
+        *_name_chart(make_parallel_chart(view_analysis), analysis, place),
     ]
 
 
-def _named(chart: Chart | None, analysis: SweepAnalysis, place: int, objective: int = 0) -> list[Part]:
+def _name_chart(chart: Chart | None, analysis: SweepAnalysis, place: int, objective: int = 0) -> list[Part]:
     """A view's chart under an id, a title and a file's name of its own."""
     if chart is None:
         return []
     labels = [view_analysis.view.label for view_analysis in analysis.views]
     number_text = f"_{objective + 1}" if objective else ""
     title = f"{chart.title} (reward model {labels[place]})" if labels[place] else chart.title
-    file = f"{chart.file}{_file_endings(labels)[place]}{number_text}"
+    file = f"{chart.file}{_make_file_endings(labels)[place]}{number_text}"
     return [replace(chart, id=f"{chart.id}-{place}-{objective}", title=title, file=file)]
 
 
-def _file_endings(labels: Sequence[str]) -> list[str]:
+def _make_file_endings(labels: Sequence[str]) -> list[str]:
     """The ends of the names of reward models' files; different reward models have different ones."""
     names = ["".join(char if char.isalnum() or char in "-_" else "-" for char in label) for label in labels]
     names = [name[-_LONGEST_FILE_LABEL:] for name in names]
@@ -121,9 +136,9 @@ def _file_endings(labels: Sequence[str]) -> list[str]:
     ]
 
 
-def _importance_table(importance: Importance, identity: str) -> Table:
+def _make_importance_table(importance: Importance, identity: str) -> Table:
     rows = [
-        [Cell(key.key), _share_cell(key.fanova), _share_cell(key.ped_anova), number_cell(key.p_value)]
+        [Cell(key.key), _make_share_cell(key.fanova), _make_share_cell(key.ped_anova), make_number_cell(key.p_value)]
         for key in importance.keys
     ]
     columns = [
@@ -136,29 +151,29 @@ def _importance_table(importance: Importance, identity: str) -> Table:
     return Table(identity, caption, columns, rows)
 
 
-def _share_cell(share: ImportanceShare | None) -> Cell:
+def _make_share_cell(share: ImportanceShare | None) -> Cell:
     if share is None:
         return Cell("-")
     return Cell(f"{100 * share.value:.0f} ({100 * share.low:.0f} to {100 * share.high:.0f})", share.value)
 
 
-def _slice_table(cut: Slice, metric: str, identity: str) -> Table:
+def _make_slice_table(cut: Slice, metric: str, identity: str) -> Table:
     columns = [Column(cut.axis.key), Column("Mean", True), Column("95 % interval", True, "of the mean")]
     columns += [Column("Best", True), Column("Settings", True)]
     rows = [
         [
             Cell(part.label),
-            number_cell(part.mean),
+            make_number_cell(part.mean),
             Cell(interval(part.mean_low, part.mean_high) if part.num > 2 else "-"),
-            number_cell(part.best),
-            number_cell(part.num),
+            make_number_cell(part.best),
+            make_number_cell(part.num),
         ]
         for part in cut.bins
     ]
     return Table(identity, f"{metric} against {cut.axis.key}", columns, rows, is_folded=True)
 
 
-def _front_table(view_analysis: ViewAnalysis, identity: str) -> Table:
+def _make_front_table(view_analysis: ViewAnalysis, identity: str) -> Table:
     keys = [axis.key for axis in view_analysis.view.axes]
     columns = [Column("Trial", True), *[Column(metric, True) for metric in view_analysis.view.metrics]]
     columns += [Column(key, True) for key in keys]
@@ -166,18 +181,22 @@ def _front_table(view_analysis: ViewAnalysis, identity: str) -> Table:
     for setting in view_analysis.front:
         texts = {key: setting.values.get(key) for key in keys}
         settings = [
-            setting_cell(text, view_analysis.view.label_of(key, text) if text is not None else None)
+            make_setting_cell(text, view_analysis.view.label_of(key, text) if text is not None else None)
             for key, text in texts.items()
         ]
-        objectives = [number_cell(float(value)) for value in setting.objectives]
-        rows.append([number_cell(setting.numbers[0]), *objectives, *settings])
+        objectives = [make_number_cell(float(value)) for value in setting.objectives]
+        rows.append([make_number_cell(setting.numbers[0]), *objectives, *settings])
     caption = "Pareto front: settings that no other beats in all objectives"
     return Table(identity, caption, columns, rows, most_rows=_MOST_PRINTED, file="trials.csv")
 
 
-def _failures(trials: Sequence[TrialRecord]) -> list[Part]:
+def _describe_failures(trials: Sequence[TrialRecord]) -> list[Part]:
     rows = [
-        [number_cell(trial.number), Cell(trial.cause or "unknown"), text_cell(" ".join((trial.message or "").split()))]
+        [
+            make_number_cell(trial.number),
+            Cell(trial.cause or "unknown"),
+            make_text_cell(" ".join((trial.message or "").split())),
+        ]
         for trial in trials
         if trial.state == FAILED
     ]
@@ -186,9 +205,9 @@ def _failures(trials: Sequence[TrialRecord]) -> list[Part]:
     return [table] if rows else []
 
 
-def _files(source: Source, analysis: SweepAnalysis) -> list[Part]:
+def _make_files(source: Source, analysis: SweepAnalysis) -> list[Part]:
     """A row for each trial, and one for each key's importance."""
-    tables = {"trials.csv": list(_trial_rows(source)), "importance.csv": list(_importance_rows(analysis))}
+    tables = {"trials.csv": list(_make_trial_rows(source)), "importance.csv": list(_make_importance_rows(analysis))}
     files: list[Part] = []
     for name, rows in tables.items():
         columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -197,7 +216,7 @@ def _files(source: Source, analysis: SweepAnalysis) -> list[Part]:
     return files
 
 
-def _trial_rows(source: Source) -> Iterable[Mapping[str, Any]]:
+def _make_trial_rows(source: Source) -> Iterable[Mapping[str, Any]]:
     settings = [normalize_settings(trial) for trial in source.trials]
     keys = list(dict.fromkeys(key for values in settings for key in values))
     for trial, values in zip(source.trials, settings, strict=True):
@@ -216,7 +235,7 @@ def _trial_rows(source: Source) -> Iterable[Mapping[str, Any]]:
         }
 
 
-def _importance_rows(analysis: SweepAnalysis) -> Iterable[Mapping[str, Any]]:
+def _make_importance_rows(analysis: SweepAnalysis) -> Iterable[Mapping[str, Any]]:
     for view_analysis in analysis.views:
         for importance in view_analysis.importances:
             for key in importance.keys:

@@ -32,7 +32,7 @@ _DARK, _WHITE = "#1b1f24", "#ffffff"
 _FIT, _BINS, _PRUNED = "fit through the best, with 90 % band", "mean of a bin, with 95 % interval", "pruned (estimate)"
 
 
-def importance_chart(importance: Importance) -> Chart | None:
+def make_importance_chart(importance: Importance) -> Chart | None:
     """Shares by both methods, with their ranges over resampled settings; None where no key stands out from chance."""
     if not any(key.is_clear for key in importance.keys):
         return None
@@ -59,26 +59,26 @@ def importance_chart(importance: Importance) -> Chart | None:
     return Chart("importance", title, [panel], note, height=110 + 50 * len(keys), file="sweep_importance")
 
 
-def slices_chart(analysis: ViewAnalysis, objective: int) -> Chart | None:
+def make_slices_chart(analysis: ViewAnalysis, objective: int) -> Chart | None:
     """The objective against each key: settings, means of bins, and the fitted surface through the best setting."""
     view, slices = analysis.view, analysis.slices[objective]
     if not slices or not view.settings:
         return None
     optimum = analysis.optimum if objective == 0 else None
     profiles = {profile.axis.key: profile for profile in optimum.profiles} if optimum is not None else {}
-    up = _measured_axis(view, objective)
+    up = _make_measured_axis(view, objective)
     panels = []
     for cut in slices[:_MOST_SLICES]:
         profile = profiles.get(cut.axis.key)
-        layers = _profile_layers(profile) if profile is not None else []
-        layers += _pruned_layers(view, cut.axis) if view.is_single else []
-        panels.append(Panel(_key_axis(cut), up, [*layers, *_setting_layers(cut)]))
+        layers = _draw_profile(profile) if profile is not None else []
+        layers += _draw_pruned(view, cut.axis) if view.is_single else []
+        panels.append(Panel(_make_key_axis(cut), up, [*layers, *_draw_settings(cut)]))
     fraction = f", {len(panels)} of {len(slices)} keys" if len(panels) < len(slices) else ""
     title = f"{view.metrics[objective]} against each key{fraction}"
     return Chart("slices", title, panels, columns=3, width=350, height=280, file="sweep_slices")
 
 
-def _measured_axis(view: View, objective: int) -> ChartAxis:
+def _make_measured_axis(view: View, objective: int) -> ChartAxis:
     """The scale of what was measured; bands and intervals may go beyond it."""
     values = np.array([float(setting.objectives[objective]) for setting in view.settings])
     low, high = float(values.min()), float(values.max())
@@ -86,7 +86,7 @@ def _measured_axis(view: View, objective: int) -> ChartAxis:
     return ChartAxis(view.metrics[objective], low=low - margin, high=high + margin)
 
 
-def _key_axis(cut: Slice) -> ChartAxis:
+def _make_key_axis(cut: Slice) -> ChartAxis:
     """A tick for every name; of numbers those that leave room for each other."""
     axis = cut.axis
     label = f"{axis.key}{' (log)' if axis.is_log else ''}"
@@ -94,7 +94,7 @@ def _key_axis(cut: Slice) -> ChartAxis:
         ends = [0.0, 1.0, *cut.positions.tolist()]  # a setting may lie beyond an interval that was changed
         quarters = list(zip(_QUARTERS, label_positions(axis, _QUARTERS), strict=True))
         return ChartAxis(label, ticks=quarters, low=min(ends) - 0.05, high=max(ends) + 0.05)
-    places, names = _choice_places(axis), shorten_apart(label_choices(axis), 14)
+    places, names = _list_choice_places(axis), shorten_apart(label_choices(axis), 14)
     ticks: list[tuple[float, str]] = []
     for tick in zip(places, names, strict=True):
         if not ticks or not axis.is_numeric or tick[0] - ticks[-1][0] >= _LEAST_GAP:
@@ -103,7 +103,7 @@ def _key_axis(cut: Slice) -> ChartAxis:
     return ChartAxis(label, ticks=ticks, low=min(places) - margin, high=max(places) + margin)
 
 
-def _choice_places(axis: Axis) -> list[float]:
+def _list_choice_places(axis: Axis) -> list[float]:
     return [axis.position(text) for text in axis.choices]
 
 
@@ -112,10 +112,10 @@ def _beside(places: Sequence[float]) -> float:
     return 0.03 * ((max(places) - min(places)) or 1.0)
 
 
-def _profile_layers(profile: Profile) -> list[Layer]:
+def _draw_profile(profile: Profile) -> list[Layer]:
     """A line with its band, over the part that is within noise of the best; of a list a mark for each choice."""
     if not profile.axis.is_interval:
-        choices = _choice_places(profile.axis)
+        choices = _list_choice_places(profile.axis)
         places = np.array(choices) + _beside(choices)
         bars = Intervals(places, profile.low, profile.high, color=2, is_horizontal=False, has_caps=True)
         return [bars, Points(places, profile.mean, _FIT, 2, "diamond", 6)]
@@ -129,14 +129,14 @@ def _profile_layers(profile: Profile) -> list[Layer]:
     return layers
 
 
-def _setting_layers(cut: Slice) -> list[Layer]:
+def _draw_settings(cut: Slice) -> list[Layer]:
     chosen = pick_evenly(len(cut.values), _MOST_POINTS) if len(cut.values) else []
     hover = [f"trial {cut.numbers[place]}: {format_number(float(cut.values[place]))}" for place in chosen]
     points = Points(cut.positions[chosen], cut.values[chosen], "setting", 0, size=6, hover=hover)
     if len(cut.bins) < 2:
         return [points]
     # The settings of a choice stand at one place, beside which its mean and interval stand on the left.
-    shift = 0.0 if cut.axis.is_interval else _beside(_choice_places(cut.axis))
+    shift = 0.0 if cut.axis.is_interval else _beside(_list_choice_places(cut.axis))
     places = [(part.low + part.high) / 2 - shift for part in cut.bins]
     least = 0.02 * (max(places) - min(places))
     half = [max((part.high - part.low) / 2, least) for part in cut.bins]
@@ -150,21 +150,21 @@ def _setting_layers(cut: Slice) -> list[Layer]:
     return [intervals, Line(x, y, _BINS, 1, hover=[""] * len(x)), points]
 
 
-def _pruned_layers(view: View, axis: Axis) -> list[Layer]:
+def _draw_pruned(view: View, axis: Axis) -> list[Layer]:
     """What pruned trials would have been worth, had they gone on."""
     pruned = [view.pruned[place] for place in pick_evenly(len(view.pruned), _MOST_POINTS)] if view.pruned else []
     if not pruned:
         return []
     places = [axis.position(setting.values.get(axis.key)) for setting in pruned]
     values = [float(setting.objectives[0]) for setting in pruned]
-    return [Points(places, values, _PRUNED, 3, "cross", 5, 0.7, [_describe(setting) for setting in pruned])]
+    return [Points(places, values, _PRUNED, 3, "cross", 5, 0.7, [_describe_setting(setting) for setting in pruned])]
 
 
-def _describe(setting: Setting) -> str:
+def _describe_setting(setting: Setting) -> str:
     return f"trial {setting.numbers[0]}: {', '.join(format_number(float(value)) for value in setting.objectives)}"
 
 
-def contour_chart(analysis: ViewAnalysis) -> Chart | None:
+def make_contour_chart(analysis: ViewAnalysis) -> Chart | None:
     """The fitted surface over the two most important axes of numbers, the others as in the best setting."""
     view, optimum = analysis.view, analysis.optimum
     if optimum is None:
@@ -179,11 +179,11 @@ def contour_chart(analysis: ViewAnalysis) -> Chart | None:
     points = np.tile(view.positions([optimum.anchor.values])[0], (_NUM_CELLS**2, 1))
     points[:, first], points[:, second] = np.tile(grid, _NUM_CELLS), np.repeat(grid, _NUM_CELLS)
     heights = view.sign() * optimum.surface.mean(points).reshape(_NUM_CELLS, _NUM_CELLS)
-    values = [_values(axes[place], grid) for place in (first, second)]
+    values = [_list_values(axes[place], grid) for place in (first, second)]
     settings = [view.settings[place] for place in pick_evenly(len(view.settings), _MOST_SETTINGS)]
     positions = view.positions([setting.values for setting in settings])
-    x, y = (_values(axes[place], positions[:, place]) for place in (first, second))
-    hover = [_describe(setting) for setting in settings]
+    x, y = (_list_values(axes[place], positions[:, place]) for place in (first, second))
+    hover = [_describe_setting(setting) for setting in settings]
     layers: list[Layer] = [
         Surface(values[0], values[1], heights, view.metrics[0], view.sign() < 0),
         Points(x, y, color=_WHITE, size=8, hover=[""] * len(settings)),
@@ -194,11 +194,11 @@ def contour_chart(analysis: ViewAnalysis) -> Chart | None:
     return Chart("contour", title, [Panel(across, up, layers)], height=420, file="sweep_contour")
 
 
-def _values(axis: Axis, positions: Floats) -> list[float]:
+def _list_values(axis: Axis, positions: Floats) -> list[float]:
     return [axis.value(float(position)) if np.isfinite(position) else np.nan for position in positions]
 
 
-def front_chart(analysis: ViewAnalysis) -> Chart | None:
+def make_front_chart(analysis: ViewAnalysis) -> Chart | None:
     """Every setting by two objectives, a panel for each pair; None for one objective, or without a Pareto front.
 
     With two objectives the front is joined by a line. Its settings have their trials' numbers where there is room.
@@ -211,13 +211,13 @@ def front_chart(analysis: ViewAnalysis) -> Chart | None:
     others = [others[place] for place in pick_evenly(len(others), _MOST_SETTINGS)] if others else []
     pairs = list(combinations(range(len(view.directions)), 2))
     is_numbered = len(pairs) == 1 or len(front) <= _MOST_NUMBERS
-    panels = [_front_panel(view, front, others, pair, is_numbered) for pair in pairs]
+    panels = [_make_front_panel(view, front, others, pair, is_numbered) for pair in pairs]
     width = 700 if len(pairs) == 1 else 350
     title = f"Pareto front{', with the numbers of its trials' * is_numbered}"
     return Chart("front", title, panels, columns=3, width=width, height=width * 3 // 5 + 20, file="sweep_pareto")
 
 
-def _front_panel(
+def _make_front_panel(
     view: View, front: Sequence[Setting], others: Sequence[Setting], pair: tuple[int, int], is_numbered: bool
 ) -> Panel:
     first, second = pair
@@ -229,6 +229,6 @@ def _front_panel(
         if is_front and len(view.directions) == 2:
             layers.append(Line(x, y, color=color, width=1, dash="dot"))
         labels = [str(setting.numbers[0]) for setting in settings] if is_front and is_numbered else ()
-        hover = [_describe(setting) for setting in settings]
+        hover = [_describe_setting(setting) for setting in settings]
         layers.append(Points(x, y, name, color, size=size, hover=hover, labels=labels))
     return Panel(ChartAxis(view.metrics[first]), ChartAxis(view.metrics[second]), layers)

@@ -15,28 +15,28 @@ from rlhf_sweeps.verdicts.estimates import are_equal
 from rlhf_sweeps.verdicts.noise import Noise
 
 
-def view_statements(analysis: ViewAnalysis) -> list[Statement]:
+def write_view_statements(analysis: ViewAnalysis) -> list[Statement]:
     """The best setting, importance, how wide the optimum is, failures, in this order."""
     view = analysis.view
-    statements = best_statements(view, analysis.front)
+    statements = write_best_statements(view, analysis.front)
     for importance in analysis.importances:
         prefix = "" if view.is_single else f"{importance.metric}: "
-        statements += [Statement(prefix + each.text, each.evidence) for each in importance_statements(importance)]
-    return [*statements, *flatness_statements(view, analysis.optimum), *analysis.failures]
+        statements += [Statement(prefix + each.text, each.evidence) for each in write_importance_statements(importance)]
+    return [*statements, *write_flatness_statements(view, analysis.optimum), *analysis.failures]
 
 
-def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
+def write_best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
     """The best setting; with several objectives the range of each on the Pareto front."""
     num = len(view.settings)
     if not num:
         return [Statement("no trial is complete, so there is no best setting")]
     if not view.is_single:
-        return [_front_statement(view, front)]
+        return [_write_front_statement(view, front)]
     best = view.best
     if best is None:
         return [Statement(f"none of {num} complete settings is known to keep all constraints")]
     value = float(best.objectives[0])
-    setting = f"trial {best.numbers[0]}, {settings_text(best, view)}"
+    setting = f"trial {best.numbers[0]}, {write_settings(best, view)}"
     evidence = {"objective": value, "settings": float(num)}
     if best.tested is None:
         return [Statement(f"best {view.metrics[0]} {format_number(value, 4)}: {setting}", evidence)]
@@ -47,7 +47,7 @@ def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
     return [Statement(text, {**evidence, "on test seeds": best.tested[0]})]
 
 
-def _front_statement(view: View, front: Sequence[Setting]) -> Statement:
+def _write_front_statement(view: View, front: Sequence[Setting]) -> Statement:
     num = len(view.settings)
     if not front:
         return Statement("no setting is known to keep all constraints", {"settings": float(num)})
@@ -60,14 +60,14 @@ def _front_statement(view: View, front: Sequence[Setting]) -> Statement:
     return Statement(text, {"settings": float(num)})
 
 
-def settings_text(setting: Setting, view: View) -> str:
+def write_settings(setting: Setting, view: View) -> str:
     """`ppo.lr=0.0005708, ppo.kl_coef=0.0136`."""
     values = setting.values
     texts = [f"{axis.key}={view.label_of(axis.key, values[axis.key])}" for axis in view.axes if axis.key in values]
     return ", ".join(texts) or "only the seed was swept"
 
 
-def importance_statements(importance: Importance) -> list[Statement]:
+def write_importance_statements(importance: Importance) -> list[Statement]:
     """Which keys matter more than chance explains, and which may not."""
     num = importance.num_settings
     if importance.problem:
@@ -81,7 +81,7 @@ def importance_statements(importance: Importance) -> list[Statement]:
             f" (p > {MATTERS_BY_CHANCE:g} for all by permutation)"
         )
         return [Statement(text, p_values)]
-    statements = [_key_statement(key) for key in clear]
+    statements = [_write_key_statement(key) for key in clear]
     if unclear:
         verb = "does" if len(unclear) == 1 else "do"
         text = f"{join_words([key.key for key in unclear])} {verb} not stand out from chance"
@@ -89,7 +89,7 @@ def importance_statements(importance: Importance) -> list[Statement]:
     return statements
 
 
-def _key_statement(key: KeyImportance) -> Statement:
+def _write_key_statement(key: KeyImportance) -> Statement:
     share = key.fanova or key.ped_anova
     if share is None:
         return Statement(f"{key.key} matters", {"p value": key.p_value})
@@ -100,29 +100,29 @@ def _key_statement(key: KeyImportance) -> Statement:
     return Statement(text, evidence)
 
 
-def flatness_statements(view: View, optimum: Optimum | None) -> list[Statement]:
+def write_flatness_statements(view: View, optimum: Optimum | None) -> list[Statement]:
     """Over which part of each axis the objective stays within noise of the best."""
     if not view.is_single:
         return []
     if optimum is None:
-        return _unknown_width(view)
+        return _explain_unknown_width(view)
     noise = optimum.noise
     text = (
-        f"noise of one run: {format_number(noise.deviation)} (standard deviation), from {noise_source(noise)}; "
+        f"noise of one run: {format_number(noise.deviation)} (standard deviation), from {name_noise_source(noise)}; "
         f"below, each key is varied alone from trial {optimum.anchor.numbers[0]}, the best setting by the fit"
     )
     evidence = {"noise": noise.deviation, "degrees of freedom": noise.freedom, "explained": optimum.explained}
     evidence["repetitions"] = float(noise.repetitions)
-    return [Statement(text, evidence), *map(_width_statement, optimum.profiles)]
+    return [Statement(text, evidence), *map(_write_width_statement, optimum.profiles)]
 
 
-def noise_source(noise: Noise) -> str:
+def name_noise_source(noise: Noise) -> str:
     """What the noise was estimated from, as in `from ...`."""
     parts = [f"{format_count(noise.repetitions, 'repetition')} on other seeds"] if noise.repetitions else []
     return " and ".join([*parts, *(["the scatter about a smooth fit"] if noise.is_fitted else [])])
 
 
-def _unknown_width(view: View) -> list[Statement]:
+def _explain_unknown_width(view: View) -> list[Statement]:
     num = sum(setting.is_feasible for setting in view.settings)
     if not view.axes or not num:
         return []
@@ -133,7 +133,7 @@ def _unknown_width(view: View) -> list[Statement]:
     return [Statement(f"the width of the optimum cannot be estimated: {reason}", {"settings": float(num)})]
 
 
-def _width_statement(profile: Profile) -> Statement:
+def _write_width_statement(profile: Profile) -> Statement:
     axis = profile.axis
     evidence = {"least probability of being within noise": float(profile.within.min())}
     start = f"{axis.key}: the objective stays within noise of the best"
@@ -154,17 +154,17 @@ def _width_statement(profile: Profile) -> Statement:
         return Statement(f"{start} for {', '.join(good) or 'no choice with certainty'}{worse}", evidence)
     if len(likely):
         evidence |= {"from": axis.value(float(likely[0])), "to": axis.value(float(likely[-1]))}
-    return Statement(f"{start} {_range_text(axis, likely)}{_worse_text(axis, profile.possible)}", evidence)
+    return Statement(f"{start} {_write_range(axis, likely)}{_write_worse_ends(axis, profile.possible)}", evidence)
 
 
-def _range_text(axis: Axis, positions: Floats) -> str:
+def _write_range(axis: Axis, positions: Floats) -> str:
     if len(positions) == 0:
         return "in no range with certainty"
     low, high = label_positions(axis, [float(positions[0]), float(positions[-1])])
     return f"at {low}" if low == high else f"between {low} and {high}"
 
 
-def _worse_text(axis: Axis, possible: Floats) -> str:
+def _write_worse_ends(axis: Axis, possible: Floats) -> str:
     """The ends of an axis that the data exclude."""
     first, last = (float(possible[0]), float(possible[-1])) if len(possible) else (0.0, 1.0)
     parts = [f"below {label_position(axis, first)}"] if first > 0 else []

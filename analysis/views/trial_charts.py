@@ -33,7 +33,7 @@ _BEST = ("best", 1, "star", 13.0)
 _Worths = dict[tuple[int, ...], float]  # by the numbers of a setting's trials
 
 
-def history_chart(ranking: SourceRanking, view: View | None) -> Chart | None:
+def make_history_chart(ranking: SourceRanking, view: View | None) -> Chart | None:
     """What each setting is worth, by its first trial's number, and the best so far; a panel for each objective.
 
     Args:
@@ -53,30 +53,30 @@ def history_chart(ranking: SourceRanking, view: View | None) -> Chart | None:
     ended = [entry for entry in ranking.entries if entry.numbers[0] in trials and not entry.objectives]
     panels = []
     for objective, metric in enumerate(view.metrics[: len(view.directions)]):
-        worths = {entry.numbers: _worth(ranking, entry, objective) for entry in settings}
-        layers = [*_settings_layers(settings, ranked, worths, ranking), *_ended_layers(ended, worths, ranking)]
-        best = _best_layers(settings, ranked, worths, ranking) if objective == 0 and ranked else []
-        panels.append(Panel(_trial_axis(ranking), ChartAxis(metric), [*layers, *best]))
-    title = f"{view.metrics[0] if len(panels) == 1 else 'objectives'} of every {_word_for_point(ranking, settings)}"
+        worths = {entry.numbers: _find_worth(ranking, entry, objective) for entry in settings}
+        layers = [*_draw_settings(settings, ranked, worths, ranking), *_draw_ended(ended, worths, ranking)]
+        best = _draw_best(settings, ranked, worths, ranking) if objective == 0 and ranked else []
+        panels.append(Panel(_make_trial_axis(ranking), ChartAxis(metric), [*layers, *best]))
+    title = f"{view.metrics[0] if len(panels) == 1 else 'objectives'} of every {_name_point(ranking, settings)}"
     is_tested = any(ranking.is_tested(entry) for entry in settings)
     note = "settings that ran on test seeds are drawn at their mean over these seeds" if is_tested else ""
     return Chart("history", title, panels, note, height=340 if len(panels) == 1 else 260, file="sweep_history")
 
 
-def _worth(ranking: SourceRanking, entry: Entry, objective: int) -> float:
+def _find_worth(ranking: SourceRanking, entry: Entry, objective: int) -> float:
     assert entry.objectives is not None
     return entry.objectives[objective] if objective else ranking.headline(entry)
 
 
-def _word_for_point(ranking: SourceRanking, settings: Sequence[Entry]) -> str:
+def _name_point(ranking: SourceRanking, settings: Sequence[Entry]) -> str:
     """`setting` where several trials or runs are one, else `trial` or `run`."""
     return "setting" if any(len(entry.names) > 1 for entry in settings) else ranking.word
 
 
-def _trial_axis(ranking: SourceRanking) -> ChartAxis:
+def _make_trial_axis(ranking: SourceRanking) -> ChartAxis:
     """Trials have numbers; runs have names, which are shown where there is room."""
     if ranking.word == "trial":
-        return ChartAxis("trial", ticks=_number_ticks([entry.numbers[0] for entry in ranking.entries]))
+        return ChartAxis("trial", ticks=_make_number_ticks([entry.numbers[0] for entry in ranking.entries]))
     if len(ranking.entries) > _MOST_NAMES:
         return ChartAxis("run, in the order of the table")
     names = shorten_apart([entry.name for entry in ranking.entries], 16)
@@ -85,12 +85,12 @@ def _trial_axis(ranking: SourceRanking) -> ChartAxis:
     )
 
 
-def _number_ticks(numbers: Sequence[int]) -> list[tuple[float, str]]:
+def _make_number_ticks(numbers: Sequence[int]) -> list[tuple[float, str]]:
     """Every number of a few trials, which would else stand beside fractions; none of many."""
     return [(place, str(place)) for place in numbers] if len(numbers) <= _MOST_NAMES else []
 
 
-def _settings_layers(
+def _draw_settings(
     settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Worths, ranking: SourceRanking
 ) -> list[Layer]:
     """All settings that are worth something, those apart that are not known to keep all constraints."""
@@ -100,11 +100,11 @@ def _settings_layers(
         entries = [entry for entry in settings if (entry.numbers in places) == is_ranked]
         if entries:
             chosen = [entries[place] for place in pick_evenly(len(entries), _MOST_POINTS)]
-            layers.append(_points(chosen, worths, ranking, look))
+            layers.append(_draw_points(chosen, worths, ranking, look))
     return layers
 
 
-def _best_layers(
+def _draw_best(
     settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Worths, ranking: SourceRanking
 ) -> list[Layer]:
     """The best of the settings up to each, in the order of the ranking, so that the last of them is the winner."""
@@ -115,10 +115,10 @@ def _best_layers(
         so_far.append(min([*so_far[-1:], entry], key=lambda setting: places[setting.numbers]))
     x, y = [entry.numbers[0] for entry in allowed], [worths[entry.numbers] for entry in so_far]
     line = Line(x, y, "best so far", 1, 1.5, is_step=True, hover=[""] * len(x))
-    return [line, _points(ranked[:1], worths, ranking, _BEST)]
+    return [line, _draw_points(ranked[:1], worths, ranking, _BEST)]
 
 
-def _ended_layers(ended: Sequence[Entry], worths: _Worths, ranking: SourceRanking) -> list[Layer]:
+def _draw_ended(ended: Sequence[Entry], worths: _Worths, ranking: SourceRanking) -> list[Layer]:
     """Trials that were pruned or failed, which have no objective, as marks at the bottom."""
     lowest, highest = min(worths.values()), max(worths.values())
     bottom = lowest - 0.06 * ((highest - lowest) or 1.0)
@@ -127,26 +127,26 @@ def _ended_layers(ended: Sequence[Entry], worths: _Worths, ranking: SourceRankin
         entries = [entry for entry in ended if entry.state == state][:_MOST_POINTS]
         if entries:
             heights = {entry.numbers: bottom for entry in entries}
-            layers.append(_points(entries, heights, ranking, (state, color_of_state(state), symbol, 9.0)))
+            layers.append(_draw_points(entries, heights, ranking, (state, color_of_state(state), symbol, 9.0)))
     return layers
 
 
-def _points(
+def _draw_points(
     entries: Sequence[Entry], heights: _Worths, ranking: SourceRanking, look: tuple[str, int, str, float]
 ) -> Points:
     """Marks with a name, a colour, a symbol and a size."""
     x, y = [entry.numbers[0] for entry in entries], [heights[entry.numbers] for entry in entries]
-    return Points(x, y, *look, hover=[_describe(entry, ranking) for entry in entries])
+    return Points(x, y, *look, hover=[_describe_entry(entry, ranking) for entry in entries])
 
 
-def _describe(entry: Entry, ranking: SourceRanking) -> str:
+def _describe_entry(entry: Entry, ranking: SourceRanking) -> str:
     """A line that says what an entry is worth, and a line for each of its settings."""
     worth = format_number(ranking.headline(entry)) if entry.objectives else entry.state
     settings = [f"{key}={value}" for key, value in list(entry.labels.items())[:_MOST_SETTINGS]]
     return "\n".join([f"{entry.title}: {worth}", *settings])
 
 
-def intermediate_values_chart(source: Source, view: View) -> Chart | None:
+def make_intermediate_values_chart(source: Source, view: View) -> Chart | None:
     """What each trial reported while it ran, a line for each; None where no trial reported more than nothing.
 
     Runs of different lengths are compared by the share of the run that is done.
@@ -172,9 +172,9 @@ def intermediate_values_chart(source: Source, view: View) -> Chart | None:
         state: [place for place in chosen if states.get(place, COMPLETE) == state and place != best]
         for state in sorted({states.get(place, COMPLETE) for place in chosen})
     }
-    layers = [_reports_line(places, lines, state) for state, places in groups.items() if places]
+    layers = [_draw_reports(places, lines, state) for state, places in groups.items() if places]
     if best is not None and lines.get(best):
-        layers.append(_reports_line([best], lines, "best"))
+        layers.append(_draw_reports([best], lines, "best"))
     left_out = f", {len(chosen)} of {len(drawn)} trials" if len(chosen) < len(drawn) else ""
     title = f"{view.metrics[0]} while the trials ran{left_out}"
     unit_text = "per cent of the run" if is_uneven else "update"
@@ -196,7 +196,7 @@ def _ends_of_runs(length: float | None, last: float) -> list[float]:
     return [count * length for count in range(1, int(last / length) + 1)]
 
 
-def _reports_line(places: Sequence[int], lines: dict[int, list[tuple[float, float]]], name: str) -> Line:
+def _draw_reports(places: Sequence[int], lines: dict[int, list[tuple[float, float]]], name: str) -> Line:
     """The trials' reports as one line with gaps."""
     x: list[float] = []
     y: list[float] = []
@@ -212,7 +212,7 @@ def _reports_line(places: Sequence[int], lines: dict[int, list[tuple[float, floa
     return Line(x, y, name, color, 2.5 if is_best else 1.2, opacity=1 if is_best else 0.6, has_dots=True, hover=hover)
 
 
-def timeline_chart(source: Source) -> Chart | None:
+def make_timeline_chart(source: Source) -> Chart | None:
     """When each trial ran, a bar for each; None where no trial has a length, as in a study rebuilt from runs."""
     trials: list[Any] = [] if source.study is None else source.study.get_trials(deepcopy=False)
     trials = [trial for trial in trials if trial.datetime_start is not None]
@@ -221,21 +221,21 @@ def timeline_chart(source: Source) -> Chart | None:
     first = min(trial.datetime_start for trial in trials)
     last = max(trial.datetime_complete or trial.datetime_start for trial in trials)
     recent = trials[-_MOST_BARS:]
-    if all(_end_of(trial, last) <= trial.datetime_start for trial in recent):
+    if all(_find_end(trial, last) <= trial.datetime_start for trial in recent):
         return None
     unit, seconds = next((name, size) for name, size, most in _TIME_UNITS if (last - first).total_seconds() < most)
     states = {trial.number: trial.state for trial in source.trials}
     rows: dict[str, list[tuple[int, float, float, str]]] = {}
     for trial in recent:
         state = states.get(trial.number, trial.state.name.lower())
-        start, end = ((time - first).total_seconds() for time in (trial.datetime_start, _end_of(trial, last)))
+        start, end = ((time - first).total_seconds() for time in (trial.datetime_start, _find_end(trial, last)))
         hover = f"trial {trial.number}: {state}, {format_duration(end - start)}"
         rows.setdefault(state, []).append((trial.number, start / seconds, end / seconds, hover))
     bars = []
     for state in sorted(rows, key=color_of_state):
         places, starts, ends, hovers = zip(*rows[state], strict=True)
         bars.append(Bars(places, starts, ends, state, color_of_state(state), hover=hovers))
-    down = ChartAxis("trial", ticks=_number_ticks([trial.number for trial in recent]), is_reversed=True)
+    down = ChartAxis("trial", ticks=_make_number_ticks([trial.number for trial in recent]), is_reversed=True)
     panel = Panel(ChartAxis(f"{unit} since the first trial began"), down, bars)
     left_out = f", the last {_MOST_BARS} of {len(trials)}" if len(trials) > _MOST_BARS else ""
     title = f"when the trials ran, from {first:%Y-%m-%d %H:%M} on{left_out}"
@@ -243,7 +243,7 @@ def timeline_chart(source: Source) -> Chart | None:
     return Chart("timeline", title, [panel], note, height=min(120 + 14 * len(recent), 500), file="sweep_timeline")
 
 
-def _end_of(trial: Any, last: datetime) -> datetime:
+def _find_end(trial: Any, last: datetime) -> datetime:
     """A trial that has not ended is drawn up to the last time that the study knows."""
     end: datetime = trial.datetime_complete or last
     return end

@@ -5,13 +5,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.output.parts import Cell, Column, Part, Sentences, Table, count_cell, number_cell, setting_cell, text_cell
+from analysis.output.parts import (
+    Cell,
+    Column,
+    Part,
+    Sentences,
+    Table,
+    count_cell,
+    make_number_cell,
+    make_setting_cell,
+    make_text_cell,
+)
 from analysis.output.thinning import pick_extremes
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Source, as_number
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
-from analysis.views.counted import Counted, counted_in
+from analysis.views.counted import CountedEvaluations, find_counted
 from analysis.wording.statements import clip_text, format_count, format_number, join_words
 
 # Chosen by looking at drawings and lists.
@@ -35,10 +45,10 @@ def trials_view(results: Results) -> list[Part]:
         lines.append(f"the table has no room for {join_words(left_out, 20)}; the tab Config has them")
     if len(ranking.entries) > _MAX_ROWS:
         lines.append(f"the table has the first {_MAX_ROWS} of {len(ranking.entries)} {ranking.word}s")
-    return [*([Sentences(lines)] if lines else []), trial_table(results.source, ranking)]
+    return [*([Sentences(lines)] if lines else []), make_trial_table(results.source, ranking)]
 
 
-def trial_table(source: Source, ranking: SourceRanking) -> Table:
+def make_trial_table(source: Source, ranking: SourceRanking) -> Table:
     """A row for each entry: state, objectives, settings, the evaluations that counted, a small curve, cost."""
     keys = ranking.keys[:_MAX_SETTINGS]
     metrics = list(dict.fromkeys(metric for entry in ranking.entries for metric in entry.metrics))
@@ -59,7 +69,7 @@ def trial_table(source: Source, ranking: SourceRanking) -> Table:
     ]
     best = {name for winner in ranking.winners for name in winner.names}
     entries = ranking.entries[:_MAX_ROWS]
-    rows = [_row(entry, keys, metrics, small, entry.name in best) for entry in entries]
+    rows = [_make_row(entry, keys, metrics, small, entry.name in best) for entry in entries]
     columns, rows = _leave_out_columns(columns, rows)
     star = "; ★: the best" if best and len(entries) > 1 else ""
     caption = f"{format_count(len(ranking.entries), ranking.word)}; press a column's head to sort{star}"
@@ -67,40 +77,40 @@ def trial_table(source: Source, ranking: SourceRanking) -> Table:
     return Table("trials", caption, columns, rows, True, states)
 
 
-def _row(entry: Entry, keys: Sequence[str], metrics: Sequence[str], small: str, is_best: bool) -> list[Cell]:
+def _make_row(entry: Entry, keys: Sequence[str], metrics: Sequence[str], small: str, is_best: bool) -> list[Cell]:
     values = dict(zip(entry.metrics, entry.objectives or [], strict=False))
     tone = "" if entry.is_allowed else "warn"
-    evaluations = counted_in(entry)
+    evaluations = find_counted(entry)
     return [
-        Cell(f"★ {entry.name}", text_cell(entry.name).value, "best") if is_best else text_cell(entry.name),
+        Cell(f"★ {entry.name}", make_text_cell(entry.name).value, "best") if is_best else make_text_cell(entry.name),
         Cell(entry.state, None, _TONES.get(entry.state, "")),
-        *[number_cell(values.get(metric), tone) for metric in metrics],
-        *[setting_cell(entry.settings.get(key), entry.labels.get(key)) for key in keys],
-        number_cell(entry.summarized("base_score")),
-        number_cell(evaluations and evaluations.kl),
-        _updates_cell(evaluations),
-        _curve_cell(entry, small),
-        number_cell(len(entry.runs)),
+        *[make_number_cell(values.get(metric), tone) for metric in metrics],
+        *[make_setting_cell(entry.settings.get(key), entry.labels.get(key)) for key in keys],
+        make_number_cell(entry.summarized("base_score")),
+        make_number_cell(evaluations and evaluations.kl),
+        _make_updates_cell(evaluations),
+        _make_curve_cell(entry, small),
+        make_number_cell(len(entry.runs)),
         count_cell(entry.seconds or math.nan),
-        count_cell(sum(_tokens(entry)) or math.nan),
-        text_cell(entry.cause and f"{entry.cause}: {clip_text(entry.message or '', 80)}".removesuffix(": ")),
+        count_cell(sum(_list_tokens(entry)) or math.nan),
+        make_text_cell(entry.cause and f"{entry.cause}: {clip_text(entry.message or '', 80)}".removesuffix(": ")),
     ]
 
 
-def _updates_cell(evaluations: Counted | None) -> Cell:
+def _make_updates_cell(evaluations: CountedEvaluations | None) -> Cell:
     """`15`, `10 to 15`, sorted by the last."""
     if evaluations is None or evaluations.first == evaluations.last:
-        return number_cell(evaluations and evaluations.last)
+        return make_number_cell(evaluations and evaluations.last)
     return Cell(f"{format_number(evaluations.first)} to {format_number(evaluations.last)}", evaluations.last)
 
 
 def _is_numeric(entries: Sequence[Entry], key: str) -> bool:
     """Whether all recorded values of a setting are numbers: a column of numbers does not wrap a long text."""
     texts = [text for entry in entries if (text := entry.settings.get(key)) is not None]
-    return all(text_cell(text).value is not None for text in texts)
+    return all(make_text_cell(text).value is not None for text in texts)
 
 
-def _tokens(entry: Entry) -> list[float]:
+def _list_tokens(entry: Entry) -> list[float]:
     return [tokens for run in entry.runs if (tokens := as_number(run.summary.get("tokens"))) is not None]
 
 
@@ -115,7 +125,7 @@ def _leave_out_columns(columns: list[Column], rows: list[list[Cell]]) -> tuple[l
     return [columns[place] for place in places], [[row[place] for place in places] for row in rows]
 
 
-def _curve_cell(entry: Entry, metric: str) -> Cell:
+def _make_curve_cell(entry: Entry, metric: str) -> Cell:
     run = entry.run
     updates, values = run.curve(metric) if run is not None else (np.empty(0), np.empty(0))
     if len(values) < 2 or updates[-1] == updates[0]:

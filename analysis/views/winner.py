@@ -7,8 +7,8 @@ from analysis.comparison.run_values import OBJECTIVE
 from analysis.results.entries import find_reward_model
 from analysis.results.ranking import SourceRanking
 from analysis.sweep.settings import REWARD_MODEL
-from analysis.views.comparison_sentences import answer
-from analysis.views.intervals import estimate_cell
+from analysis.views.comparison_sentences import write_comparison_answer
+from analysis.views.intervals import make_estimate_cell
 from analysis.wording.intervals import probability_text
 from analysis.wording.statements import format_number, join_words
 from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
@@ -16,16 +16,16 @@ from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 _MAX_SEEDS = 30  # that are proposed to show a difference; more would cost too much; chosen
 
 
-def winner_sentences(comparison: GroupComparison, ranking: SourceRanking) -> list[str]:
+def write_winner_sentences(comparison: GroupComparison, ranking: SourceRanking) -> list[str]:
     """The first of the comparison, and its best setting where more than the reward model was swept."""
     groups = comparison.valued_groups
     if not groups:
-        return [answer(comparison).text]
+        return [write_comparison_answer(comparison).text]
     if comparison.measure.name == OBJECTIVE:
         return ["Unknown: no judge has scored all of them, and scores of different reward models have no common scale"]
     first = groups[0]
     lines = [
-        f"Reward model {first.label}: {comparison.measure.name} {estimate_cell(first.estimate).text}",
+        f"Reward model {first.label}: {comparison.measure.name} {make_estimate_cell(first.estimate).text}",
         f"That is the {comparison.measure.text}",
     ]
     best = next((entry for entry in ranking.ranked if find_reward_model(entry) == first.label), None)
@@ -37,7 +37,7 @@ def winner_sentences(comparison: GroupComparison, ranking: SourceRanking) -> lis
     return lines
 
 
-def lead_sentences(comparison: GroupComparison) -> list[str]:
+def write_lead_sentences(comparison: GroupComparison) -> list[str]:
     """How far the others are behind."""
     groups = [] if comparison.measure.name == OBJECTIVE else comparison.valued_groups
     lines = []
@@ -49,13 +49,13 @@ def lead_sentences(comparison: GroupComparison) -> list[str]:
         if pair.verdict != UNKNOWN:
             probability = probability_text(pair.probability)
             less += f"; a run of {pair.first} beats a run of {pair.second} with probability {probability}"
-        lines.append(f"{group.label} has {estimate_cell(group.estimate).text}: {less}")
+        lines.append(f"{group.label} has {make_estimate_cell(group.estimate).text}: {less}")
     if len(groups) > 5:
         lines.append(f"Further behind: {join_words([group.label for group in groups[5:]])}")
     return lines
 
 
-def next_sentences(comparison: GroupComparison) -> list[str]:
+def write_next_sentences(comparison: GroupComparison) -> list[str]:
     """What to do with the answer: search with the winner, or run more seeds where noise hides it."""
     groups = comparison.valued_groups
     if len(groups) < 2 or comparison.ranking is None:

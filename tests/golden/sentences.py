@@ -5,26 +5,26 @@ from pathlib import Path
 
 from analysis.output.charts import Chart
 from analysis.output.parts import Part
-from analysis.output.terminal import text
+from analysis.output.terminal import render_text
 from analysis.reading.sources import read_all
 from analysis.results.results import Results
 from analysis.views.compare import compare_view
 from analysis.views.cost import cost_view
-from analysis.views.curves import course_sentences, curves_view
-from analysis.views.health import health_sentences, health_view
-from analysis.views.noise import noise_sentences
-from analysis.views.overview import overview_parts
+from analysis.views.curves import curves_view, write_course_sentences
+from analysis.views.health import health_view, write_health_sentences
+from analysis.views.noise import write_noise_sentences
+from analysis.views.overview import make_overview_parts
 from analysis.views.problems import problems_view
-from analysis.views.sweep import advice_sentences, sweep_view
+from analysis.views.sweep import sweep_view, write_advice_sentences
 from analysis.views.trials import trials_view
 
 
 def _overview(results: Results) -> Sequence[Part]:
     """The first screen of the report, as `analysis.views.report` assembles it."""
     source, ranking = results.source, results.ranking
-    noise, advice = noise_sentences(ranking, results.sweep), advice_sentences(source, results.sweep)
-    health = health_sentences(results.findings, ranking)
-    return overview_parts(source, ranking, noise, advice, health, course_sentences(results)[:1])
+    noise, advice = write_noise_sentences(ranking, results.sweep), write_advice_sentences(source, results.sweep)
+    health = write_health_sentences(results.findings, ranking)
+    return make_overview_parts(source, ranking, noise, advice, health, write_course_sentences(results)[:1])
 
 
 # View -> its parts, given the config key whose values are compared.
@@ -48,7 +48,7 @@ def sentences_of(place: Path, by: str) -> dict[str, str]:
     for name, view in VIEWS.items():
         parts = view(results, by)
         charts = [line for part in parts if isinstance(part, Chart) for line in _chart_lines(part)]
-        texts[name] = text(parts) + "".join(f"{line}\n" for line in charts)
+        texts[name] = render_text(parts) + "".join(f"{line}\n" for line in charts)
     return texts
 
 

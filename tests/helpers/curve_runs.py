@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.output.files import write
+from analysis.output.files import write_files
 from analysis.output.formats import DEFAULT_FORMATS
-from analysis.output.terminal import text
+from analysis.output.terminal import render_text
 from analysis.records.runs import REWARD, Floats, RunRecord, Source
 from analysis.results.results import Results
 from analysis.views.curves import curves_view
@@ -48,4 +48,4 @@ def write_curves(
 ) -> tuple[str, list[Path]]:
     """What the command `curves` prints, each sentence on one line, and the files that it writes."""
     parts = curves_view(Results(source), **options)
-    return text(parts, 100_000).rstrip(), write(parts, out, formats)
+    return render_text(parts, 100_000).rstrip(), write_files(parts, out, formats)

@@ -7,14 +7,14 @@ import pytest
 
 from analysis.records.runs import Source
 from analysis.results.ranking import rank_source
-from analysis.views.answers import answers
+from analysis.views.answers import make_answers
 from helpers.records import rows, summary, write_run, write_sweep
 
 LOOKS_FOR_KL = {"objective__metrics": ["eval/kl"], "objective__directions": ["minimize"]}
 
 
 def said(source: Source) -> list[tuple[str, list[str]]]:
-    return [(question, list(lines)) for question, lines in answers(source, rank_source(source), [], []).answers]
+    return [(question, list(lines)) for question, lines in make_answers(source, rank_source(source), [], []).answers]
 
 
 def kl_run(folder: Path, kl: float, **settings: Any) -> None:

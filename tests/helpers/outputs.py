@@ -19,7 +19,7 @@ from analysis.results.results import Results
 from analysis.views.compare import compare_view
 from analysis.views.curves import curves_view
 from analysis.views.health import health_view
-from analysis.views.report import _Maker, _sections
+from analysis.views.report import _make_sections, _Maker
 from analysis.views.sweep import sweep_view
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import Statement, join_words
@@ -112,7 +112,7 @@ def _report(source: Source) -> Iterator[Said]:
     results, make = Results(source), _Maker()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logging.getLogger("analysis.views.report"), "disabled", True)
-        sections = _sections(results, 0, make)
+        sections = _make_sections(results, 0, make)
     assert not make.missing
     for section in sections:
         for part in section.parts:

@@ -13,7 +13,7 @@ from helpers.page_commands import check_run, check_sweep, check_training, existi
 from helpers.pages import PAGES, anchors, blocks, commands, links, paths
 from helpers.sweeping import sweep
 
-from analysis.command import _parser
+from analysis.command import _make_parser
 from rlhf_sweeps.sweep import report
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS
 
@@ -233,7 +233,7 @@ def _sample(words: list[str], own_files: Path) -> None:
 
 def _analysis(words: list[str], own_files: Path) -> None:
     if words:
-        options = _parser().parse_args(words)
+        options = _make_parser().parse_args(words)
         keys = (getattr(options, "by", None) or "").split(",")
         assert {*keys} - {""} - existing_keys() == set(), "no such key"
 

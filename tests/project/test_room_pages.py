@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from conftest import ROOT
 
-from analysis.command import _parser
+from analysis.command import _make_parser
 from rlhf_sweeps.config.reward_models import KINDS
 from rlhf_sweeps.config.schema import ObjectiveConfig, PPOConfig, SweepConfig, TrackingConfig
 from rlhf_sweeps.data.readers import _FILES
@@ -148,7 +148,7 @@ def test_every_variable_of_wandb_is_explained() -> None:
 
 
 def test_every_command_of_the_analysis_is_explained() -> None:
-    (commands,) = [action.choices for action in _parser()._actions if action.choices]
+    (commands,) = [action.choices for action in _make_parser()._actions if action.choices]
     section = read_section("analysis", "## Commands")
     assert [name for name in commands if f"python -m analysis {name} " not in section] == []
 

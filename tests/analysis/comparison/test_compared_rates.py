@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from analysis.comparison.compare import GroupComparison, compare
 from analysis.comparison.run_values import count_prompts
-from analysis.views.comparison_sentences import statements
+from analysis.views.comparison_sentences import write_comparison_statements
 from rlhf_sweeps.verdicts import estimates
 
 
@@ -44,7 +44,7 @@ def test_values_above_1_are_no_shares_whatever_their_name(metric: str, values: S
 
 
 def students(found: GroupComparison) -> list[Mapping[str, float]]:
-    return [one.evidence for one in statements(found) if "intervals are Student's" in one.text]
+    return [one.evidence for one in write_comparison_statements(found) if "intervals are Student's" in one.text]
 
 
 def test_intervals_are_called_students_where_one_is() -> None:

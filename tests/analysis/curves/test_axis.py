@@ -18,7 +18,7 @@ from analysis.reading.sources import read
 from analysis.reading.wandb_runs import make_run
 from analysis.records.runs import CUMULATIVE_REWARD, RunRecord, Source
 from analysis.results.results import Results
-from analysis.views.curve_chooser import curve_chooser
+from analysis.views.curve_chooser import make_curve_chooser
 
 KL = "objective/kl"
 
@@ -181,7 +181,7 @@ def test_the_commands_axis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_the_reports_curves_have_the_same_axis() -> None:
     source = Source("s", "sweep", [batches(16), batches(64)])
-    (block,) = curve_chooser(Results(source))
+    (block,) = make_curve_chooser(Results(source))
     assert isinstance(block, Block)
     assert block.content["unit"] == "episode"
     assert "against episodes" in block.content["views"][0]["note"]

@@ -28,9 +28,9 @@ from analysis.output.charts import (
     Surface,
     Texts,
 )
-from analysis.output.colors import COLORS, VIRIDIS, color_on
-from analysis.output.images import _say_once, draw, save_chart
-from analysis.output.plotly_figures import figures
+from analysis.output.colors import COLORS, VIRIDIS, pick_color
+from analysis.output.images import _say_once, draw_chart, save_chart
+from analysis.output.plotly_figures import make_figures
 
 HOSTILE = "$x_{$ <b>&"  # matplotlib would take it for a formula, Plotly for tags
 X = np.array([1.0, 2.0, 3.0])
@@ -61,7 +61,7 @@ def test_all_layers_are_here() -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_is_drawn_in_a_file(name: str, tmp_path: Path) -> None:
     layer, num_artists, _ = LAYERS[name]
-    empty, full = draw(chart_of()), draw(chart_of(layer))
+    empty, full = draw_chart(chart_of()), draw_chart(chart_of(layer))
     assert len(full.axes[0].get_children()) - len(empty.axes[0].get_children()) == num_artists
     save_chart(chart_of(layer), tmp_path / "a.svg")
     text = (tmp_path / "a.svg").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_a_layer_is_drawn_in_a_file(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_is_drawn_in_the_page(name: str) -> None:
     layer, _, kinds = LAYERS[name]
-    figure = figures(chart_of(layer))["a-0"]
+    figure = make_figures(chart_of(layer))["a-0"]
     drawn = [*figure["data"], *figure["layout"].get("shapes", ())]
     assert sorted(each["type"] for each in drawn) == sorted(kinds)
     assert "<b>" not in str(figure)
@@ -86,7 +86,7 @@ def test_the_same_chart_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def legend_texts(chart: Chart) -> list[str]:
-    figure = draw(chart)
+    figure = draw_chart(chart)
     legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
     return [text.get_text() for legend in legends for text in legend.get_texts()]
 
@@ -100,7 +100,7 @@ def test_a_legend_has_every_name_once_and_none_where_there_is_one_name() -> None
 
 def test_a_legend_stands_in_the_place_of_a_panel_where_one_is_free() -> None:
     panel = Panel(ChartAxis(), ChartAxis(), [Line(X, X, "a"), Line(X, X, "b")])
-    free, full = (draw(Chart("a", "", [panel] * num, columns=2)) for num in (3, 4))
+    free, full = (draw_chart(Chart("a", "", [panel] * num, columns=2)) for num in (3, 4))
     assert free.axes[3].get_legend() is not None
     assert not free.legends
     assert len(full.legends) == 1
@@ -108,7 +108,7 @@ def test_a_legend_stands_in_the_place_of_a_panel_where_one_is_free() -> None:
 
 def test_titles_stand_at_one_height_above_notes_of_any_length() -> None:
     panels = [Panel(ChartAxis(), ChartAxis(), [], "title", note) for note in ("", "word " * 60)]
-    figure = draw(Chart("a", "", panels, columns=2))
+    figure = draw_chart(Chart("a", "", panels, columns=2))
     figure.draw_without_rendering()
     heights = {round(axes.title.get_window_extent().y0) for axes in figure.axes}
     assert len(heights) == 1
@@ -117,16 +117,16 @@ def test_titles_stand_at_one_height_above_notes_of_any_length() -> None:
 def test_axes_have_ends_ticks_and_scales_in_both() -> None:
     axis = ChartAxis("x", is_log=True, low=1.0, high=100.0, is_reversed=True)
     chart = Chart("a", "", [Panel(axis, ChartAxis(ticks=[(1.0, "one")]), [Line(X, X)])])
-    axes = draw(chart).axes[0]
+    axes = draw_chart(chart).axes[0]
     assert (axes.get_xscale(), axes.get_xlim()) == ("log", (100.0, 1.0))
     assert [label.get_text() for label in axes.get_yticklabels()] == ["one"]
-    layout = figures(chart)["a-0"]["layout"]
+    layout = make_figures(chart)["a-0"]["layout"]
     assert (layout["xaxis"]["type"], layout["xaxis"]["range"]) == ("log", [2.0, 0.0])
     assert (layout["yaxis"]["tickvals"], layout["yaxis"]["ticktext"]) == ([1.0], ["one"])
 
 
 def test_a_title_stands_beside_the_longest_tick_of_the_page() -> None:
-    layout = figures(chart_of(Line(X, X)))["a-0"]["layout"]
+    layout = make_figures(chart_of(Line(X, X)))["a-0"]["layout"]
     assert layout["xaxis"]["title"]["standoff"] == layout["yaxis"]["title"]["standoff"] > 0
 
 
@@ -141,11 +141,11 @@ def test_letters_that_the_font_lacks_are_one_note(tmp_path: Path, caplog: pytest
 
 def test_colours_on_a_scale() -> None:
     scale = ColorScale("lr", 1e-4, 1e-2, is_log=True)
-    assert [color_on(scale, value) for value in (1e-4, 1e-2, 1.0)] == [VIRIDIS[0], VIRIDIS[-1], VIRIDIS[-1]]
+    assert [pick_color(scale, value) for value in (1e-4, 1e-2, 1.0)] == [VIRIDIS[0], VIRIDIS[-1], VIRIDIS[-1]]
     for share in np.linspace(0, 1, 50):
         expected = matplotlib.colormaps["viridis"](share)
-        channels = matplotlib.colors.to_rgb(color_on(scale, 1e-4 * 100**share))
+        channels = matplotlib.colors.to_rgb(pick_color(scale, 1e-4 * 100**share))
         np.testing.assert_allclose(channels, expected[:3], atol=0.02)
-    assert color_on(replace(scale, high=1e-4), 1e-4) == VIRIDIS[0]
-    assert draw(chart_of(Line(X, X), scale=scale)).axes[-1].get_ylabel() == "lr"
+    assert pick_color(replace(scale, high=1e-4), 1e-4) == VIRIDIS[0]
+    assert draw_chart(chart_of(Line(X, X), scale=scale)).axes[-1].get_ylabel() == "lr"
     assert len(set(COLORS)) == 8

@@ -8,16 +8,16 @@ import re
 import numpy as np
 
 from analysis.output.charts import Band, Chart, ChartAxis, Layer, Line, Panel, Points
-from analysis.output.page import page
-from analysis.output.parts import Column, Part, Section, Sentences, Table, text_cell
+from analysis.output.page import render_page
+from analysis.output.parts import Column, Part, Section, Sentences, Table, make_text_cell
 from analysis.output.plotly_figures import _SYMBOLS
-from analysis.output.terminal import text
+from analysis.output.terminal import render_text
 
 X = np.array([1.0, 2.0])
 
 
 def html_of(*parts: Part) -> str:
-    whole = page("title", "subtitle", [Section("a", "A", parts)])
+    whole = render_page("title", "subtitle", [Section("a", "A", parts)])
     return whole[whole.index("<main") : whole.index("</main>")]
 
 
@@ -40,16 +40,16 @@ def test_an_ordered_list_has_numbers() -> None:
 
 def test_long_texts_that_differ_at_their_end_stay_apart() -> None:
     names = [f"models/{'x' * 180}{letter}" for letter in "AB"]
-    table = Table("t", "models", [Column("model")], [[text_cell(name)] for name in names])
+    table = Table("t", "models", [Column("model")], [[make_text_cell(name)] for name in names])
     cells = re.findall(r"<td>([^<]*)</td>", html_of(table))
     assert [cell[-1] for cell in cells] == ["A", "B"]
     assert max(map(len, cells)) <= 160
-    lines = text([table]).split("\n")
+    lines = render_text([table]).split("\n")
     assert len(set(lines)) == len(lines)
 
 
 def test_the_policy_names_the_scripts_of_the_page() -> None:
-    whole = html.unescape(page("title", "subtitle", []))
+    whole = html.unescape(render_page("title", "subtitle", []))
     (script,) = re.findall(r"<script>(.*?)</script>", whole, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"'sha256-{digest}'" in whole

@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.output.charts import Chart, ChartAxis, Panel, Points
-from analysis.output.page import page
+from analysis.output.page import render_page
 from analysis.output.parts import Column, Part, Section, Table
 
 
@@ -22,13 +22,13 @@ def test_an_id_stands_once_in_all_tabs(make: object) -> None:
 
     sections = [Section("a", "A", parts("same")), Section("b", "B", parts("other", "same"))]
     with pytest.raises(ValueError, match=r"'same' of a .* stands twice"):
-        page("t", "s", sections)
+        render_page("t", "s", sections)
     with pytest.raises(ValueError, match=r"'has space.x' of a .* letters, digits and dashes"):
-        page("t", "s", [Section("a", "A", parts("has space.x"))])
-    assert page("t", "s", [Section("a", "A", parts("same", "Other-2"))])
+        render_page("t", "s", [Section("a", "A", parts("has space.x"))])
+    assert render_page("t", "s", [Section("a", "A", parts("same", "Other-2"))])
 
 
 def test_a_chart_and_a_table_may_share_an_id_but_no_two_tabs() -> None:
-    assert page("t", "s", [Section("a", "A", [chart("a"), table("a")])])
+    assert render_page("t", "s", [Section("a", "A", [chart("a"), table("a")])])
     with pytest.raises(ValueError, match="'a' of a tab stands twice"):
-        page("t", "s", [Section("a", "A", []), Section("a", "B", [])])
+        render_page("t", "s", [Section("a", "A", []), Section("a", "B", [])])

@@ -17,9 +17,9 @@ from analysis.output.parts import (
     Sentences,
     Table,
     Tiles,
-    number_cell,
+    make_number_cell,
 )
-from analysis.output.terminal import show, text
+from analysis.output.terminal import print_parts, render_text
 from analysis.wording.statements import Statement
 
 COLUMNS = [Column("run"), Column("score", True), Column("note", is_detail=True), Column("empty")]
@@ -27,7 +27,7 @@ TABLE = Table(
     "t",
     "Scores",
     COLUMNS,
-    [[Cell(f"run_{place}", tone="best"), number_cell(place / 4), Cell("long"), Cell("-")] for place in range(5)],
+    [[Cell(f"run_{place}", tone="best"), make_number_cell(place / 4), Cell("long"), Cell("-")] for place in range(5)],
     most_rows=3,
     file="scores.csv",
 )
@@ -42,7 +42,7 @@ def test_each_part_has_its_lines() -> None:
         Command("again", "python -m x"),
         Alert("KL blow-up", "in 1 run", ["it rises"], {"kl": 3.0}, "a larger kl_coef"),
     ]
-    assert text(parts).splitlines() == [
+    assert render_text(parts).splitlines() == [
         *("first", "second", "", "Title", "  third"),
         *("runs   3 (of one worker)", "price  2"),
         *("Which won?", "  a did", "", "Again", "python -m x", ""),
@@ -51,7 +51,7 @@ def test_each_part_has_its_lines() -> None:
 
 
 def test_a_table_leaves_out_details_empty_columns_and_rows_beyond_its_limit() -> None:
-    assert text([TABLE]).splitlines() == [
+    assert render_text([TABLE]).splitlines() == [
         "Scores",
         "  run    score",
         "  run_0      0",
@@ -63,14 +63,14 @@ def test_a_table_leaves_out_details_empty_columns_and_rows_beyond_its_limit() ->
 
 def test_charts_files_and_folded_texts_are_left_out() -> None:
     chart = Chart("a", "a chart", [Panel(ChartAxis(), ChartAxis(), [])])
-    assert text([chart, Folded("log", "long"), Rows("a.csv", ["a"], [[1]])]) == ""
+    assert render_text([chart, Folded("log", "long"), Rows("a.csv", ["a"], [[1]])]) == ""
 
 
 @pytest.mark.parametrize("width", [30, 60, 100])
 def test_no_line_is_wider_than_the_terminal_but_commands_to_copy(width: int) -> None:
     parts: list[Part] = [Sentences(["word " * 40], "a title"), TABLE, Alert("a", "b " * 40, ["c " * 40], {}, "d " * 40)]
-    assert max(map(len, text(parts, width).splitlines())) <= width
-    assert f"python {'x' * 120}" in text([Command("again", f"python {'x' * 120}")], width).splitlines()
+    assert max(map(len, render_text(parts, width).splitlines())) <= width
+    assert f"python {'x' * 120}" in render_text([Command("again", f"python {'x' * 120}")], width).splitlines()
 
 
 COUNTS = Cell("1 failed, 3 pruned, 1 unfinished")
@@ -94,7 +94,7 @@ WIDE = Table(
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_numbers_and_words_are_never_broken(width: int) -> None:
-    lines = text([WIDE], width).splitlines()
+    lines = render_text([WIDE], width).splitlines()
     assert max(map(len, lines)) <= width
     words = " ".join(lines).split()
     assert {"complete", "1,111,440", "[0.4106,", "0.431]", "Tokens"} <= set(words)
@@ -102,14 +102,14 @@ def test_numbers_and_words_are_never_broken(width: int) -> None:
 
 
 def test_a_label_wraps_between_words() -> None:
-    assert "1 failed, 3 pruned, 1 unfinished" in text([WIDE], 120)
-    words = " ".join(text([WIDE], 90).split())
+    assert "1 failed, 3 pruned, 1 unfinished" in render_text([WIDE], 120)
+    words = " ".join(render_text([WIDE], 90).split())
     assert "1 failed, 3 pruned, 1 unfinished" not in words
     assert {"failed,", "pruned,", "unfinished"} <= set(words.split())
 
 
 def test_columns_for_which_there_is_no_room_are_named() -> None:
-    lines = text([WIDE], 44).splitlines()
+    lines = render_text([WIDE], 44).splitlines()
     assert (
         " ".join(line.strip() for line in lines[-2:])
         == "there is no room for Tokens and Not counted; groups.csv has them"
@@ -118,7 +118,7 @@ def test_columns_for_which_there_is_no_room_are_named() -> None:
 
 
 def test_an_ordered_list_has_numbers() -> None:
-    lines = text([Sentences(["first", Statement("second")], "what to try next", is_ordered=True)]).splitlines()
+    lines = render_text([Sentences(["first", Statement("second")], "what to try next", is_ordered=True)]).splitlines()
     assert lines == ["What to try next", "  1. first", "  2. second"]
 
 
@@ -126,7 +126,7 @@ def test_headings_look_alike_and_keys_stay_as_they_are() -> None:
     table = [[Cell("1")]]
     parts: list[Part] = [Sentences(["a"], "by model"), Table("t", "failed trials", [Column("a")], table)]
     parts.append(Table("u", "ppo.lr of all", [Column("a")], table))
-    headings = [line for line in text(parts).splitlines() if line and not line.startswith(" ")]
+    headings = [line for line in render_text(parts).splitlines() if line and not line.startswith(" ")]
     assert headings == ["By model", "Failed trials", "ppo.lr of all"]
 
 
@@ -140,7 +140,7 @@ def test_control_characters_of_a_record_do_not_reach_the_terminal() -> None:
         Tiles([(hostile, hostile, hostile)]),
         Table(hostile, hostile, [Column(hostile)], [[Cell(hostile)]]),
     ]
-    printed = text(parts)
+    printed = render_text(parts)
     assert "ed[31m" in printed
     assert not [char for char in printed if not char.isprintable() and char != "\n"]
 
@@ -156,9 +156,9 @@ def test_colours_are_for_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("TERM", "xterm")
     terminal, file = Terminal(), io.StringIO()
     for place in (terminal, file):
-        show([Sentences(["all well"], tone="good"), TABLE], place)
+        print_parts([Sentences(["all well"], tone="good"), TABLE], place)
     assert "\x1b[32mall well" in terminal.getvalue()
     assert "\x1b" not in file.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
-    show([Sentences(["all well"], tone="good")], quiet := Terminal())
+    print_parts([Sentences(["all well"], tone="good")], quiet := Terminal())
     assert "\x1b" not in quiet.getvalue()

@@ -14,7 +14,7 @@ from analysis.reading.sources import read
 from analysis.records.runs import RunRecord
 from analysis.records.worth import measure_violations, select_counted_rows
 from analysis.results.ranking import rank_source
-from analysis.views.trial_charts import history_chart
+from analysis.views.trial_charts import make_history_chart
 from rlhf_sweeps.config.schema import ObjectiveConfig
 from rlhf_sweeps.verdicts.objective import compute_violations
 
@@ -117,7 +117,7 @@ def test_a_study_that_knows_no_limits_is_asked_for_none(tmp_path: Path) -> None:
     assert [entry.name for entry in rank_source(read(tmp_path / "s")).ranked] == ["1"]
     (tmp_path / "s" / "study.db").unlink()
     ranking = rank_source(read(tmp_path / "s"))
-    chart = history_chart(ranking, ranking.view)
+    chart = make_history_chart(ranking, ranking.view)
     assert chart is not None
     broken_by = layers_of(chart.panels[0])["constraints not kept"]
     assert isinstance(broken_by, Points)

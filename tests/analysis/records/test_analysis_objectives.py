@@ -16,7 +16,7 @@ from analysis.records.objective import Objective, parse_list, read_objective
 from analysis.records.runs import RunRecord
 from analysis.records.worth import measure_violations
 from analysis.results.ranking import rank_source
-from analysis.views.report import report
+from analysis.views.report import make_report_page
 from analysis.wording.errors import AnalysisError
 
 
@@ -52,7 +52,7 @@ def test_the_answer_names_the_best_of_each(mixed: Path) -> None:
 
 
 def test_the_report_shows_each_by_its_own(mixed: Path) -> None:
-    page = report(read(mixed))
+    page = make_report_page(read(mixed))
     assert "Left out of this report" not in page
     for text in ("To maximize eval/score", "To minimize eval/kl", "Run b_kl/run_1 won", "b_kl/run_0 won"):
         assert (text in page) == (text != "b_kl/run_0 won"), text
@@ -94,7 +94,7 @@ def test_where_others_look_for_different_things_it_is_not_ranked(mixed: Path) ->
     assert dict(said(source))["Which settings won?"][1] == (
         "The objective of b_kl/run_0 is unknown, so none of them can be called the best"
     )
-    assert "Left out of this report" not in report(source)
+    assert "Left out of this report" not in make_report_page(source)
 
 
 def test_a_table_writes_its_lists_as_texts() -> None:

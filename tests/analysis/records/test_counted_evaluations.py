@@ -10,8 +10,8 @@ from helpers.records import config, rows, samples, summary, write_run
 from analysis.reading.sources import read
 from analysis.results.ranking import rank_source
 from analysis.results.results import Results
-from analysis.views.answers import tiles
-from analysis.views.report import report
+from analysis.views.answers import make_sweep_tiles
+from analysis.views.report import make_report_page
 from analysis.views.samples import samples_view
 
 
@@ -134,5 +134,5 @@ def test_updates_are_counted_and_not_rows(tmp_path: Path) -> None:
     write_run(tmp_path / "run", sparse, end=None)
     source = read(tmp_path / "run")
     assert source.runs[0].num_updates == 100
-    assert ("Updates", "100", "in all runs") in tiles(source, rank_source(source)).tiles
-    assert "A run of 100 updates" in report(source)
+    assert ("Updates", "100", "in all runs") in make_sweep_tiles(source, rank_source(source)).tiles
+    assert "A run of 100 updates" in make_report_page(source)

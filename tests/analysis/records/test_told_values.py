@@ -12,7 +12,7 @@ from analysis.output.parts import Sentences
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
 from analysis.results.results import Results
-from analysis.views.compare import compare_tab
+from analysis.views.compare import make_compare_tab
 
 
 def told(*overrides: str, **config: object) -> RunRecord:
@@ -51,7 +51,7 @@ def test_what_is_swept_is_compared_by_what_was_told(key: str, values: Sequence[s
     source = swept(tmp_path / "s", key, values)
     assert source.key(key.rpartition(".")[2]) == key
     assert {group.label for group in compare(source, key).groups} == set(values)
-    titles = [part.title for part in compare_tab(Results(source)) if isinstance(part, Sentences)]
+    titles = [part.title for part in make_compare_tab(Results(source)) if isinstance(part, Sentences)]
     assert f"By {key}" in titles
 
 
@@ -60,4 +60,4 @@ def test_where_nothing_tells_there_is_nothing_to_compare(tmp_path: Path) -> None
     for number in (0, 1):
         (tmp_path / "s" / str(number) / ".hydra" / "overrides.yaml").write_text("[]", encoding="utf-8")
     assert source.key("ppo.stop_strings") == "ppo.stop_strings"
-    assert compare_tab(Results(read(tmp_path / "s")))
+    assert make_compare_tab(Results(read(tmp_path / "s")))

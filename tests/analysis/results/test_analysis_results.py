@@ -25,7 +25,7 @@ from analysis.results import ranking, unswept
 from analysis.results.results import Results
 from analysis.sweep import analysis, importance, ledger, margin, optimum, settings, slices
 from analysis.views import curve_chooser, sweep_charts
-from analysis.views.report import report, write_report
+from analysis.views.report import make_report_page, write_report
 from rlhf_sweeps.verdicts import estimates, pairs
 
 COMPARING = [compare.compare, pairs.rank, estimates.estimate, judge_matrix.make_matrix]
@@ -38,7 +38,7 @@ COMPUTING: list[Callable[..., Any]] = [
         importance.measure_importance,
         optimum.find_optimum,
         slices.cut_slices,
-        sweep_charts.contour_chart,
+        sweep_charts.make_contour_chart,
     ),
     *(ledger.make_ledger, findings.diagnose_run, patterns.find_patterns),
 ]
@@ -97,7 +97,7 @@ SOURCES = {"a sweep": sweep, "reward models": compared, "two objectives": two_ob
 def test_a_report_computes_nothing_twice(name: str) -> None:
     source = SOURCES[name]()
     assert len(Results(source).parts) == (2 if name == "two objectives" else 1)
-    found = calls([*COMPUTING, curve_chooser.curve_chooser], lambda: report(source))
+    found = calls([*COMPUTING, curve_chooser.make_curve_chooser], lambda: make_report_page(source))
     assert {call: count for call, count in found.items() if count > 1} == {}
     num_runs = len(source.runs)
     assert (

@@ -13,13 +13,13 @@ from helpers.records import write_sweep
 from helpers.sweep_sources import of, trial
 
 from analysis.output import terminal
-from analysis.output.files import write
+from analysis.output.files import write_files
 from analysis.output.parts import Document
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
 from analysis.results.results import Results
 from analysis.sweep.ledger import MEASURED, RunCost, make_ledger
-from analysis.views.cost import cost_sentences, cost_tiles, cost_view
+from analysis.views.cost import cost_view, make_cost_tiles, write_cost_sentences
 from analysis.views.sweep import sweep_view
 
 
@@ -140,18 +140,18 @@ def test_what_nobody_recorded_is_unknown_and_not_zero(tmp_path: Path) -> None:
     costs = make_ledger(Source("x", "table", [silent]))
     assert (costs.total.runs, costs.total.updates, costs.price) == (1, 30, None)
     assert all(math.isnan(getattr(costs.total, name)) for name in MEASURED)
-    tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
+    tiles = {label: (value, hint) for label, value, hint in make_cost_tiles(costs).tiles}
     assert tiles == {
         "Runs": ("1", "30 updates"),
         "Worker time": ("unknown", "not recorded"),
         "GPU-hours": ("unknown", "not recorded"),
     }
     untold = "time, time on GPUs, time of scoring, tokens and episodes are not recorded"
-    assert cost_sentences(costs) == [
+    assert write_cost_sentences(costs) == [
         untold,
         "1 run wrote no summary; only recorded updates are counted",
     ]
-    text = terminal.text(sweep_view(Results(Source("x", "table", [silent]))))
+    text = terminal.render_text(sweep_view(Results(Source("x", "table", [silent]))))
     assert untold in text
     assert not re.search(r"\b0 (s|tokens|episodes|GPU)|nan", text)
     (content,) = [part.content for part in cost_view(costs) if isinstance(part, Document)]
@@ -162,10 +162,10 @@ def test_sums_say_of_how_many_runs_they_are() -> None:
     silent = RunRecord("b", {"update": np.arange(1.0, 31.0)})
     costs = make_ledger(Source("x", "folder", [run("a", 30, summary=summary(30)), silent]))
     assert (costs.total.seconds, costs.total.tokens, costs.gpu_hours) == (90.0, 6000.0, 0.0)
-    tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
+    tiles = {label: (value, hint) for label, value, hint in make_cost_tiles(costs).tiles}
     assert tiles["Worker time"] == ("90 s", "of one worker; recorded for 1 of 2 runs")
     assert tiles["GPU-hours"] == ("0", "no CUDA device; recorded for 1 of 2 runs")
-    assert any("not recorded in 1 of 2 runs, which the sums leave out" in line for line in cost_sentences(costs))
+    assert any("not recorded in 1 of 2 runs, which the sums leave out" in line for line in write_cost_sentences(costs))
 
 
 def test_pruning_may_have_saved_a_time_that_nobody_knows() -> None:
@@ -174,7 +174,7 @@ def test_pruning_may_have_saved_a_time_that_nobody_knows() -> None:
     costs = make_ledger(of([trial(0, {"ppo.lr": 1e-4}, None, state="pruned", runs=[pruned])]))
     assert costs.total.saved_updates == 20
     assert math.isnan(costs.total.saved_seconds)
-    tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
+    tiles = {label: (value, hint) for label, value, hint in make_cost_tiles(costs).tiles}
     assert tiles["Saved by pruning"] == ("unknown", "20 updates not run, 67 % of all that were planned")
 
 
@@ -185,7 +185,7 @@ def test_costs_add_up() -> None:
 
 def test_tables_and_text_have_the_same_numbers(source: Source, tmp_path: Path) -> None:
     view = sweep_view(Results(source))
-    paths = {path.name: path for path in write([part for part in view if part.kind != "chart"], tmp_path)}
+    paths = {path.name: path for path in write_files([part for part in view if part.kind != "chart"], tmp_path)}
     assert set(paths) == {"trials.csv", "ledger.csv", "ledger.json"}
     content = json.loads(paths["ledger.json"].read_text(encoding="utf-8"))
     assert content["total"]["seconds"] == 228.0
@@ -204,7 +204,7 @@ def test_tables_and_text_have_the_same_numbers(source: Source, tmp_path: Path) -
         "error",
         "0.002",
     )
-    text = terminal.text(view)
+    text = terminal.render_text(view)
     assert re.search(r"worker time +3.8 min \(of one worker", text)
     assert re.search(r"saved by pruning +60 s \(20 updates not run", text)
     assert re.search(r"on the clock +2 min \(1.9 workers busy on average\)", text)

@@ -19,8 +19,8 @@ from analysis.sweep.analysis import analyse
 from analysis.sweep.margin import measure_lead
 from analysis.sweep.settings import are_incomparable, make_views
 from analysis.sweep.surface import fit_surface
-from analysis.views.noise import noise_sentences
-from analysis.views.sweep_sentences import noise_source, view_statements
+from analysis.views.noise import write_noise_sentences
+from analysis.views.sweep_sentences import name_noise_source, write_view_statements
 from analysis.watch.run import FollowedRun
 from analysis.wording.statements import format_duration, format_setting
 from rlhf_sweeps.record import Axis, Run
@@ -67,8 +67,8 @@ def with_tests(source: Source, *values: float) -> Source:
 def test_terminal_and_report_name_the_same_noise_and_the_same_rivals() -> None:
     source = with_tests(search(hill(-3.3), 16, 0.1, seed=2), 0.0, 0.02)
     found = analyse(source)
-    (told,) = [one.text for one in view_statements(found.views[0]) if one.text.startswith("noise of one run")]
-    (said,) = noise_sentences(rank_source(source), found)
+    (told,) = [one.text for one in write_view_statements(found.views[0]) if one.text.startswith("noise of one run")]
+    (said,) = write_noise_sentences(rank_source(source), found)
     (deviation,) = re.findall(r"noise of one run: (\S+) \(standard deviation\), from (.+?);", told)
     assert re.findall(r"differ by (\S+) from seed to seed \(standard deviation, from (.+?), about", said) == [deviation]
     assert deviation[1] == "1 repetition on other seeds and the scatter about a smooth fit"
@@ -90,7 +90,7 @@ def test_the_leader_is_the_one_with_the_best_mean_whatever_its_middle_half() -> 
     assert ranking.best is not None
     assert (won.best.numbers, ranking.best.numbers) == ((0,), (0,))
     assert won.is_clear is False
-    assert noise_sentences(ranking)[0].startswith("No: Trial 1 is within noise of it")
+    assert write_noise_sentences(ranking)[0].startswith("No: Trial 1 is within noise of it")
 
 
 def test_seeds_of_one_setting_are_merged_alike_however_their_numbers_are_written() -> None:
@@ -232,13 +232,13 @@ def test_whether_a_lead_is_clear_where_test_runs_tell_the_noise() -> None:
 def test_a_setting_with_one_seed_is_told_from_none_as_compare_has_it() -> None:
     """That the best one's seeds agree says nothing of how the seeds of the other would differ."""
     source = swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[0.9, 1.0, 1.1], [0.1]])
-    assert noise_sentences(rank_source(source)) == [
+    assert write_noise_sentences(rank_source(source)) == [
         "Unknown: every other setting ran on one seed, so the noise is unknown; sweep.seeds=3 measures it"
     ]
     groups = {"0": {(): np.array([0.9, 1.0, 1.1])}, "1": {(): np.array([0.1])}}
     assert [pair.verdict for pair in pairs.rank(groups).pairs] == [pairs.UNKNOWN]
     source = swept([{"ppo.lr": rate} for rate in (1e-4, 1e-3, 1e-2)], [[0.9, 1.0, 1.1], [0.1], [-9.0, -9.1, -9.2]])
-    assert noise_sentences(rank_source(source)) == [
+    assert write_noise_sentences(rank_source(source)) == [
         "Not against all: too few seeds to judge Trial 1",
         "It beats Trial 2 by more than noise",
     ]
@@ -249,7 +249,10 @@ def test_two_runs_of_one_setting_tell_the_noise() -> None:
     found = pool_noise([np.array([0.0, 2.0])])
     assert (found.is_known, found.freedom, found.repetitions) == (True, 1, 1)
     assert found.margin(1, 1) == pytest.approx(12.706 * math.sqrt(2) * math.sqrt(2), rel=1e-4)
-    assert noise_source(found) == "1 repetition on other seeds"
-    assert noise_source(replace(found, is_fitted=True)) == f"{noise_source(found)} and the scatter about a smooth fit"
+    assert name_noise_source(found) == "1 repetition on other seeds"
+    assert (
+        name_noise_source(replace(found, is_fitted=True))
+        == f"{name_noise_source(found)} and the scatter about a smooth fit"
+    )
     nothing = pool_noise([np.zeros(1)])
-    assert (nothing.is_known, nothing.repetitions, noise_source(nothing)) == (False, 0, "")
+    assert (nothing.is_known, nothing.repetitions, name_noise_source(nothing)) == (False, 0, "")

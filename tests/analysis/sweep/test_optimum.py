@@ -16,7 +16,7 @@ from analysis.sweep.optimum import Optimum, Profile, find_optimum, raise_to_floo
 from analysis.sweep.settings import make_views
 from analysis.sweep.surface import fit_surface
 from analysis.sweep.thresholds import MIN_SETTINGS
-from analysis.views.sweep_sentences import flatness_statements, view_statements
+from analysis.views.sweep_sentences import write_flatness_statements, write_view_statements
 from rlhf_sweeps.record import Axis
 
 # Positions on the axis of the learning rate from 1e-5 to 1e-2.
@@ -143,7 +143,7 @@ def test_noise_alone_is_not_fitted() -> None:
 def test_why_nothing_can_be_said(source: Source, told: str) -> None:
     (view,) = make_views(source)
     assert find_optimum(view) is None
-    (statement,) = flatness_statements(view, None)
+    (statement,) = write_flatness_statements(view, None)
     assert told in statement.text
 
 
@@ -155,7 +155,7 @@ def test_where_constraints_are_broken_nothing_is_best() -> None:
     assert find_optimum(view) is None
     assert (
         "none of 20 complete settings is known to keep all constraints"
-        in view_statements(analyse(of(trials)).views[0])[0].text
+        in write_view_statements(analyse(of(trials)).views[0])[0].text
     )
 
 
@@ -168,7 +168,7 @@ def test_the_best_keeps_the_constraints_that_a_better_one_breaks() -> None:
 
 def test_sentences_name_the_range_and_what_is_worse() -> None:
     (view,) = make_views(search(hill(-3.3), 40, 0.05, seed=0))
-    _, first, *_ = [one.text for one in flatness_statements(view, find_optimum(view))]
+    _, first, *_ = [one.text for one in write_flatness_statements(view, find_optimum(view))]
     assert first.startswith("ppo.lr: the objective stays within noise of the best between 0.000")
     assert "; below 0.000" in first
     assert first.endswith("it is worse")

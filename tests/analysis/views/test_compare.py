@@ -10,18 +10,18 @@ from helpers.judged_groups import judged_groups, table_of, ticks_of
 
 from analysis.comparison.compare import compare
 from analysis.output.charts import Chart, Intervals, Points, Texts
-from analysis.output.files import write
+from analysis.output.files import write_files
 from analysis.output.parts import Document, Part, Rows, Sentences, Table
-from analysis.output.terminal import text
+from analysis.output.terminal import render_text
 from analysis.records.runs import RunRecord, Source
 from analysis.results.results import Results
-from analysis.views.compare import compare_tab, compare_view, probability_chart, values_chart
+from analysis.views.compare import compare_view, make_compare_tab, make_probability_chart, make_values_chart
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN
 
 
 def test_values_stand_in_the_order_of_the_ranking_with_their_runs() -> None:
     comparison = compare(judged_groups(3), "reward_model")
-    chart = values_chart(comparison, "x")
+    chart = make_values_chart(comparison, "x")
     assert chart is not None
     assert ticks_of(chart) == ["2  (3)", "1  (3)", "0  (3)"]
     assert chart.panels[0].y.is_reversed  # the best on top
@@ -45,7 +45,7 @@ def test_wide_intervals_leave_values_apart() -> None:
     comparison = compare(source(seeds([1.0, 3.0], "a", key=1) + seeds([1.1, 1.2], "b", key=2)), "key")
     assert comparison.groups[0].estimate is not None
     assert comparison.groups[0].estimate.high > 10
-    chart = values_chart(comparison, "x")
+    chart = make_values_chart(comparison, "x")
     assert chart is not None
     low, high = chart.panels[0].x.low, chart.panels[0].x.high
     assert low is not None
@@ -60,7 +60,7 @@ def test_dots_of_probabilities_are_full_where_the_best_group_is_better() -> None
     pairs = {label: comparison.ranking.against_best(label) for label in ("near", "far", "one")}
     verdicts = {label: pair.verdict for label, pair in pairs.items() if pair is not None}
     assert verdicts == {"near": NOISE, "far": BETTER, "one": UNKNOWN}
-    chart = probability_chart(comparison, "x")
+    chart = make_probability_chart(comparison, "x")
     assert chart is not None
     names = ticks_of(chart)
     symbols = {
@@ -77,7 +77,7 @@ def test_dots_of_probabilities_are_full_where_the_best_group_is_better() -> None
 
 @pytest.mark.parametrize(("num_groups", "num_seeds"), [(3, 1), (1, 3)])
 def test_without_noise_or_others_there_are_no_probabilities(num_groups: int, num_seeds: int) -> None:
-    assert probability_chart(compare(judged_groups(num_groups, num_seeds), "reward_model"), "x") is None
+    assert make_probability_chart(compare(judged_groups(num_groups, num_seeds), "reward_model"), "x") is None
 
 
 def test_many_groups_are_cut_in_charts_and_that_is_said() -> None:
@@ -109,7 +109,7 @@ def test_the_table_has_the_numbers_of_the_ranking() -> None:
 def test_a_terminal_has_the_first_rows_in_at_most_120_columns() -> None:
     names = [f"{'long' * 20}{index}" for index in range(40)]
     runs = [run for key, name in enumerate(names) for run in seeds([key, key + 0.01, key + 0.02], f"{key}/", key=name)]
-    lines = text(compare_view(Results(source(runs)), "key")).splitlines()
+    lines = render_text(compare_view(Results(source(runs)), "key")).splitlines()
     assert max(map(len, lines)) <= 120
     assert any("25 more, in comparison.csv" in line for line in lines)
 
@@ -117,14 +117,14 @@ def test_a_terminal_has_the_first_rows_in_at_most_120_columns() -> None:
 def test_a_record_without_values_still_gives_its_table(tmp_path: Path) -> None:
     empty = Source("made up", "sweep", [RunRecord("a", {"update": np.empty(0)}, {"key": 1})])
     parts = compare_view(Results(empty), "key")
-    assert [path.name for path in write(parts, tmp_path)] == ["comparison.csv", "comparison.json"]
+    assert [path.name for path in write_files(parts, tmp_path)] == ["comparison.csv", "comparison.json"]
     assert table_of(parts, "compare-table") == [["1", "-", "-", "-", "0", "0", "-", "-", "1 without a value"]]
 
 
 def test_a_tab_has_every_key_and_says_no_sentence_twice() -> None:
     """Two keys of two runs each: that groups have few runs holds for both."""
     runs = [run for a in (1, 2) for b in (1, 2) for run in seeds([a + b, a + b + 0.1], f"{a}{b}", a=a, b=b)]
-    parts = compare_tab(Results(source(runs)))
+    parts = make_compare_tab(Results(source(runs)))
     sentences = [part for part in parts if isinstance(part, Sentences)]
     assert [part.title for part in sentences] == ["By a", "By b"]
     lines = [line if isinstance(line, str) else line.text for part in sentences for line in part.lines[1:]]
@@ -137,7 +137,7 @@ def test_a_tab_has_every_key_and_says_no_sentence_twice() -> None:
 def test_the_tab_of_one_key_has_the_figures_of_the_view() -> None:
     """A figure that is added to one of them stands in the other, too; the judges come after the answer."""
     results = Results(judged_groups(2))
-    tab, view = compare_tab(results), compare_view(results)
+    tab, view = make_compare_tab(results), compare_view(results)
     figures = [part for part in view if not isinstance(part, Rows | Document)]
     assert [ids_of(parts) for parts in (tab, figures)] == [ids_of(figures)] * 2
     first = next(part for part in tab if isinstance(part, Chart))

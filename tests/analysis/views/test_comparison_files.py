@@ -7,7 +7,7 @@ from typing import Any
 
 from helpers.judged_groups import judged_groups
 
-from analysis.output.files import write
+from analysis.output.files import write_files
 from analysis.records.runs import Source
 from analysis.results.results import Results
 from analysis.views.compare import compare_view
@@ -15,7 +15,7 @@ from analysis.views.compare import compare_view
 
 def written(record: Source, folder: Path, formats: tuple[str, ...] = ()) -> tuple[list[dict[str, str]], dict[str, Any]]:
     """The rows of comparison.csv, and comparison.json."""
-    write(compare_view(Results(record), "reward_model"), folder, formats)
+    write_files(compare_view(Results(record), "reward_model"), folder, formats)
     rows = list(csv.DictReader((folder / "comparison.csv").read_text(encoding="utf-8").splitlines()))
     return rows, json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
 

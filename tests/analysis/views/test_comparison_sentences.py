@@ -8,7 +8,11 @@ from helpers.compared_runs import run, seeds, source
 
 from analysis.comparison.compare import GroupComparison, compare
 from analysis.records.runs import RunRecord
-from analysis.views.comparison_sentences import answer, design_sentences, statements
+from analysis.views.comparison_sentences import (
+    write_comparison_answer,
+    write_comparison_statements,
+    write_design_sentences,
+)
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE
 
 
@@ -20,7 +24,7 @@ def compared(*groups: Sequence[float]) -> GroupComparison:
 
 def test_a_winner_is_named_with_the_largest_p() -> None:
     comparison = compared([9.0, 9.1, 9.2], [5.0, 5.1, 5.2], [1.0, 1.1, 1.2])
-    first = answer(comparison)
+    first = write_comparison_answer(comparison)
     assert comparison.winner == "k0"
     assert first.text.startswith("k0 is better than every other group")
     largest = max(pair.p_value for pair in comparison.pairs if pair.first == "k0")
@@ -32,7 +36,7 @@ def test_a_winner_is_named_with_the_largest_p() -> None:
 def test_the_others_are_named_by_verdict() -> None:
     comparison = compared([9.0, 9.1, 9.2], [9.0, 9.05, 9.15], [1.0, 1.1, 1.2], [0.5])
     assert [pair.verdict for pair in comparison.pairs[:3]] == [NOISE, BETTER, UNKNOWN]
-    parts = answer(comparison).text.partition(": ")[2].split("; ")
+    parts = write_comparison_answer(comparison).text.partition(": ")[2].split("; ")
     assert [part.rpartition(" ")[2] for part in parts] == ["k1", "k2", "k3"]
 
 
@@ -45,24 +49,24 @@ def test_a_group_that_is_worse_in_shared_settings_is_told() -> None:
     third = {"x": [0.0, 0.1], "y": [0.0, 0.1]}
     comparison = compare(source([*runs("a", first), *runs("b", second), *runs("c", third)]), "key")
     assert comparison.pairs[0].verdict == WORSE
-    assert "in the settings that both have, worse than b" in answer(comparison).text
+    assert "in the settings that both have, worse than b" in write_comparison_answer(comparison).text
 
 
 def test_one_seed_each_tells_nothing() -> None:
     comparison = compare(source([run("a", 1.0, key=1), run("b", 5.0, key=2)]), "key")
     assert (comparison.winner, comparison.pairs[0].verdict) == (None, UNKNOWN)
-    assert answer(comparison).text.startswith("each group has one run")
+    assert write_comparison_answer(comparison).text.startswith("each group has one run")
 
 
 def test_equal_values_are_said_to_be_equal() -> None:
-    assert answer(compared([1.0, 1.0], [1.0, 1.0])).text.startswith("all groups have the same")
+    assert write_comparison_answer(compared([1.0, 1.0], [1.0, 1.0])).text.startswith("all groups have the same")
     # Runs that agree by chance, as rates of few prompts may, are no evidence.
     assert compared([1.0, 1.0], [0.0, 0.0]).pairs[0].verdict == UNKNOWN
 
 
 def test_without_values_or_others_there_is_nothing_to_compare() -> None:
-    nothing = answer(compare(source([run("a", None, key=1), run("b", None, key=2)]), "key"))
-    alone = answer(compare(source([run("a", 1.5, key=1), run("b", None, key=2)]), "key"))
+    nothing = write_comparison_answer(compare(source([run("a", None, key=1), run("b", None, key=2)]), "key"))
+    alone = write_comparison_answer(compare(source([run("a", 1.5, key=1), run("b", None, key=2)]), "key"))
     assert (nothing.evidence, alone.evidence) == ({}, {"value of 1": 1.5})
     assert all("nothing to compare" in one.text for one in (nothing, alone))
 
@@ -77,7 +81,7 @@ def test_without_values_or_others_there_is_nothing_to_compare() -> None:
     ],
 )
 def test_why_nothing_is_known_of_noise(groups: Sequence[Sequence[float]], reason: str) -> None:
-    assert f"k0 has the best value, but {reason}" in answer(compared(*groups)).text
+    assert f"k0 has the best value, but {reason}" in write_comparison_answer(compared(*groups)).text
 
 
 def test_the_same_difference_in_every_setting_is_told() -> None:
@@ -85,27 +89,32 @@ def test_the_same_difference_in_every_setting_is_told() -> None:
         run(f"{key}{other}", key + other, key=key, other=other) for key in (0.0, 1.0) for other in (10.0, 20.0, 40.0)
     ]
     assert (
-        "1 has the best value, but its lead is the same in every setting" in answer(compare(source(runs), "key")).text
+        "1 has the best value, but its lead is the same in every setting"
+        in write_comparison_answer(compare(source(runs), "key")).text
     )
 
 
 def test_sweeps_are_told_the_key_and_tables_are_not() -> None:
     runs = [run("a", 1.0, key=1), run("b", 5.0, key=2)]
-    assert "sweep.seeds" not in answer(compare(source(runs), "key")).text
+    assert "sweep.seeds" not in write_comparison_answer(compare(source(runs), "key")).text
     swept = [replace(one, trial=number) for number, one in enumerate(runs)]
-    assert "sweep.seeds=3" in answer(compare(source(swept), "key")).text
+    assert "sweep.seeds=3" in write_comparison_answer(compare(source(swept), "key")).text
 
 
 def test_groups_of_few_runs_are_told_once_and_of_five_not() -> None:
     few = "fewest runs in a group"
     assert [
-        line.evidence for line in statements(compared([1.0, 2.0, 3.0, 4.0], [5.0, 6.0])) if few in line.evidence
+        line.evidence
+        for line in write_comparison_statements(compared([1.0, 2.0, 3.0, 4.0], [5.0, 6.0]))
+        if few in line.evidence
     ] == [{few: 2}]
-    assert not any(few in line.evidence for line in statements(compared([1.0, 2, 3, 4, 5], [5.0, 6, 7, 8, 9])))
+    assert not any(
+        few in line.evidence for line in write_comparison_statements(compared([1.0, 2, 3, 4, 5], [5.0, 6, 7, 8, 9]))
+    )
 
 
 def test_settings_that_are_compared_one_by_one_are_told() -> None:
     runs = [run(f"{a}{b}", a + b + 0.1 * a * b, a=a, b=b) for a in (0.0, 1.0) for b in (10.0, 20.0, 40.0)]
-    (sentence,) = design_sentences(compare(source(runs), "a").pairs)
+    (sentence,) = write_design_sentences(compare(source(runs), "a").pairs)
     assert "setting by setting" in sentence
-    assert design_sentences(compared([1.0, 2.0], [3.0, 4.0]).pairs) == []
+    assert write_design_sentences(compared([1.0, 2.0], [3.0, 4.0]).pairs) == []

@@ -3,7 +3,7 @@
 from helpers.report_records import sweep
 
 from analysis.output.parts import Table
-from analysis.output.terminal import text
+from analysis.output.terminal import render_text
 from analysis.sweep.ledger import make_ledger
 from analysis.views.cost import cost_view
 
@@ -19,7 +19,7 @@ def test_costs_are_summed_by_state() -> None:
 
 def test_each_sum_is_said_once() -> None:
     parts = cost_view(make_ledger(sweep()))
-    printed = text(parts)
+    printed = render_text(parts)
     # 240 seconds of updates that take half a second each.
     assert printed.splitlines()[:2] == ["runs          12 (480 updates)", "worker time   4 min (of one worker)"]
     assert "480" not in printed.partition("\n")[2]

@@ -13,7 +13,7 @@ from helpers.curve_runs import wiggly, write_curves
 
 from analysis.output.charts import Band, Chart, Line, Panel, Points, Rule, Span
 from analysis.output.colors import VIRIDIS
-from analysis.output.images import draw
+from analysis.output.images import draw_chart
 from analysis.records.runs import REWARD, RunRecord, Source
 from analysis.results.results import Results
 from analysis.views.curves import curves_view
@@ -102,7 +102,7 @@ def test_hundreds_of_runs_have_a_short_legend() -> None:
     assert (chart.scale.label, chart.scale.low, chart.scale.is_log) == ("lr", 0.0, False)
     colors = [line.color for line in lines_of(chart.panels[0]) if line.width > 2]
     assert (colors[0], colors[-1]) == (VIRIDIS[0], VIRIDIS[-1])
-    assert draw(chart).axes[-1].get_ylabel() == "lr"
+    assert draw_chart(chart).axes[-1].get_ylabel() == "lr"
 
 
 def test_a_run_that_blew_up_does_not_flatten_the_others() -> None:

@@ -10,14 +10,14 @@ from helpers.report_records import sweep
 from analysis.output.parts import Block, Chart
 from analysis.records.runs import REWARD, RunRecord, Source
 from analysis.results.results import Results
-from analysis.views.curve_chooser import average_stretches, curve_chooser
+from analysis.views.curve_chooser import average_stretches, make_curve_chooser
 from analysis.views.curves import curves_view
 
 KL = "objective/kl"
 
 
 def content_of(source: Source, detail: int = 0) -> dict[str, Any]:
-    block, *_ = curve_chooser(Results(source), detail)
+    block, *_ = make_curve_chooser(Results(source), detail)
     assert isinstance(block, Block)
     content: dict[str, Any] = block.content
     return content

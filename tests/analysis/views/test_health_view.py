@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from helpers.records import axes
 
-from analysis.output.files import write
+from analysis.output.files import write_files
 from analysis.output.parts import Alert, Document, Part, Rows, Sentences, Table
-from analysis.output.terminal import text
+from analysis.output.terminal import render_text
 from analysis.records.runs import FAILED, RunRecord, Source, TrialRecord
 from analysis.results.results import Results
 from analysis.views.health import health_view
@@ -48,7 +48,7 @@ def test_a_kind_is_said_once_for_all_runs_that_have_it() -> None:
     assert alert.evidence["KL at the end"] == 90.0
     assert any("only where ppo.lr >= 0.0008" in line for line in alert.lines)
     assert the(Sentences, parts).lines[0] == "5 of 12 runs have findings: KL blow-up (5 runs)"
-    assert "KL blow-up in 5 of 12 runs: 7, 8, 9, 10 and 11" in text(parts).splitlines()
+    assert "KL blow-up in 5 of 12 runs: 7, 8, 9, 10 and 11" in render_text(parts).splitlines()
 
 
 def test_a_failure_is_named_by_its_cause_and_dated_once() -> None:
@@ -79,10 +79,10 @@ def test_files_hold_every_finding() -> None:
 
 
 def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
-    paths = write(view(sweep(12, 5)), tmp_path / "new" / "folder")
+    paths = write_files(view(sweep(12, 5)), tmp_path / "new" / "folder")
     assert [path.name for path in paths] == ["health.json", "health.csv"]
     before = [path.read_bytes() for path in paths]
-    write(view(sweep(12, 5)), tmp_path / "new" / "folder")
+    write_files(view(sweep(12, 5)), tmp_path / "new" / "folder")
     assert [path.read_bytes() for path in paths] == before
 
 
@@ -114,4 +114,4 @@ def test_failed_trials_without_a_run_are_told() -> None:
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AnalysisError, match="file"):
-        write(view(sweep(2, 0)), tmp_path / "file")
+        write_files(view(sweep(2, 0)), tmp_path / "file")

@@ -8,7 +8,7 @@ from helpers.judged_groups import table_of, ticks_of
 from analysis.comparison.own_matrix import WinRate, WinRateMatrix
 from analysis.output.charts import Cells
 from analysis.output.parts import Table
-from analysis.views.judges import judge_parts, judges_chart
+from analysis.views.judges import make_judge_parts, make_judges_chart
 
 MATRIX = WinRateMatrix(
     ["x", "y"],
@@ -23,7 +23,7 @@ MATRIX = WinRateMatrix(
 
 
 def test_a_cell_holds_the_rate_and_its_interval_in_percent() -> None:
-    chart = judges_chart(MATRIX, "x")
+    chart = make_judges_chart(MATRIX, "x")
     (cells,) = chart.panels[0].layers
     assert isinstance(cells, Cells)
     assert cells.texts == [["90\n[85, 95]", "60\n[55, 65]", "-"], ["-", "70", "-"]]
@@ -34,14 +34,14 @@ def test_a_cell_holds_the_rate_and_its_interval_in_percent() -> None:
 
 
 def test_the_table_marks_own_judges() -> None:
-    rows = table_of(judge_parts(MATRIX), "judges-table")
+    rows = table_of(make_judge_parts(MATRIX), "judges-table")
     assert rows == [["x", "90 [85, 95]*", "60 [55, 65]", "-"], ["y", "-", "70*", "-"]]
 
 
 def test_many_judges_are_cut_in_the_chart_and_in_the_terminal() -> None:
     judges = [f"judge {place}" for place in range(14)]
     cells = {("x", judge): WinRate(0.5, 0.4, 0.6, 3, is_own=False) for judge in judges}
-    chart, table = judge_parts(WinRateMatrix(["x"], judges, cells, ""))
+    chart, table = make_judge_parts(WinRateMatrix(["x"], judges, cells, ""))
     assert len(chart.panels[0].x.ticks) == 12  # type: ignore[union-attr]
     assert "12 of 14 judges" in chart.note  # type: ignore[union-attr]
     assert isinstance(table, Table)
@@ -50,4 +50,4 @@ def test_many_judges_are_cut_in_the_chart_and_in_the_terminal() -> None:
 
 @pytest.mark.parametrize("labels", [[]])
 def test_without_groups_there_is_nothing(labels: list[str]) -> None:
-    assert judge_parts(WinRateMatrix(labels, ["x"], {}, "")) == []
+    assert make_judge_parts(WinRateMatrix(labels, ["x"], {}, "")) == []

@@ -9,7 +9,7 @@ from analysis.output.parts import Folded, Sentences, Table
 from analysis.records.runs import Source
 from analysis.results.ranking import rank_source
 from analysis.results.results import Results
-from analysis.views.problems import failure_sentence, problem_sentences, problems_view
+from analysis.views.problems import problems_view, write_failure_sentence, write_problem_sentences
 
 
 def test_every_problem_and_failure_is_there() -> None:
@@ -32,8 +32,8 @@ def test_every_problem_and_failure_is_there() -> None:
 
 def test_failures_are_counted_by_cause() -> None:
     source = sweep()
-    assert failure_sentence(rank_source(source)) == "1 trial of 12 failed: 1 error"
-    assert len(problem_sentences(source, rank_source(source))) == 2  # the failure, and the damaged sweep.json
+    assert write_failure_sentence(rank_source(source)) == "1 trial of 12 failed: 1 error"
+    assert len(write_problem_sentences(source, rank_source(source))) == 2  # the failure, and the damaged sweep.json
 
 
 def test_nothing_to_report_is_good_news() -> None:

@@ -14,12 +14,12 @@ from helpers.page_reader import Reader
 from helpers.report_records import ATTACK, large, run, sweep
 
 from analysis.records.runs import Source
-from analysis.views.report import LIMIT, report, write_report
+from analysis.views.report import LIMIT, make_report_page, write_report
 
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return report(sweep())
+    return make_report_page(sweep())
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_part_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch, ca
         raise ValueError("a hole")
 
     monkeypatch.setattr("analysis.views.config.config_view", broken)
-    shown = Reader(report(sweep())).text
+    shown = Reader(make_report_page(sweep())).text
     assert (
         shown.count("The tab Config could not be made (ValueError: a hole).") == 2
     )  # in its place, and among the problems
@@ -86,7 +86,7 @@ def test_a_part_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch, ca
 
 def test_a_run_alone_has_no_comparison() -> None:
     one = replace(run(0), trial=None)
-    read = Reader(report(Source("alone", "run", [one])))
+    read = Reader(make_report_page(Source("alone", "run", [one])))
     tabs = [attributes["aria-controls"] for _, attributes in read.tags if attributes.get("role") == "tab"]
     assert "compare" not in tabs
     assert "sweep" not in tabs
@@ -95,7 +95,7 @@ def test_a_run_alone_has_no_comparison() -> None:
 
 def test_many_runs_fit() -> None:
     source = large(120, 400)
-    text = report(source)
+    text = make_report_page(source)
     assert len(text.encode()) < LIMIT
     data = json.loads(gzip.decompress(base64.b64decode(Reader(text).scripts[0])))
     (view,) = [view for view in data["curves"]["views"] if view["title"] == "single runs"]
@@ -105,7 +105,7 @@ def test_many_runs_fit() -> None:
 
 def test_what_does_not_fit_is_made_smaller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     source = large(20, 300)
-    whole = len(report(source).encode())
+    whole = len(make_report_page(source).encode())
     monkeypatch.setattr("analysis.views.report.LIMIT", whole - 1)
     smaller = write_report(source, tmp_path / "report.html").read_bytes()
     assert len(smaller) < whole
@@ -113,4 +113,4 @@ def test_what_does_not_fit_is_made_smaller(monkeypatch: pytest.MonkeyPatch, tmp_
 
 @pytest.mark.slow
 def test_a_thousand_runs_of_a_thousand_updates_fit() -> None:
-    assert len(report(large(1000, 1000)).encode()) < 5_000_000
+    assert len(make_report_page(large(1000, 1000)).encode()) < 5_000_000

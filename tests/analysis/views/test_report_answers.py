@@ -11,9 +11,9 @@ from analysis.records.runs import STOPPED, RunRecord, Source, TrialRecord
 from analysis.results.ranking import rank_source
 from analysis.sweep.margin import Lead, measure_lead
 from analysis.sweep.settings import make_views
-from analysis.views.answers import answers, tiles
-from analysis.views.noise import noise_sentences
-from analysis.views.report import report
+from analysis.views.answers import make_answers, make_sweep_tiles
+from analysis.views.noise import write_noise_sentences
+from analysis.views.report import make_report_page
 from rlhf_sweeps.verdicts.noise import Noise
 
 
@@ -21,14 +21,14 @@ def test_the_first_screen_says_that_constraints_are_broken() -> None:
     source = sweep()
     broken = [replace(trial, violations={"eval/length<=10": 2.0}) for trial in source.trials]
     source = replace(source, trials=broken)
-    won = dict(answers(source, rank_source(source), [], []).answers)["Which settings won?"]
+    won = dict(make_answers(source, rank_source(source), [], []).answers)["Which settings won?"]
     assert won[0].startswith("None: no trial with an objective is known to keep objective.constraints (")
 
 
 def test_the_first_screen_answers_in_numbers() -> None:
     source = sweep()
     ranking = rank_source(source)
-    questions = dict(answers(source, ranking, noise_sentences(ranking), ["do this"]).answers)
+    questions = dict(make_answers(source, ranking, write_noise_sentences(ranking), ["do this"]).answers)
     assert list(questions) == ["Which settings won?", "By how much?", "Is that more than noise?", "What next?"]
     assert questions["Which settings won?"] == [
         "Trial 3 won with ppo.lr=0.0005012, ppo.kl_coef=0.02: its eval/score is 1.5",
@@ -72,18 +72,18 @@ def with_seeds(worths: list[list[float]], is_test: bool = False) -> Source:
 )
 def test_seeds_tell_noise(worths: list[list[float]], start: str) -> None:
     source = with_seeds(worths)
-    assert noise_sentences(rank_source(source))[0].startswith(start)
+    assert write_noise_sentences(rank_source(source))[0].startswith(start)
 
 
 def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     # Test seeds 0.8 and 1.0: deviation 0.1414 with 1 degree of freedom; t of 97.5 % is 12.706, so the limit for the
     # difference of two single runs is 12.706 x 0.1414 x sqrt(2) = 2.541.
     near, far = with_seeds([[1.0, 0.8, 1.0], [0.9]], True), with_seeds([[4.0, 0.8, 1.0], [0.9]], True)
-    said = noise_sentences(rank_source(near))[0]
+    said = write_noise_sentences(rank_source(near))[0]
     assert said.startswith("No: equal settings differ by 0.141 from seed to seed")
     assert "only a lead above 2.54 is more than noise" in said
-    assert noise_sentences(rank_source(far))[0].startswith("Yes, judged by 1 repetition on other seeds")
-    told = dict(answers(near, rank_source(near), [], []).answers)["Which settings won?"]
+    assert write_noise_sentences(rank_source(far))[0].startswith("Yes, judged by 1 repetition on other seeds")
+    told = dict(make_answers(near, rank_source(near), [], []).answers)["Which settings won?"]
     quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: this is the number to report"
     assert told[0].endswith(quoted)
     assert told[1].startswith("It was chosen by 1")
@@ -111,7 +111,7 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
     # Trial 0 has been lucky on the seeds that chose. Tests: 2.6 less 1.1 is 1.5, with deviation 0.1 of three runs each.
     chose = [[3.0, 3.1, 3.05], [1.0, 1.1, 1.05], [0.5, 0.6, 0.55]]
     ranking = rank_source(sweep_with_tests(chose, {0: [1.0, 1.1, 1.2], 1: [2.5, 2.6, 2.7]}))
-    told = dict(answers(Source("s", "sweep", []), ranking, noise_sentences(ranking), []).answers)
+    told = dict(make_answers(Source("s", "sweep", []), ranking, write_noise_sentences(ranking), []).answers)
     assert told["Which settings won?"][0].startswith("Trial 1 won")
     assert told["By how much?"][0] == "1.5 better than the second, trial 0 (1.1 on the test seeds)"
     (said,) = told["Is that more than noise?"]
@@ -121,7 +121,7 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
 
 def test_who_ran_on_test_seeds_alone_is_compared_by_these_and_of_others_nothing_is_said() -> None:
     ranking = rank_source(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 0.8, 0.7], 1: [2.0, 2.1, 2.2]}))
-    assert noise_sentences(ranking) == [
+    assert write_noise_sentences(ranking) == [
         "Not against all: too few seeds to judge Trial 2",
         "It beats Trial 0 by more than noise",
     ]
@@ -160,7 +160,7 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
     runs = [one for trial in trials for one in (*trial.runs, *trial.tests)]
     source = Source("two", "sweep", runs, trials, ("eval/score", "eval/kl"), ("maximize", "minimize"))
     ranking = rank_source(source)
-    told = dict(answers(source, ranking, noise_sentences(ranking), []).answers)
+    told = dict(make_answers(source, ranking, write_noise_sentences(ranking), []).answers)
     assert told["Which settings won?"][1:3] == [
         "Trial 0 has the best eval/score with ppo.lr=0: its eval/score is 1",
         "Its eval/score on test seeds is 0.5 on 2 seeds; with several objectives, test seeds do not change the order",
@@ -170,7 +170,7 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
         "0.75 better than the base policy",
     ]
     assert "the lead is 0.1" in told["Is that more than noise?"][0]
-    assert ("Best", "1", "base policy: 0.25") in tiles(source, ranking).tiles
+    assert ("Best", "1", "base policy: 0.25") in make_sweep_tiles(source, ranking).tiles
 
 
 @pytest.mark.parametrize(
@@ -184,19 +184,19 @@ def test_who_is_worse_than_the_base_policy_is_said_to_be(direction: str, said: s
         for trial in made.trials
     ]
     source = replace(made, trials=trials, directions=(direction,))
-    assert dict(answers(source, rank_source(source), [], []).answers)["By how much?"][-1] == said
+    assert dict(make_answers(source, rank_source(source), [], []).answers)["By how much?"][-1] == said
 
 
 def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() -> None:
     def quoted(source: Source) -> str:
-        return dict(answers(source, rank_source(source), [], []).answers)["Which settings won?"][0]
+        return dict(make_answers(source, rank_source(source), [], []).answers)["Which settings won?"][0]
 
     made = with_seeds([[1.0, 0.75, 0.75, 9.0], [0.9]], is_test=True)
     best, other = made.trials
     waiting = replace(best.tests[2], state=STOPPED, summary={**best.tests[2].summary, "stop_reason": "waiting"})
     source = replace(made, trials=[replace(best, tests=[*best.tests[:2], waiting]), other])
     assert "is 0.75 on 2 seeds that had no part in choosing it: this is the number" in quoted(source)
-    assert noise_sentences(rank_source(source))[0] == "Unknown: the seeds of a setting are all alike"
+    assert write_noise_sentences(rank_source(source))[0] == "Unknown: the seeds of a setting are all alike"
 
 
 def test_what_is_minimized_is_won_by_the_lowest() -> None:
@@ -204,7 +204,7 @@ def test_what_is_minimized_is_won_by_the_lowest() -> None:
     ranking = rank_source(source)
     assert ranking.best is not None
     assert ranking.best.name == "11"
-    assert "0.001 better than the second" in dict(answers(source, ranking, [], []).answers)["By how much?"][0]
+    assert "0.001 better than the second" in dict(make_answers(source, ranking, [], []).answers)["By how much?"][0]
 
 
 def test_a_trial_that_breaks_a_constraint_does_not_win() -> None:
@@ -223,7 +223,7 @@ def test_several_objectives_have_a_front() -> None:
     )
     (said,) = [
         line
-        for line in dict(answers(source, rank_source(source), [], []).answers)["Which settings won?"]
+        for line in dict(make_answers(source, rank_source(source), [], []).answers)["Which settings won?"]
         if "By " in line
     ]
     assert "2 are on the Pareto front, where no other beats them in all: Trial 0 and Trial 1" in said
@@ -256,7 +256,9 @@ def test_of_a_setting_with_several_trials_it_is_said_in_the_plural() -> None:
             for k, one in enumerate(runs)
         ]
         space = axes({"ppo.lr": "choice(1,0.1)", "seed": "choice(0,1,2)"})
-        assert noise_sentences(rank_source(Source("seeds", "sweep", runs, trials, space=space)))[0].startswith(told)
+        assert write_noise_sentences(rank_source(Source("seeds", "sweep", runs, trials, space=space)))[0].startswith(
+            told
+        )
 
 
 def test_a_reward_model_wins_by_other_judges_not_by_its_own_score() -> None:
@@ -265,4 +267,4 @@ def test_a_reward_model_wins_by_other_judges_not_by_its_own_score() -> None:
     assert ranking.best is not None
     assert ranking.best.settings == {"reward_model": "judged"}
     assert not ranking.is_comparable
-    assert "Win rate of each policy under each judge" in report(source)
+    assert "Win rate of each policy under each judge" in make_report_page(source)

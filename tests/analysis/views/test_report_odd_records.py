@@ -11,7 +11,7 @@ from helpers.page_reader import Reader
 from helpers.report_records import ATTACK, run
 
 from analysis.records.runs import UNFINISHED, RunRecord, Source, TrialRecord
-from analysis.views.report import report
+from analysis.views.report import make_report_page
 
 
 def empty(name: str = "0", **changed: Any) -> RunRecord:
@@ -99,7 +99,7 @@ HOSTILE: dict[str, Source] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_record_is_too_odd(name: str, caplog: pytest.LogCaptureFixture) -> None:
     source = HOSTILE[name]
-    read = Reader(report(source))
+    read = Reader(make_report_page(source))
     assert "could not be made" not in read.text
     assert caplog.records == []
     assert len(read.scripts) == 3
@@ -110,4 +110,4 @@ def test_no_record_is_too_odd(name: str, caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_no_runs_are_said_to_be_none() -> None:
-    assert "None: there is no run in this record." in Reader(report(HOSTILE["no runs"])).text
+    assert "None: there is no run in this record." in Reader(make_report_page(HOSTILE["no runs"])).text

@@ -11,15 +11,15 @@ from analysis.comparison.matched_kl import match_groups
 from analysis.comparison.over_optimization import fit_law
 from analysis.output.charts import Chart, Line, Points, Texts
 from analysis.output.parts import Sentences, Table
-from analysis.output.terminal import text
+from analysis.output.terminal import render_text
 from analysis.records.runs import RunRecord, Source
-from analysis.views.reward_against_kl import frontier_chart, kl_parts, matched_chart
+from analysis.views.reward_against_kl import make_frontier_chart, make_kl_parts, make_matched_chart
 
 
 def test_each_judge_has_a_panel_with_the_evaluations_and_the_fit_of_each_group() -> None:
     comparison = compare(judged_groups(3), "reward_model")
     labels = [group.label for group in comparison.groups]
-    chart = frontier_chart(trace_all_frontiers(comparison.grouping), labels)
+    chart = make_frontier_chart(trace_all_frontiers(comparison.grouping), labels)
     assert [panel.title for panel in chart.panels] == [OWN, "judged by a", "judged by b"]
     assert [name for name, _ in chart.legend] == labels == ["2", "1", "0"]
     points = [layer for layer in chart.panels[0].layers if isinstance(layer, Points) and layer.symbol == "circle"]
@@ -39,10 +39,10 @@ def test_a_peak_within_the_data_is_marked_where_it_is() -> None:
         gains = distances * (2 - 0.5 * np.log(distances))
         law = fit_law([(distances, gains), (distances, gains + 1e-6 * np.sin(distances))])
         line = Frontier("a", OWN, ["one", "two"], distances, gains, np.zeros(12), law)
-        layers = frontier_chart({OWN: [line]}, ["a"]).panels[0].layers
+        layers = make_frontier_chart({OWN: [line]}, ["a"]).panels[0].layers
         triangles = [layer for layer in layers if isinstance(layer, Points) and layer.symbol == "triangle"]
         peaks[furthest] = [round(float(layer.x[0]), 3) for layer in triangles]
-        (table,) = [part for part in kl_parts({OWN: [line]}, None, ["a"], "key") if isinstance(part, Table)]
+        (table,) = [part for part in make_kl_parts({OWN: [line]}, None, ["a"], "key") if isinstance(part, Table)]
         best, largest = table.rows[0][3:5]
         assert best.value == pytest.approx(np.exp(6))
         assert (best.tone, largest.value) == ("warn" if furthest == 15 else "", furthest**2)
@@ -57,7 +57,7 @@ def test_a_peak_that_is_not_certain_is_told_apart_from_none() -> None:
     paths = {name: [(distances, 3 * distances - beta * logs) for beta in both] for name, both in betas.items()}
     laws = {name: fit_law(several) for name, several in paths.items()}
     lines = [Frontier(name, OWN, ["one", "two"], distances, logs, np.zeros(12), law) for name, law in laws.items()]
-    (table,) = [part for part in kl_parts({OWN: lines}, None, list(laws), "key") if isinstance(part, Table)]
+    (table,) = [part for part in make_kl_parts({OWN: lines}, None, list(laws), "key") if isinstance(part, Table)]
     assert [row[3].text for row in table.rows] == ["no certain peak", "no peak"]
     assert "no certain peak: beta is above 0" in table.columns[3].hint
 
@@ -74,7 +74,7 @@ def test_who_did_not_get_there_is_said_at_each_kl() -> None:
     runs += [evaluated("c0", [2.0], [0.5], "c")]
     matched = match_groups(group_runs(Source("made up", "folder", runs), "key"), levels=[2.0, 8.0])
     assert matched is not None
-    chart = matched_chart(matched)
+    chart = make_matched_chart(matched)
     assert [panel.title for panel in chart.panels] == ["at KL 2", "at KL 8"]
     assert ticks_of(chart) == ticks_of(chart, 1) == ["a", "b", "c"]
     symbols = {
@@ -83,7 +83,7 @@ def test_who_did_not_get_there_is_said_at_each_kl() -> None:
     assert symbols == {0: "circle", 1: "hollow"}
     (missing,) = [layer for layer in chart.panels[1].layers if isinstance(layer, Texts)]
     assert list(missing.y) == [2]
-    parts = kl_parts({}, matched, ["a", "b", "c"], "key")
+    parts = make_kl_parts({}, matched, ["a", "b", "c"], "key")
     tables = [table_of(parts, f"matched-kl-{place}") for place in range(2)]
     assert [[[row[0], row[1], row[2].partition(" ")[0], row[3]] for row in rows] for rows in tables] == [
         [["1", "b", "1.5", "2 of 2"], ["2", "a", "1", "2 of 2"], ["3", "c", "0.5", "1 of 1"]],
@@ -95,7 +95,7 @@ def test_the_terminal_has_the_best_groups_at_each_kl() -> None:
     labels = [f"group {place}" for place in range(8)]
     runs = [evaluated(label, [2.0, 8.0], [place, place], label) for place, label in enumerate(labels)]
     matched = match_groups(group_runs(Source("made up", "folder", runs), "key"), levels=[2.0, 8.0])
-    lines = [line.split() for line in text(kl_parts({}, matched, labels, "key")).splitlines()]
+    lines = [line.split() for line in render_text(make_kl_parts({}, matched, labels, "key")).splitlines()]
     headings = [place for place, words in enumerate(lines) if words[:2] == ["At", "KL"]]
     assert [lines[place][2] for place in headings] == ["2", "8"]
     for place in headings:
@@ -105,11 +105,11 @@ def test_the_terminal_has_the_best_groups_at_each_kl() -> None:
 
 def test_negative_kls_are_counted() -> None:
     line = Frontier("a", OWN, ["one"], np.array([0.0, 1.0]), np.zeros(2), np.zeros(2), None, num_negative=3)
-    sentences, chart, _ = kl_parts({OWN: [line]}, None, ["a"], "key")
+    sentences, chart, _ = make_kl_parts({OWN: [line]}, None, ["a"], "key")
     assert isinstance(sentences, Sentences)
     assert any(isinstance(text, str) and text.startswith("3 KL estimates below 0") for text in sentences.lines)
     assert isinstance(chart, Chart)
 
 
 def test_without_evaluations_there_is_nothing() -> None:
-    assert kl_parts({}, None, [], "key") == []
+    assert make_kl_parts({}, None, [], "key") == []

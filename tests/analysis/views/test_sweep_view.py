@@ -8,20 +8,20 @@ from helpers.records import write_sweep
 from helpers.studies import with_study
 from helpers.sweep_sources import SPACE, drawn, hill, of, search, swept, trial
 
-from analysis.output.files import write
+from analysis.output.files import write_files
 from analysis.output.parts import Rows, Sentences, Table
-from analysis.output.plotly_figures import figures
-from analysis.output.terminal import text
+from analysis.output.plotly_figures import make_figures
+from analysis.output.terminal import render_text
 from analysis.reading.sources import read
 from analysis.records.runs import Source
 from analysis.results.results import Results
-from analysis.views.sweep import sweep_tab, sweep_view
+from analysis.views.sweep import make_sweep_tab, sweep_view
 
 
 def test_a_search_has_all_charts_that_make_sense() -> None:
     results = Results(with_study(40))
     own = ["importance-0-0", "slices-0-0", "contour-0-0", "parallel-0-0", "intermediate-values", "timeline"]
-    assert list(charts_of(sweep_tab(results))) == own
+    assert list(charts_of(make_sweep_tab(results))) == own
     drawn_by_command = charts_of(sweep_view(results))
     assert set(drawn_by_command) == {*own, "history-0-0", "cost"}
     assert {chart.file for chart in drawn_by_command.values()} == {
@@ -57,7 +57,7 @@ def test_charts_of_further_objectives_have_numbers() -> None:
 
 def test_tables_say_what_the_charts_show() -> None:
     """Shares of importance add up to 100; a slice has a row for each choice."""
-    parts = sweep_tab(Results(search(hill(-3.3), 40, 0.1, 0)))
+    parts = make_sweep_tab(Results(search(hill(-3.3), 40, 0.1, 0)))
     tables = {part.id: part for part in parts if isinstance(part, Table)}
     shares = tables["importance-0-0"]
     assert shares.rows[0][0].text == "ppo.lr"
@@ -100,10 +100,10 @@ def hostile() -> dict[str, Source]:
 @pytest.mark.parametrize("name", hostile())
 def test_whatever_the_record_holds_there_is_a_text_and_every_chart_is_drawn(name: str, tmp_path: Path) -> None:
     parts = sweep_view(Results(hostile()[name]))
-    assert text(parts)
-    assert all(path.exists() for path in write(parts, tmp_path, ["png"]))
+    assert render_text(parts)
+    assert all(path.exists() for path in write_files(parts, tmp_path, ["png"]))
     for chart in charts_of(parts).values():
-        assert figures(chart)
+        assert make_figures(chart)
 
 
 def test_text_and_files_of_a_folder_are_the_same_every_time(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_text_and_files_of_a_folder_are_the_same_every_time(tmp_path: Path) -> N
     heights = [1.0 + hill(-3.3)(point) for point in points]
     write_sweep(tmp_path / "sweep", points, heights=heights, updates=6)
     first, second = (sweep_view(Results(read(tmp_path / "sweep"))) for _ in range(2))
-    assert text(first) == text(second)
-    files, again = write(first, tmp_path / "a"), write(second, tmp_path / "b")
+    assert render_text(first) == render_text(second)
+    files, again = write_files(first, tmp_path / "a"), write_files(second, tmp_path / "b")
     assert {"trials.csv", "importance.csv", "ledger.json", "sweep_slices.png"} <= {path.name for path in files}
     for one, other in zip(files, again, strict=True):
         assert (one.name, one.read_bytes()) == (other.name, other.read_bytes())
@@ -121,7 +121,7 @@ def test_text_and_files_of_a_folder_are_the_same_every_time(tmp_path: Path) -> N
 def test_a_sweep_over_reward_models_alone_has_no_view_of_each() -> None:
     trials = [trial(n, {"reward_model": "ab"[n]}, [float(n)]) for n in range(2)]
     source = of(trials, space={"reward_model": "choice(a,b)"}, comparison={"judges": []})
-    parts = sweep_tab(Results(source))
+    parts = make_sweep_tab(Results(source))
     assert [type(part) for part in parts] == [Sentences, Rows]
     (rows,) = [part for part in sweep_view(Results(source)) if isinstance(part, Rows) and part.file == "trials.csv"]
     assert [row[0] for row in rows.rows] == [0, 1]

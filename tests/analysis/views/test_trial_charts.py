@@ -22,13 +22,13 @@ from analysis.results.ranking import rank_source
 from analysis.results.results import Results
 from analysis.sweep.settings import make_views
 from analysis.views.cost import cost_view
-from analysis.views.overview import overview_parts
-from analysis.views.trial_charts import history_chart, intermediate_values_chart, timeline_chart
+from analysis.views.overview import make_overview_parts
+from analysis.views.trial_charts import make_history_chart, make_intermediate_values_chart, make_timeline_chart
 
 
 def history(source: Source) -> Chart:
     ranking = rank_source(source)
-    chart = history_chart(ranking, ranking.view)
+    chart = make_history_chart(ranking, ranking.view)
     assert chart is not None
     return chart
 
@@ -52,7 +52,7 @@ def test_a_trial_axis_shows_numbers(tmp_path: Path) -> None:
     chart = history(source)
     assert drawn(chart, "complete")[0] == drawn(chart, "best so far")[0] == [2, 5, 11]
     assert [name for _, name in chart.panels[0].x.ticks] == ["2", "5", "11"]
-    reports = intermediate_values_chart(source, make_views(source)[0])
+    reports = make_intermediate_values_chart(source, make_views(source)[0])
     assert reports is not None
     said = [text for layer in reports.panels[0].layers if isinstance(layer, Line) for text in layer.hover if text]
     assert {text.split(":")[0] for text in said} == {"trial 2", "trial 5", "trial 11"}
@@ -123,13 +123,15 @@ def test_several_objectives_have_a_panel_each() -> None:
 
 def test_file_and_page_have_the_same_history() -> None:
     results = Results(with_study(20))
-    (chart,) = [part for part in overview_parts(results.source, results.ranking, [], [], []) if part.kind == "chart"]
-    assert chart == history_chart(results.ranking, results.sweep.views[0].view)
+    (chart,) = [
+        part for part in make_overview_parts(results.source, results.ranking, [], [], []) if part.kind == "chart"
+    ]
+    assert chart == make_history_chart(results.ranking, results.sweep.views[0].view)
 
 
 def test_reports_are_lines_by_state_with_the_best_apart() -> None:
     source = with_study(10)
-    chart = intermediate_values_chart(source, make_views(source)[0])
+    chart = make_intermediate_values_chart(source, make_views(source)[0])
     assert chart is not None
     (panel,) = chart.panels
     assert panel.x.label == "update"
@@ -148,7 +150,7 @@ def test_the_ends_of_the_runs_of_several_seeds_are_marked() -> None:
     runs = [[RunRecord(str(number), {"update": np.ones(1)}, config)] for number in range(5)]
     trials = [replace(each, runs=own) for each, own in zip(source.trials, runs, strict=True)]
     several = replace(source, trials=trials)
-    chart = intermediate_values_chart(several, make_views(several)[0])
+    chart = make_intermediate_values_chart(several, make_views(several)[0])
     assert chart is not None
     assert [layer.place for layer in chart.panels[0].layers if isinstance(layer, Rule)] == [80, 160]
     assert chart.panels[0].x.label == "update, counted over a trial's seeds"
@@ -164,7 +166,7 @@ def test_reports_of_runs_that_differ_in_length_are_compared_by_share() -> None:
         for number, each in enumerate(source.trials)
     ]
     uneven = replace(source, trials=trials)
-    chart = intermediate_values_chart(uneven, make_views(uneven)[0])
+    chart = make_intermediate_values_chart(uneven, make_views(uneven)[0])
     assert chart is not None
     assert chart.panels[0].x.label == "per cent of the run"
     ends = {
@@ -180,7 +182,7 @@ def test_reports_of_runs_that_differ_in_length_are_compared_by_share() -> None:
 
 def test_the_timeline_is_a_bar_for_each_trial() -> None:
     """Trials begin 10 s after each other and run 20 s."""
-    chart = timeline_chart(with_study(10))
+    chart = make_timeline_chart(with_study(10))
     assert chart is not None
     bars = layers_of(chart.panels[0])
     assert list(bars) == ["complete", "pruned"]
@@ -206,7 +208,7 @@ def test_a_timeline_of_one_state_names_it_and_one_without_lengths_is_none() -> N
         for each in frozen[:4]:
             each.datetime_complete = each.datetime_start + timedelta(seconds=seconds)
             study.add_trial(each)
-        return timeline_chart(replace(source, study=study))
+        return make_timeline_chart(replace(source, study=study))
 
     assert timeline(0) is None
     chart = timeline(7200)
@@ -219,7 +221,7 @@ def test_a_state_has_one_colour_in_all_charts_and_none_has_that_of_the_best() ->
     source = with_study(10)
     costs = Results(source).costs
     (cost,) = [part for part in cost_view(costs) if isinstance(part, Chart)]
-    timeline = timeline_chart(source)
+    timeline = make_timeline_chart(source)
     assert timeline is not None
     bars = [
         {name: layer.color for name, layer in chart.legend if isinstance(layer, Bars)} for chart in (cost, timeline)
@@ -235,5 +237,5 @@ def test_a_state_has_one_colour_in_all_charts_and_none_has_that_of_the_best() ->
 def test_a_study_rebuilt_from_runs_has_no_timeline() -> None:
     sweep = search(hill(-3.3), 20, 0.1, 0)
     source = of(sweep.trials, study=rebuild_study(sweep.trials, sweep))
-    assert timeline_chart(source) is None
+    assert make_timeline_chart(source) is None
     assert history(source)

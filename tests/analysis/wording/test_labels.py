@@ -21,7 +21,7 @@ from analysis.sweep.axes import label_choices, label_position, label_positions, 
 from analysis.sweep.settings import make_views
 from analysis.views.config import config_view
 from analysis.views.sweep import sweep_view
-from analysis.views.sweep_sentences import view_statements
+from analysis.views.sweep_sentences import write_view_statements
 from analysis.wording.labels import identity, label_settings, label_value, label_values
 from analysis.wording.short_labels import list_labels, shorten_apart
 
@@ -151,7 +151,7 @@ def test_trials_near_each_other_in_the_sweep() -> None:
     trials = [trial(n, {"ppo.lr": lr}, [float(n)]) for n, lr in enumerate(NEAR)]
     (view,) = make_views(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"}))
     (analysis,) = analyse(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"})).views
-    (statement, *_) = view_statements(analysis)
+    (statement, *_) = write_view_statements(analysis)
     assert statement.text == "best eval/score 1: trial 1, ppo.lr=0.00012344"
     assert label_choices(view.axes[0]) == ["0.00012341", "0.00012344"]
     assert label_positions(view.axes[0], [0.0, 1.0]) == ["0.00012341", "0.00012344"]

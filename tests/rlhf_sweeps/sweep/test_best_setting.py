@@ -17,8 +17,8 @@ from analysis.reading.folders import read_folder
 from analysis.results.ranking import rank_source
 from analysis.sweep.analysis import analyse
 from analysis.sweep.settings import make_views
-from analysis.views.answers import answers, tiles
-from analysis.views.sweep_sentences import view_statements
+from analysis.views.answers import make_answers, make_sweep_tiles
+from analysis.views.sweep_sentences import write_view_statements
 from analysis.watch.sweep import FollowedSweep
 from analysis.watch.table import _best_text
 from rlhf_sweeps.record import Sweep
@@ -60,9 +60,9 @@ def told_by_the_analysis(folder: Path) -> dict[str, tuple[str, float]]:
     best = ranking.best
     assert best is not None
     assert "seed" not in best.settings
-    told = dict(answers(source, ranking, [], []).answers)["Which settings won?"][0]
+    told = dict(make_answers(source, ranking, [], []).answers)["Which settings won?"][0]
     won = re.search(r"ppo.kl_coef=([\d.]+): its eval/score is ([\d.]+)", told)
-    (sentence, *_) = view_statements(analyse(source).views[0])
+    (sentence, *_) = write_view_statements(analyse(source).views[0])
     text = re.search(r"best eval/score ([\d.]+).*: trial \d+, ppo.kl_coef=([\d.]+)", sentence.text)
     seen = re.search(
         r"best so far: objective ([\d.]+).* ppo.kl_coef=([\d.]+)", _best_text(FollowedSweep(Sweep(folder)).look(""))
@@ -70,7 +70,7 @@ def told_by_the_analysis(folder: Path) -> dict[str, tuple[str, float]]:
     assert won is not None
     assert text is not None
     assert seen is not None
-    tile = next(value for name, value, _ in tiles(source, ranking).tiles if name == "Best")
+    tile = next(value for name, value, _ in make_sweep_tiles(source, ranking).tiles if name == "Best")
     return {
         "report": (won[1], float(won[2])),
         "tile": (best.settings["ppo.kl_coef"], float(tile)),
@@ -106,7 +106,7 @@ def test_the_best_of_those_tested_is_the_best_on_the_test_seeds(
     results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert (results["best_value"], results["best_trial"]) == (pytest.approx(1.0), 1)
     source = read_folder(Sweep(tmp_path))
-    said = dict(answers(source, rank_source(source), [], []).answers)
+    said = dict(make_answers(source, rank_source(source), [], []).answers)
     assert said["Which settings won?"][1].startswith("It was chosen by 1, the mean over 3 seeds")
     assert said["By how much?"][0] == "0.45 better than the second, trial 0 (0.8 on the test seeds)"
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, SMALL, CommandLine
 from helpers.sweeping import is_alive, kill, sweep, until
 
-from analysis.command import _parser as analysis_parser
+from analysis.command import _make_parser as analysis_parser
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError, report
 from rlhf_sweeps.sweep.engine import INTERRUPTED, Engine

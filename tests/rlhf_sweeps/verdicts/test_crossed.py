@@ -13,8 +13,8 @@ from analysis.comparison.compare import compare
 from analysis.comparison.own_matrix import NOT_BEST
 from analysis.results.other_judges import find_rates_by_others
 from analysis.results.results import Results
-from analysis.views.comparison_sentences import answer, statements
-from analysis.views.noise import noise_sentences
+from analysis.views.comparison_sentences import write_comparison_answer, write_comparison_statements
+from analysis.views.noise import write_noise_sentences
 from rlhf_sweeps.sweep.comparison_table import write_table
 from rlhf_sweeps.verdicts.crossed import compare_by_prompt
 from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, NOISE, UNKNOWN
@@ -105,8 +105,8 @@ def test_the_sweeps_last_lines_and_the_report_say_the_same() -> None:
         (pair,) = found.pairs
         assert (pair.verdict == NOISE) == is_noise
         assert (found.winner is None) == is_noise
-        assert ("better than every other group by more than noise" in answer(found).text) != is_noise
-        (sentence,) = noise_sentences(Results(source).ranking)
+        assert ("better than every other group by more than noise" in write_comparison_answer(found).text) != is_noise
+        (sentence,) = write_noise_sentences(Results(source).ranking)
         assert sentence.startswith("No: " if is_noise else "Yes: ")
         num_better += not is_noise
     assert 25 <= num_better <= 50  # 0.12 are three standard errors; both answers are tried
@@ -128,7 +128,7 @@ def test_a_reward_model_is_worth_the_same_at_the_end_and_in_the_report() -> None
     for group, ranked in zip(found.groups, source.comparison["ranking"], strict=True):
         assert group.estimate is not None
         assert (group.estimate.low, group.estimate.high) == (ranked["low"], ranked["high"])
-    assert "Student's" not in " ".join(statement.text for statement in statements(found))
+    assert "Student's" not in " ".join(statement.text for statement in write_comparison_statements(found))
     assert find_rates_by_others(source) == pytest.approx({"a": 0.65, "b": 0.6})
 
 
