@@ -24,7 +24,7 @@ from rlhf_sweeps.models import loading as models
 
 def test_a_device_that_is_not_there_is_named() -> None:
     missing = "mps" if sys.platform != "darwin" else "cuda"
-    with pytest.raises(ConfigError, match=f"device={missing}: not to be had here"):
+    with pytest.raises(ConfigError, match=f"device={missing}: not available here"):
         models.pick_device(missing)
     assert models.pick_device("cpu") == torch.device("cpu")
 

@@ -115,4 +115,4 @@ def test_a_date_that_is_lost_once_something_is_trained_is_told(
     today.append(datetime(2026, 3, 10, 0, 1))
     TemplateDate(BaseRecord(tmp_path), has_begun=True).hold(dated(), "model.path=x")
     assert "base/date.jsonl: lost" in caplog.text
-    assert "prints 2026-03-10 from here on" in caplog.text
+    assert "prints 2026-03-10 from now on" in caplog.text
