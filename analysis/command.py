@@ -222,7 +222,7 @@ def _run_curves(options: argparse.Namespace) -> int:
         return curves_view(
             results,
             options.metrics.split(",") if options.metrics else None,
-            results.source.key(options.by) if options.by else None,
+            results.source.find_key(options.by) if options.by else None,
             options.smooth,
             options.x and options.x.removesuffix("s"),
         )

@@ -11,7 +11,7 @@ from analysis.comparison.judge_matrix import make_matrix
 from analysis.comparison.own_matrix import NOT_BEST, WinRateMatrix, read_own_pairs
 from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure_runs
 from analysis.records.runs import Source
-from analysis.wording.short_labels import list_labels, short_names
+from analysis.wording.short_labels import list_labels, make_short_names
 from rlhf_sweeps.verdicts.estimates import Estimate, Strata, bound_as_rate
 from rlhf_sweeps.verdicts.pairs import BY_PROMPT, GroupPair, GroupRanking, rank
 
@@ -64,7 +64,7 @@ class GroupComparison:
     @cached_property
     def names(self) -> Mapping[str, str]:
         """The groups' labels -> short names, which differ as the labels do."""
-        return short_names(group.label for group in self.groups)
+        return make_short_names(group.label for group in self.groups)
 
     @property
     def valued_groups(self) -> Sequence[ComparedGroup]:
@@ -87,7 +87,7 @@ class GroupComparison:
         return self.ranking.pairs if self.ranking else ()
 
 
-def compare(source: Source, by: str | None = None, metric: str | None = None) -> GroupComparison:
+def compare_groups(source: Source, by: str | None = None, metric: str | None = None) -> GroupComparison:
     """Compare the runs of a source by config keys.
 
     A run counts if it came to its end; runs that were pruned, failed, diverged, wait, were interrupted or go on are
@@ -105,40 +105,47 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     grouped = group_runs(source, by)
     runs = {run.name: run for group in grouped.groups for run in (*group.chosen, *group.runs)}
     measured = measure_runs(source, list(runs.values()), metric)
-    grouped = grouped.valued(measured.values)
+    grouped = grouped.drop_tests_without_values(measured.values)
     own = read_own_pairs(source, grouped, measured.values) if metric is None and measured.name == OTHER_JUDGES else None
     if own:
         grouped = grouped.of_choice
-    compared = own.narrowed(grouped) if own else grouped
+    compared = own.select_compared(grouped) if own else grouped
     strata = {group.label: stratify(grouped, group.runs, measured.values) for group in compared.groups}
-    ranking = _ranked(compared, strata, measured)
+    ranking = _rank_groups(compared, strata, measured)
     if own and ranking:
-        ranking = own.ranked(ranking, strata)
+        ranking = own.rank_groups(ranking, strata)
     places = {label: place for place, label in enumerate(ranking.labels if ranking else (), start=1)}
     groups = [
-        _compared(group, places.get(group.label, 0), ranking, measured, len(strata[group.label]), own is not None)
+        _make_compared_group(
+            group, places.get(group.label, 0), ranking, measured, len(strata[group.label]), own is not None
+        )
         for group in compared.groups
     ]
     groups.sort(key=lambda group: group.place or math.inf)
-    seeds = own.notes(source) if own else write_seed_notes(source, grouped)
-    notes = [*measured.warnings, *grouped.notes, *seeds, *_notes(grouped, groups, strata)]
+    seeds = own.write_notes(source) if own else write_seed_notes(source, grouped)
+    notes = [*measured.warnings, *grouped.notes, *seeds, *_write_notes(grouped, groups, strata)]
     if any(NOT_BEST in group.excluded for group in groups):
         notes.append("each reward model is represented by its best setting, as at the end of the sweep")
     is_estimated = not own  # not taken from what the sweep has written
     if is_estimated and measured.num_prompts and any(len(group.values) > 1 for group in groups):
         notes.append(f"intervals are at least as wide as that of a rate over {measured.num_prompts} held-out prompts")
-    elif is_estimated and measured.is_rate and ranking is not None and (alike := _alike(ranking.estimates)):
+    elif (
+        is_estimated
+        and measured.is_rate
+        and ranking is not None
+        and (alike := _list_without_interval(ranking.estimates))
+    ):
         subject = (
             f"the number of prompts behind the rates is unknown: for {list_labels(alike)}, whose runs are all alike,"
         )
         notes.append(f"{subject} each run counts as one prompt")
     judged = make_matrix(source, grouped.alike)
     if judged is not None:
-        judged = judged.ordered([group.label for group in groups])
+        judged = judged.order_rows([group.label for group in groups])
     return GroupComparison(", ".join(grouped.keys), measured, groups, ranking, judged, grouped.alike, notes)
 
 
-def _ranked(compared: Grouping, strata: Mapping[str, Strata], measured: Measure) -> GroupRanking | None:
+def _rank_groups(compared: Grouping, strata: Mapping[str, Strata], measured: Measure) -> GroupRanking | None:
     """The groups that have a value, of equal ones the first trial first; None where none has."""
     groups = [group for group in compared.groups if strata[group.label]]
     if not groups:
@@ -150,7 +157,7 @@ def _ranked(compared: Grouping, strata: Mapping[str, Strata], measured: Measure)
     return rank(by_choice, measured.is_lower_better, tested)
 
 
-def _compared(
+def _make_compared_group(
     group: Group, place: int, ranking: GroupRanking | None, measured: Measure, num_settings: int, is_own: bool
 ) -> ComparedGroup:
     values = {run.name: measured.values[run.name] for run in group.runs if run.name in measured.values}
@@ -163,12 +170,12 @@ def _compared(
     return ComparedGroup(group.label, place, estimated, values, num_settings, dict(excluded))
 
 
-def _alike(estimates: Mapping[str, Estimate]) -> list[str]:
+def _list_without_interval(estimates: Mapping[str, Estimate]) -> list[str]:
     """The groups that have no interval, although they have several runs."""
     return [label for label, estimate in estimates.items() if estimate.num_runs > 1 and math.isnan(estimate.low)]
 
 
-def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[str, Strata]) -> list[str]:
+def _write_notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[str, Strata]) -> list[str]:
     notes = []
     counts = Counter[str]()
     for group in groups:
@@ -186,7 +193,7 @@ def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[s
     is_seeded = any(len(values) > 1 for group_strata in filled for values in group_strata.values())
     if not is_seeded and any(len(group_strata) > 1 for group_strata in filled):
         notes.append("no setting has two seeds, so intervals cover the variation over settings and seeds together")
-    if alike := _alike({group.label: group.estimate for group in groups if group.estimate}):
+    if alike := _list_without_interval({group.label: group.estimate for group in groups if group.estimate}):
         subject = f"no interval for {list_labels(alike)}, whose runs are all alike"
         notes.append(f"{subject}: they do not show how much other runs would differ")
     return notes

@@ -111,22 +111,22 @@ def trace_path(run: RunRecord, judge: str | None = None, judges: Sequence[str] =
             that are not its own, else the name of a judge, for its score.
     """
     if judge == OTHERS:
-        own = run.value("reward_model")
+        own = run.look_up("reward_model")
         metrics = [f"judge/{name}/win_rate" for name in judges if name != own]
         rates = [np.asarray(run.metrics.get(metric, np.full(len(run.updates), np.nan))) for metric in metrics]
         gains = np.mean(rates, axis=0) - 0.5 if rates else np.full(len(run.updates), np.nan)
-        return _finite(_values(run, "eval/kl"), gains)
+        return _make_finite_path(_read_values(run, "eval/kl"), gains)
     prefix = "eval" if judge in (None, OWN) else f"judge/{judge}"
-    gains = _values(run, f"{prefix}/score") - _values(run, f"{prefix}/base_score")
-    evaluated = _finite(_values(run, "eval/kl"), gains)
+    gains = _read_values(run, f"{prefix}/score") - _read_values(run, f"{prefix}/base_score")
+    evaluated = _make_finite_path(_read_values(run, "eval/kl"), gains)
     if len(evaluated.kls) or judge not in (None, OWN):
         return evaluated
-    return _training(run)
+    return _trace_training(run)
 
 
-def _training(run: RunRecord) -> KlPath:
+def _trace_training(run: RunRecord) -> KlPath:
     """The path in training batches, of which the base policy itself sampled the first."""
-    scores, kls = _values(run, SCORES), _values(run, _TRAINING_KL)
+    scores, kls = _read_values(run, SCORES), _read_values(run, _TRAINING_KL)
     is_known = (np.abs(scores) < TOO_LARGE) & (np.abs(kls) < TOO_LARGE)
     if not is_known.any() or run.updates[is_known][0] > 1:
         return KlPath(np.empty(0), np.empty(0))
@@ -134,11 +134,11 @@ def _training(run: RunRecord) -> KlPath:
     return KlPath(kls[1:], scores[1:] - scores[0], is_training=True)
 
 
-def _values(run: RunRecord, metric: str) -> Floats:
+def _read_values(run: RunRecord, metric: str) -> Floats:
     column = run.metrics.get(metric)
     return np.full(len(run.updates), np.nan) if column is None else np.asarray(column, dtype=np.float64)
 
 
-def _finite(kls: Floats, gains: Floats) -> KlPath:
+def _make_finite_path(kls: Floats, gains: Floats) -> KlPath:
     is_known = (np.abs(kls) < TOO_LARGE) & (np.abs(gains) < TOO_LARGE)  # nan is neither
     return KlPath(kls[is_known], gains[is_known])

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from analysis.comparison.thresholds import MAX_RANGES, MAX_VALUES, MIN_IN_RANGE
-from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, as_number
+from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, convert_number
 from analysis.wording.errors import AnalysisError
-from analysis.wording.labels import identity, label_values, order_key
+from analysis.wording.labels import label_values, make_identity, make_order_key
 from analysis.wording.short_labels import list_labels
 from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.settings import mean_violations
@@ -77,15 +77,15 @@ class Grouping:
         """The groups with the runs on the seeds that choose."""
         return replace(self, groups=[replace(group, is_test=False) for group in self.groups])
 
-    def valued(self, values: Mapping[str, float]) -> "Grouping":
+    def drop_tests_without_values(self, values: Mapping[str, float]) -> "Grouping":
         """The groups, with runs on test seeds only where one of these has a value."""
         are_valued = [group.is_test and any(run.name in values for run in group.tests) for group in self.groups]
         groups = [replace(group, is_test=is_valued) for group, is_valued in zip(self.groups, are_valued, strict=True)]
         return replace(self, groups=groups)
 
-    def setting(self, run: RunRecord) -> Hashable:
+    def make_setting_key(self, run: RunRecord) -> Hashable:
         """The values of the other keys: runs of a group with the same setting differ in their seeds only."""
-        return tuple(identity(run.value(key)) for key in self.others)
+        return tuple(make_identity(run.look_up(key)) for key in self.others)
 
 
 def group_runs(source: Source, by: str | None) -> Grouping:
@@ -99,54 +99,54 @@ def group_runs(source: Source, by: str | None) -> Grouping:
     Raises:
         AnalysisError: if no run has such a key, or none is given and not exactly one was swept.
     """
-    keys = _keys(source, by)
+    keys = _choose_keys(source, by)
     others = [axis for axis in source.axes if not any(_is_part(axis, key) for key in keys) and NAME not in keys]
     if "trial" in keys:
         others = []
-    others = _without_names(source, keys, others)
-    values = {run.name: tuple(run.value(key) for key in keys) for run in source.runs}
-    named, order, notes = _labels(source, keys, values)
+    others = _drop_names(source, keys, others)
+    values = {run.name: tuple(run.look_up(key) for key in keys) for run in source.runs}
+    named, order, notes = _label_runs(source, keys, values)
     if notes:
         others = [*keys, *others]
-    notes += _empty_notes(source, keys)
+    notes += _write_empty_notes(source, keys)
     by_label: dict[str, list[RunRecord]] = {label: [] for label in order}
     for run in source.runs:
         by_label[named[run.name]].append(run)
     ungrouped = Grouping(keys, others, [], notes)
-    are_settings = all(len({ungrouped.setting(run) for run in runs}) == 1 for runs in by_label.values())
+    are_settings = all(len({ungrouped.make_setting_key(run) for run in runs}) == 1 for runs in by_label.values())
     are_tested = _are_tested(by_label.values())
     # With several objectives, test seeds give no order.
     has_order = len(source.directions) == 1
     groups = [
-        _group(
+        _make_group(
             label,
             runs,
             has_order and (any(map(_is_test, runs)) if are_settings else are_tested),
-            _earlier(source, runs) | (_banned(source, runs) if are_settings else {}),
+            _find_earlier_trials(source, runs) | (_find_banned_trials(source, runs) if are_settings else {}),
         )
         for label, runs in by_label.items()
     ]
     return replace(ungrouped, groups=groups)
 
 
-def _without_names(source: Source, keys: Sequence[str], others: Sequence[str]) -> list[str]:
+def _drop_names(source: Source, keys: Sequence[str], others: Sequence[str]) -> list[str]:
     """The other keys, without the name of runs where it adds nothing to the settings: a, a, a and b, b, b."""
     settings = [key for key in others if key != NAME]
     names: dict[Hashable, set[Hashable]] = {}
     for run in source.runs:
-        setting = tuple(identity(run.value(key)) for key in (*keys, *settings))
-        names.setdefault(setting, set()).add(identity(run.value(NAME)))
+        setting = tuple(make_identity(run.look_up(key)) for key in (*keys, *settings))
+        names.setdefault(setting, set()).add(make_identity(run.look_up(NAME)))
     return settings if all(len(own_names) == 1 for own_names in names.values()) else list(others)
 
 
-def _keys(source: Source, by: str | None) -> list[str]:
+def _choose_keys(source: Source, by: str | None) -> list[str]:
     if by is None or not by.strip(", "):
         axes = source.axes
         if len(axes) == 1:
             return list(axes)
         differing = f"the runs differ in: {', '.join(axes)}" if axes else "the runs differ in nothing but seeds"
         raise AnalysisError(f"--by: must name a config key ({differing})")
-    return list(dict.fromkeys(source.key(key.strip()) for key in by.split(",") if key.strip()))
+    return list(dict.fromkeys(source.find_key(key.strip()) for key in by.split(",") if key.strip()))
 
 
 def _is_part(axis: str, key: str) -> bool:
@@ -154,26 +154,26 @@ def _is_part(axis: str, key: str) -> bool:
     return axis == key or axis.startswith(f"{key}.") or key.startswith(f"{axis}.")
 
 
-def _labels(
+def _label_runs(
     source: Source, keys: Sequence[str], values: Mapping[str, tuple[Any, ...]]
 ) -> tuple[dict[str, str], list[str], list[str]]:
     """The label of every run, all labels in order, and notes."""
-    counts = Counter(identity(values[run.name]) for run in source.runs if run.state in SOUND and not run.is_test)
+    counts = Counter(make_identity(values[run.name]) for run in source.runs if run.state in SOUND and not run.is_test)
     numbers = [value[0] for value in values.values()] if len(keys) == 1 else []
-    if numbers and all(as_number(value) is not None for value in numbers):
+    if numbers and all(convert_number(value) is not None for value in numbers):
         is_drawn = any(axis.is_interval for axis in source.space if axis.key == keys[0])
         is_single = sum(count == 1 for count in counts.values()) > len(counts) / 2
         num_ranges = min(MAX_RANGES, len(counts) // MIN_IN_RANGE)
         if is_single and num_ranges > 1 and (is_drawn or len(counts) > MAX_VALUES):
-            return _ranges(source, keys[0], values, num_ranges)
-    distinct = {identity(value): value for value in values.values()}
-    ordered = sorted(distinct.values(), key=lambda value: tuple(map(order_key, value)))
+            return _label_ranges(source, keys[0], values, num_ranges)
+    distinct = {make_identity(value): value for value in values.values()}
+    ordered = sorted(distinct.values(), key=lambda value: tuple(map(make_order_key, value)))
     columns = zip(*(label_values(column) for column in zip(*ordered, strict=True)), strict=True)
-    by_value = dict(zip(map(identity, ordered), map(", ".join, columns), strict=True))
-    return {name: by_value[identity(value)] for name, value in values.items()}, list(by_value.values()), []
+    by_value = dict(zip(map(make_identity, ordered), map(", ".join, columns), strict=True))
+    return {name: by_value[make_identity(value)] for name, value in values.items()}, list(by_value.values()), []
 
 
-def _ranges(
+def _label_ranges(
     source: Source, key: str, values: Mapping[str, tuple[Any, ...]], num_ranges: int
 ) -> tuple[dict[str, str], list[str], list[str]]:
     """Ranges that hold about the same number of values of sound runs each."""
@@ -192,11 +192,11 @@ def _ranges(
     return names, order, [note]
 
 
-def _empty_notes(source: Source, keys: Sequence[str]) -> list[str]:
+def _write_empty_notes(source: Source, keys: Sequence[str]) -> list[str]:
     """A note on empty cells of a table in a key of the groups; in our own records null is a value."""
     if source.kind != "table":
         return []
-    empty = {key: sum(run.value(key) is None for run in source.runs) for key in keys}
+    empty = {key: sum(run.look_up(key) is None for run in source.runs) for key in keys}
     return [
         f"none: the table has no value of {key} for {count} run{'s' if count > 1 else ''}"
         for key, count in empty.items()
@@ -214,13 +214,13 @@ def _are_tested(groups: Iterable[Sequence[RunRecord]]) -> bool:
     return bool(with_sound) and all(sum(map(_is_test, runs)) > 1 for runs in with_sound)
 
 
-def _earlier(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
+def _find_earlier_trials(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
     """The numbers of trials of an earlier configuration, which the source leaves out -> the reason."""
     numbers = {run.trial for run in runs if run.trial is not None} if source.trials else set()
     return dict.fromkeys(numbers - {trial.number for trial in source.trials}, "of an earlier configuration")
 
 
-def _banned(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
+def _find_banned_trials(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
     """The numbers of a setting's trials -> why it cannot be the best: one did not end, or constraints are not kept."""
     numbers = {run.trial for run in runs}
     trials = [trial for trial in source.trials if trial.number in numbers]
@@ -233,17 +233,17 @@ def _banned(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
     return reasons
 
 
-def _group(label: str, runs: Sequence[RunRecord], is_test: bool, banned: Mapping[int, str]) -> Group:
+def _make_group(label: str, runs: Sequence[RunRecord], is_test: bool, banned: Mapping[int, str]) -> Group:
     # Failures on the seeds that choose do not count among the tests, and the other way round.
     counted = [run for run in runs if run.is_test == is_test]
-    reasons = {run.name: _why_not(run, banned) for run in runs}
+    reasons = {run.name: _explain_exclusion(run, banned) for run in runs}
     excluded = Counter(reason for run in counted if (reason := reasons[run.name]))
     sound = [run for run in runs if not reasons[run.name]]
     tests, chosen = ([run for run in sound if run.is_test == is_for_test] for is_for_test in (True, False))
     return Group(label, chosen, tests, is_test, dict(sorted(excluded.items())))
 
 
-def _why_not(run: RunRecord, banned: Mapping[int, str]) -> str:
+def _explain_exclusion(run: RunRecord, banned: Mapping[int, str]) -> str:
     """Why a run does not count: its state, the reason of its stop (`waiting`, `out of time` ...) or its trial.
 
     Empty where it counts.
@@ -279,5 +279,5 @@ def stratify(grouped: Grouping, runs: Sequence[RunRecord], values: Mapping[str, 
     by_setting: dict[Hashable, list[float]] = {}
     for run in runs:
         if run.name in values:
-            by_setting.setdefault(grouped.setting(run), []).append(values[run.name])
+            by_setting.setdefault(grouped.make_setting_key(run), []).append(values[run.name])
     return {setting: np.array(by_setting[setting]) for setting in by_setting}

@@ -72,18 +72,18 @@ def match_groups(grouped: Grouping, levels: Sequence[float] | None = None) -> Ma
         for run in group.runs:
             way = trace_path(run, OTHERS if is_rate else OWN, judges)
             if len(way.kls):
-                paths.setdefault(group.label, {}).setdefault(grouped.setting(run), []).append(way)
+                paths.setdefault(group.label, {}).setdefault(grouped.make_setting_key(run), []).append(way)
     if not paths:
         return None
     is_training = any(way.is_training for parts in paths.values() for ways in parts.values() for way in ways)
     text = "mean win rate under the other judges" if is_rate else "gain in score under the own reward model"
     if is_training:
         text += " (of training batches, where there are no evaluations)"
-    kls = sorted(levels) if levels is not None else _levels(paths)
-    matched = [level for kl in kls if (level := _level(kl, paths, is_rate)) is not None]
+    kls = sorted(levels) if levels is not None else _choose_levels(paths)
+    matched = [level for kl in kls if (level := _match_level(kl, paths, is_rate)) is not None]
     if is_rate:
         prompts = count_prompts(runs)
-        matched = [_bounded(level, prompts) for level in matched]
+        matched = [_bound_level(level, prompts) for level in matched]
     return MatchedKl(text, is_rate, matched)
 
 
@@ -105,23 +105,23 @@ def interpolate_gain(way: KlPath, kl: float) -> float | None:
     return float(gains[after - 1] + share * (gains[after] - gains[after - 1]))
 
 
-def _levels(paths: Mapping[str, Mapping[Hashable, Sequence[KlPath]]]) -> list[float]:
+def _choose_levels(paths: Mapping[str, Mapping[Hashable, Sequence[KlPath]]]) -> list[float]:
     """KLs of two digits, up to the KL that half of the runs in nearly all groups reach."""
     reach = [
         float(np.quantile([way.kls.max() for ways in parts.values() for way in ways], 0.5, method="lower"))
         for parts in paths.values()
     ]
     top = sorted(reach)[int(MAX_LEFT_OUT * len(reach))]
-    return sorted({_rounded_down(share * top) for share in KL_SHARES}) if top > 0 else []
+    return sorted({_round_down(share * top) for share in KL_SHARES}) if top > 0 else []
 
 
-def _rounded_down(value: float) -> float:
+def _round_down(value: float) -> float:
     """To two digits."""
     unit = 10.0 ** (np.floor(np.log10(value)) - 1)
     return float(f"{np.floor(value / unit * (1 + 1e-12)) * unit:.2g}")
 
 
-def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[KlPath]]], is_rate: bool) -> KlLevel | None:
+def _match_level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[KlPath]]], is_rate: bool) -> KlLevel | None:
     groups: dict[str, Strata] = {}
     base = 0.5 if is_rate else 0.0
     for label, parts in paths.items():
@@ -147,6 +147,6 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[KlPath]]], 
     )
 
 
-def _bounded(level: KlLevel, prompts: int | None) -> KlLevel:
+def _bound_level(level: KlLevel, prompts: int | None) -> KlLevel:
     estimates = {label: bound_as_rate(estimate, prompts) for label, estimate in level.ranking.estimates.items()}
     return replace(level, ranking=replace(level.ranking, estimates=estimates))

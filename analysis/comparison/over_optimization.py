@@ -54,9 +54,9 @@ class FittedLaw:
         """Whether the points reach as far as the peak; beyond, it is an extrapolation."""
         return self.has_peak and self.peak_kl <= self.largest_kl
 
-    def gain(self, distances: Floats) -> Floats:
+    def predict_gain(self, distances: Floats) -> Floats:
         """R(d), of any shape."""
-        return np.asarray(_columns(distances) @ np.array([self.alpha, self.beta]))
+        return np.asarray(_make_columns(distances) @ np.array([self.alpha, self.beta]))
 
 
 def fit_law(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> FittedLaw | None:
@@ -78,7 +78,7 @@ def fit_law(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> FittedLaw 
     distances = np.concatenate([path[0] for path in runs]) if runs else np.empty(0)
     if len(np.unique(distances[distances > 0])) < MIN_LAW_POINTS:
         return None
-    columns = [_columns(path[0]) for path in runs]
+    columns = [_make_columns(path[0]) for path in runs]
     gains = np.concatenate([path[1] for path in runs])
     squares = np.array([part.T @ part for part in columns])
     products = np.array([part.T @ path[1] for part, path in zip(columns, runs, strict=True)])
@@ -88,12 +88,12 @@ def fit_law(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> FittedLaw 
     alpha, beta = (float(value) for value in solution[0])
     residuals = np.concatenate(columns) @ solution[0] - gains
     if len(runs) > 1:
-        quantile, covariance = student_quantile(len(runs) - 1), _covariance(squares, products, seed)
+        quantile, covariance = student_quantile(len(runs) - 1), _resample_covariance(squares, products, seed)
     else:
-        quantile, covariance = student_quantile(len(distances) - 2), _covariance_of_one(squares[0], residuals)
-    covariance = _unless_rounding(covariance, max(abs(alpha), abs(beta)))
+        quantile, covariance = student_quantile(len(distances) - 2), _estimate_covariance_of_run(squares[0], residuals)
+    covariance = _discard_rounding(covariance, max(abs(alpha), abs(beta)))
     alpha_margin, beta_margin = (quantile * np.sqrt(np.diag(covariance))).tolist()
-    peak_kl, peak_low, peak_high = _peak(alpha, beta, quantile**2 * covariance)
+    peak_kl, peak_low, peak_high = _locate_peak(alpha, beta, quantile**2 * covariance)
     return FittedLaw(
         alpha,
         alpha - alpha_margin,
@@ -111,7 +111,7 @@ def fit_law(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> FittedLaw 
     )
 
 
-def _columns(distances: Floats) -> Floats:
+def _make_columns(distances: Floats) -> Floats:
     """d and -d log d, (..., 2); both 0 at d = 0."""
     safe = np.where(distances > 0, distances, 1.0)
     return np.stack([distances, -distances * np.log(safe)], axis=-1)
@@ -126,7 +126,7 @@ def _solve(squares: Floats, products: Floats) -> Floats | None:
     return np.asarray(np.linalg.solve(squares[is_solvable], products[is_solvable][..., None])[..., 0])
 
 
-def _covariance(squares: Floats, products: Floats, seed: int) -> Floats:
+def _resample_covariance(squares: Floats, products: Floats, seed: int) -> Floats:
     """Of alpha and beta from resampling, (2, 2), corrected for resamples scattering less than samples."""
     size = len(squares)
     counts = (
@@ -138,17 +138,17 @@ def _covariance(squares: Floats, products: Floats, seed: int) -> Floats:
     return np.cov(drawn.T) * size / (size - 1)
 
 
-def _unless_rounding(covariance: Floats, size: float) -> Floats:
+def _discard_rounding(covariance: Floats, size: float) -> Floats:
     """The covariance; nan if it is only rounding: equal runs do not show how much others would differ."""
     return covariance if np.sqrt(np.diag(covariance)).max() > 1e-9 * size else np.full((2, 2), np.nan)
 
 
-def _covariance_of_one(squares: Floats, residuals: Floats) -> Floats:
+def _estimate_covariance_of_run(squares: Floats, residuals: Floats) -> Floats:
     """The covariance of alpha and beta of one run by least squares, (2, 2)."""
     return np.asarray(np.linalg.inv(squares) * float((residuals**2).sum()) / (len(residuals) - 2))
 
 
-def _peak(alpha: float, beta: float, spread: Floats) -> tuple[float, float, float]:
+def _locate_peak(alpha: float, beta: float, spread: Floats) -> tuple[float, float, float]:
     """The peak's KL and its interval, Fieller's for alpha / beta; nan where beta may be 0, or nothing is known.
 
     Args:

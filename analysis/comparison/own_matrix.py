@@ -44,7 +44,7 @@ class WinRateMatrix:
     """Win rates against the base policy.
 
     Attributes:
-        labels: of the groups, the rows; see `ordered`.
+        labels: of the groups, the rows; see `order_rows`.
         judges: the columns.
         cells: (label, judge) -> cell; some may be missing.
         text: what the intervals cover.
@@ -55,7 +55,7 @@ class WinRateMatrix:
     cells: Mapping[tuple[str, str], WinRate]
     text: str
 
-    def ordered(self, labels: Sequence[str]) -> "WinRateMatrix":
+    def order_rows(self, labels: Sequence[str]) -> "WinRateMatrix":
         """The matrix with its rows in another order; labels that are not given come last."""
         unlisted = [label for label in self.labels if label not in labels]
         return replace(self, labels=[*(label for label in labels if label in self.labels), *unlisted])
@@ -77,17 +77,17 @@ class OwnPairs:
     trials: Mapping[str, Sequence[int]]
     pairs: Sequence[Mapping[str, Any]]
 
-    def narrowed(self, grouping: Grouping) -> Grouping:
+    def select_compared(self, grouping: Grouping) -> Grouping:
         """The groups with the compared runs only; the other runs count as excluded."""
-        return replace(grouping, groups=[self._narrowed(group) for group in grouping.groups])
+        return replace(grouping, groups=[self._select_compared_runs(group) for group in grouping.groups])
 
-    def _narrowed(self, group: Group) -> Group:
+    def _select_compared_runs(self, group: Group) -> Group:
         compared = [run for run in group.chosen if run.name in self.runs.get(group.label, ())]
         num_others = len(group.chosen) - len(compared)
         excluded = {**group.excluded, NOT_BEST: num_others} if num_others else group.excluded
         return replace(group, chosen=compared, is_test=False, excluded=excluded)
 
-    def notes(self, source: Source) -> list[str]:
+    def write_notes(self, source: Source) -> list[str]:
         """Notes on the seeds behind the values, and on the values on test seeds, which the sweep has not compared."""
         sentences = [
             "order, intervals and verdicts are those of the sweep's end: over the seeds that choose, and over prompts"
@@ -106,14 +106,14 @@ class OwnPairs:
             )
         return sentences
 
-    def ranked(self, ranking: GroupRanking, values: Mapping[str, Strata]) -> GroupRanking:
+    def rank_groups(self, ranking: GroupRanking, values: Mapping[str, Strata]) -> GroupRanking:
         """A ranking of these groups by their runs, with the sweep's order, rates and verdicts.
 
         Args:
             values: of the runs of each group.
         """
         labels = list(dict.fromkeys(str(pair[side]) for side in ("first", "second") for pair in self.pairs))
-        pairs = [_pair(pair, values) for pair in self.pairs]
+        pairs = [_make_pair(pair, values) for pair in self.pairs]
         estimates = {
             label: replace(estimate, value=mean, low=low, high=high)
             for label, estimate in ranking.estimates.items()
@@ -131,7 +131,7 @@ def read_own_pairs(source: Source, grouping: Grouping, values: Mapping[str, floa
     if list(grouping.keys) != [REWARD_MODEL]:
         return None
     settings = {trial.number: {k: v for k, v in trial.settings.items() if k != _SEED} for trial in source.trials}
-    labels = {str(group.chosen[0].value(REWARD_MODEL)): group for group in grouping.groups if group.chosen}
+    labels = {str(group.chosen[0].look_up(REWARD_MODEL)): group for group in grouping.groups if group.chosen}
     try:
         comparison = source.comparison or {}
         named = {str(pair[side]) for pair in comparison["pairs"] for side in ("first", "second")}
@@ -146,7 +146,7 @@ def read_own_pairs(source: Source, grouping: Grouping, values: Mapping[str, floa
             if len(compared) != int(entry["num_seeds"]):
                 return None
             runs[group.label] = frozenset(run.name for run in compared)
-            rates[group.label] = (float(entry["others"]["mean"]), *_bounds(entry["others"]))
+            rates[group.label] = (float(entry["others"]["mean"]), *_read_bounds(entry["others"]))
             trials[group.label] = numbers
             names[str(entry["reward_model"])] = group.label
         pairs = [
@@ -157,20 +157,20 @@ def read_own_pairs(source: Source, grouping: Grouping, values: Mapping[str, floa
     return OwnPairs(runs, rates, trials, pairs) if pairs else None
 
 
-def _pair(own: Mapping[str, Any], values: Mapping[str, Strata]) -> GroupPair:
+def _make_pair(own: Mapping[str, Any], values: Mapping[str, Strata]) -> GroupPair:
     first, second = (str(own[side]) for side in ("first", "second"))
-    (low, high), p_value = _bounds(own), _or_nan(own["p_value"])
+    (low, high), p_value = _read_bounds(own), _convert_to_float(own["p_value"])
     ours, theirs = ([np.concatenate(list(values[label].values()))] for label in (first, second))
     chance = estimate_probability(ours, theirs)
     return GroupPair(first, second, float(own["value"]), low, high, chance, p_value, str(own["verdict"]), BY_PROMPT)
 
 
-def _bounds(written: Mapping[str, Any]) -> tuple[float, float]:
+def _read_bounds(written: Mapping[str, Any]) -> tuple[float, float]:
     """An interval that the sweep has written; nan where it has none."""
-    return _or_nan(written["low"]), _or_nan(written["high"])
+    return _convert_to_float(written["low"]), _convert_to_float(written["high"])
 
 
-def _or_nan(value: Any) -> float:
+def _convert_to_float(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
@@ -184,7 +184,7 @@ def read_written_matrix(comparison: Mapping[str, Any] | None) -> WinRateMatrix |
         for label, entry in zip(labels, entries, strict=True):
             for judge, cell in entry["judges"].items():
                 rate, num_seeds = cell["win_rate"], int(cell["num_seeds"])
-                cells[label, str(judge)] = WinRate(float(rate["mean"]), *_bounds(rate), num_seeds, judge == label)
+                cells[label, str(judge)] = WinRate(float(rate["mean"]), *_read_bounds(rate), num_seeds, judge == label)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     if not cells or len(set(labels)) < len(labels):

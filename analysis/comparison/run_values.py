@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.records.runs import REWARD, SCORES, TOO_LARGE, RunRecord, Source, as_number
+from analysis.records.runs import REWARD, SCORES, TOO_LARGE, RunRecord, Source, convert_number
 from analysis.records.worth import recompute_objectives
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import format_count, join_words
@@ -68,9 +68,9 @@ def measure_runs(source: Source, runs: Sequence[RunRecord], metric: str | None) 
 def measure_values(source: Source, runs: Sequence[RunRecord], metric: str | None = None) -> Measure:
     """The value of each run without the number of prompts, for which the samples would have to be read."""
     if metric is not None and metric != OBJECTIVE:
-        return _metric(source, runs, metric)
+        return _measure_metric(source, runs, metric)
     if metric is None and len({describe_scale(run) for run in runs}) > 1:
-        return _across_scales(source, runs)
+        return _measure_across_scales(source, runs)
     return measure_objective(source, runs)
 
 
@@ -83,13 +83,13 @@ def count_prompts(runs: Sequence[RunRecord]) -> int | None:
     for run in runs:
         parts = sorted((key, repr(value)) for key, value in run.config.items() if key.startswith(("dataset.", "eval.")))
         alike.setdefault(repr(parts), []).append(run)
-    counts = [next((count for run in group if (count := _num_samples(run))), None) for group in alike.values()]
-    asked = [as_number(group[0].config.get("eval.num_prompts")) for group in alike.values()]
+    counts = [next((count for run in group if (count := _count_samples(run))), None) for group in alike.values()]
+    asked = [convert_number(group[0].config.get("eval.num_prompts")) for group in alike.values()]
     nums = [num for count, most in zip(counts, asked, strict=True) if (num := count or int(most or 0))]
     return min(nums, default=None)
 
 
-def _num_samples(run: RunRecord) -> int:
+def _count_samples(run: RunRecord) -> int:
     """The number of samples of an evaluation, the largest of all, since one may be incomplete."""
     return max(Counter(repr(row.get("update")) for row in run.read_samples()).values(), default=0)
 
@@ -97,20 +97,20 @@ def _num_samples(run: RunRecord) -> int:
 def describe_scale(run: RunRecord) -> str:
     """The scale of a run's scores as a text: it differs with the reward model and its normalization."""
     config = {key: value for key, value in run.config.items() if key.startswith("reward_model.")}
-    return repr(sorted(config.items())) if config else repr(run.value("reward_model"))
+    return repr(sorted(config.items())) if config else repr(run.look_up("reward_model"))
 
 
 def find_best_update(run: RunRecord) -> float | None:
     """The update of a run's best evaluation: by its summary, else that of the highest score within the KL budget."""
     best = run.summary.get("best")
-    update = as_number(best.get("update") if isinstance(best, Mapping) else run.summary.get("best_update"))
+    update = convert_number(best.get("update") if isinstance(best, Mapping) else run.summary.get("best_update"))
     if update is not None:
         return update
-    updates, scores = run.curve(EVAL_SCORE)
+    updates, scores = run.select_points(EVAL_SCORE)
     budget = run.kl_budget
     if len(updates) and budget is not None:
         kls = np.full(len(updates), np.nan)
-        kl_updates, recorded = run.curve("eval/kl")
+        kl_updates, recorded = run.select_points("eval/kl")
         shared = np.isin(updates, kl_updates)
         kls[shared] = recorded[np.isin(kl_updates, updates)]
         is_within = kls <= budget
@@ -120,21 +120,21 @@ def find_best_update(run: RunRecord) -> float | None:
 
 def read_value(run: RunRecord, metric: str, update: float | None) -> float | None:
     """A metric at an update; None if it has none there."""
-    updates, values = run.curve(metric)
+    updates, values = run.select_points(metric)
     at_update = values[updates == update] if update is not None else values[:0]
     return float(at_update[-1]) if len(at_update) else None
 
 
 def list_other_judges(run: RunRecord) -> list[str]:
     """The judges that a run has win rates under, without its own reward model, sorted."""
-    own = run.value("reward_model")
+    own = run.look_up("reward_model")
     judges = (key[len(_JUDGE) : -len(_WINS)] for key in run.metrics if key.startswith(_JUDGE) and key.endswith(_WINS))
     return sorted((judge for judge in judges if judge != own), key=natural_key)
 
 
 def average_win_rate(run: RunRecord, update: float | None, judges: Sequence[str]) -> float | None:
     """The mean win rate under the judges that are not a run's own; None if one of them is missing."""
-    own = run.value("reward_model")
+    own = run.look_up("reward_model")
     rates = [read_value(run, f"{_JUDGE}{judge}{_WINS}", update) for judge in judges if judge != own]
     recorded = [rate for rate in rates if rate is not None]
     return float(np.mean(recorded)) if recorded and len(recorded) == len(rates) else None
@@ -147,25 +147,25 @@ def list_common_judges(runs: Sequence[RunRecord]) -> list[str]:
     names = {judge for run in runs for judge in list_other_judges(run)}
     for run in runs:
         counts.update(list_other_judges(run))
-        possible.update(names - {run.value("reward_model")})
+        possible.update(names - {run.look_up("reward_model")})
     return sorted((judge for judge in names if counts[judge] > possible[judge] / 2), key=natural_key)
 
 
-def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
+def _measure_across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
     judges = list_common_judges(runs)
     values = {run.name: average_win_rate(run, find_best_update(run), judges) for run in runs}
     if judges and sum(value is not None for value in values.values()) > len(runs) / 2:
         names = ", ".join(judges[:4]) + (f" and {len(judges) - 4} more" if len(judges) > 4 else "")
         text = f"mean win rate against the base policy under the other judges ({names}), {_AT_BEST}"
-        return Measure(OTHER_JUDGES, text, _without_missing(values), is_rate=True)
+        return Measure(OTHER_JUDGES, text, _drop_missing(values), is_rate=True)
     own = {run.name: read_value(run, WIN_RATE, find_best_update(run)) for run in runs}
-    if _without_missing(own):
+    if _drop_missing(own):
         warning = (
             "no common judges were recorded, so each reward model judges its own runs: this shows how much the "
             "score of each rose, not which policy is better; with eval.judge_each_other=true they judge each other"
         )
         text = f"win rate against the base policy, each under its own reward model, {_AT_BEST}"
-        return Measure(WIN_RATE, text, _without_missing(own), is_rate=True, warnings=[warning])
+        return Measure(WIN_RATE, text, _drop_missing(own), is_rate=True, warnings=[warning])
     fallback = measure_objective(source, runs)
     warning = "runs have several reward models, whose scores have no common scale, but no win rates: compare with care"
     return Measure(fallback.name, fallback.text, fallback.values, fallback.is_lower_better, fallback.is_rate, [warning])
@@ -198,28 +198,28 @@ def measure_objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
             best += values[run.name] is not None
     # Rewards hold the KL penalty, whose coefficient may differ between runs: scores come first.
     trained = next((metric for metric in (SCORES, REWARD) if any(metric in run.metrics for run in runs)), None)
-    if not _without_missing(values) and trained is not None:
-        ends = {run.name: _at_end(run, trained) for run in runs}
+    if not _drop_missing(values) and trained is not None:
+        ends = {run.name: _average_end(run, trained) for run in runs}
         text = f"{trained} {_AT_END}, since no run has an objective or an evaluation"
-        return Measure(trained, text, _without_missing(ends))
+        return Measure(trained, text, _drop_missing(ends))
     text = f"objective ({name}" + (", the first of several" if len(source.metrics) > 1 else "")
     text += ", lower is better)" if is_lower_better else ")"
     if ruled:
         text += f"; for {format_count(ruled, 'run')} without one it is computed from the evaluations"
     if best:
         text += f"; for {format_count(best, 'run')} without one it is the best {EVAL_SCORE} within the KL budget"
-    return Measure(OBJECTIVE, text, _without_missing(values), is_lower_better, _is_rate(name))
+    return Measure(OBJECTIVE, text, _drop_missing(values), is_lower_better, _is_rate(name))
 
 
-def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
-    if not any(len(run.curve(metric)[0]) for run in source.runs):
+def _measure_metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
+    if not any(len(run.select_points(metric)[0]) for run in source.runs):
         near = difflib.get_close_matches(metric, source.metric_names, 5, 0.4) or source.metric_names[:8]
         raise AnalysisError(
             f"--metric {metric}: no run has recorded it (recorded: {', '.join(near) or 'nothing'}, ...)"
         )
-    is_evaluated = metric.startswith(_HELD_OUT) and any(len(run.curve(EVAL_SCORE)[0]) for run in runs)
+    is_evaluated = metric.startswith(_HELD_OUT) and any(len(run.select_points(EVAL_SCORE)[0]) for run in runs)
     values = {
-        run.name: read_value(run, metric, find_best_update(run)) if is_evaluated else _at_end(run, metric)
+        run.name: read_value(run, metric, find_best_update(run)) if is_evaluated else _average_end(run, metric)
         for run in runs
     }
     directions = {
@@ -239,7 +239,7 @@ def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
         warnings += [f"{metric} is measured by several reward models here, which have no common scale"]
     better = "lower is better" if is_lower_better else "higher is better"
     text = f"{metric} {_AT_BEST if is_evaluated else _AT_END} ({better})"
-    return Measure(metric, text, _without_missing(values), is_lower_better, _is_rate(metric), warnings)
+    return Measure(metric, text, _drop_missing(values), is_lower_better, _is_rate(metric), warnings)
 
 
 def are_shares(values: Iterable[float]) -> bool:
@@ -252,14 +252,14 @@ def _is_rate(metric: str) -> bool:
     return metric.endswith("_rate") and not metric.endswith("learning_rate")
 
 
-def _at_end(run: RunRecord, metric: str) -> float | None:
+def _average_end(run: RunRecord, metric: str) -> float | None:
     """The mean over the last tenth of a run's updates, over the last value at least."""
-    updates, values = run.curve(metric)
+    updates, values = run.select_points(metric)
     if not len(updates):
         return None
     first = updates[-1] - 0.1 * (updates[-1] - updates[0])
     return float(values[updates >= first].mean())
 
 
-def _without_missing(values: Mapping[str, float | None]) -> dict[str, float]:
+def _drop_missing(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None and abs(value) < TOO_LARGE}

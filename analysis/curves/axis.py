@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.records.runs import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord, as_number
+from analysis.records.runs import (
+    CUMULATIVE_REWARD,
+    REWARD,
+    SCORES,
+    TOO_LARGE,
+    UPDATE,
+    Floats,
+    RunRecord,
+    convert_number,
+)
 from analysis.wording.statements import format_count, format_number, join_words
 
 EPISODE = "episode"
@@ -26,7 +35,7 @@ def count_episodes(run: RunRecord) -> Floats | None:
     if not run.counts_updates:
         return updates if run.axis.rpartition("/")[2] in _COLUMNS else None
     for column in _COLUMNS:
-        recorded, counts = run.curve(column)
+        recorded, counts = run.select_points(column)
         if not len(counts):
             continue
         pace = batch or _positive(float(counts[-1] / recorded[-1]) if recorded[-1] else None)
@@ -111,7 +120,7 @@ def _cumulated(run: RunRecord) -> dict[str, Floats]:
         return {}
     is_there = np.abs(rewards) < TOO_LARGE
     column = np.full(len(rewards), np.nan)
-    column[is_there] = run.summed(run.updates[is_there], rewards[is_there])
+    column[is_there] = run.accumulate(run.updates[is_there], rewards[is_there])
     return {CUMULATIVE_REWARD: column}
 
 
@@ -141,5 +150,5 @@ def _plain(key: str) -> str:
 
 
 def _positive(value: object) -> float | None:
-    number = as_number(value)
+    number = convert_number(value)
     return number if number is not None and number > 0 else None

@@ -11,7 +11,7 @@ from analysis.curves.metrics import read_curve
 from analysis.curves.smoothing import smooth_curve
 from analysis.curves.thresholds import MIN_QUARTILE_RUNS
 from analysis.records.runs import COMPLETE, Floats, RunRecord
-from analysis.wording.labels import label_values, order_key
+from analysis.wording.labels import label_values, make_order_key
 
 _Member = tuple[RunRecord, Floats, Floats, Floats]  # of a group: updates, values, smoothed values
 
@@ -64,7 +64,7 @@ def make_curves(runs: Sequence[RunRecord], metric: str, by: str | None, window: 
 
     Args:
         runs: those without the metric are left out.
-        by: a config key, as `RunRecord.value` takes it; None for a curve of each run.
+        by: a config key, as `RunRecord.look_up` takes it; None for a curve of each run.
         window: smoothing in updates, of each run before any mean is taken; 1 for none.
     """
     curves = [(run, *read_curve(run, metric)) for run in runs]
@@ -89,11 +89,11 @@ def group_by_label(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunReco
     """The label of each value of a config key -> the runs that have it, in the order of the values."""
     values: dict[str, Any] = {}
     groups: dict[str, list[RunRecord]] = {}
-    run_values = [run.value(by) for run in runs]
+    run_values = [run.look_up(by) for run in runs]
     for run, value, label in zip(runs, run_values, label_values(run_values), strict=True):
         values.setdefault(label, value)
         groups.setdefault(label, []).append(run)
-    return {label: groups[label] for label in sorted(groups, key=lambda label: order_key(values[label]))}
+    return {label: groups[label] for label in sorted(groups, key=lambda label: make_order_key(values[label]))}
 
 
 def select_choosing(runs: Sequence[RunRecord]) -> list[RunRecord]:

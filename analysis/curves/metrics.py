@@ -32,15 +32,15 @@ def find_title(metric: str) -> str:
 
 
 def read_curve(run: RunRecord, metric: str) -> tuple[Floats, Floats]:
-    """A run's metric as `RunRecord.curve`, each update once.
+    """A run's metric as `RunRecord.select_points`, each update once.
 
     Of several values at one update the mean is taken, also before they are summed up; values so large that their
     squares overflow count as missing.
     """
     if metric == CUMULATIVE_REWARD and CUMULATIVE_REWARD not in run.metrics:
         updates, values = read_curve(run, REWARD if REWARD in run.metrics else SCORES)
-        return updates, run.summed(updates, values)
-    updates, values = run.curve(metric)
+        return updates, run.accumulate(updates, values)
+    updates, values = run.select_points(metric)
     is_sane = np.abs(values) < TOO_LARGE
     updates, values = updates[is_sane], values[is_sane]
     if len(updates) > 1 and np.diff(updates).min() <= 0:

@@ -10,7 +10,7 @@ from analysis.curves.metrics import find_title, read_curve
 from analysis.curves.smoothing import choose_window
 from analysis.curves.thresholds import MAX_LABEL, MAX_LINE_POINTS, MAX_LINES, MAX_POINTS, NUM_BEST, NUM_WORST
 from analysis.output.thinning import pick_evenly, pick_extremes
-from analysis.records.runs import COMPLETE, CUMULATIVE_REWARD, PRUNED, UPDATE, RunRecord, Source, as_number
+from analysis.records.runs import COMPLETE, CUMULATIVE_REWARD, PRUNED, UPDATE, RunRecord, Source, convert_number
 from analysis.wording.labels import label_values
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import format_count, join_words
@@ -105,7 +105,7 @@ def _chosen(
     if len(lines) <= MAX_LINES:
         names = _names(lines, source, by)
         return Choice(by, names, {}, (), (), lines)
-    values = {} if by is None else {name: as_number(line_runs[0].value(by)) for name, line_runs in lines.items()}
+    values = {} if by is None else {name: convert_number(line_runs[0].look_up(by)) for name, line_runs in lines.items()}
     room = max(MAX_LINES, MAX_POINTS // max(sum(_num_points(runs, metric) for metric in metrics), 1))
     if by is not None and all(value is not None for value in values.values()):
         drawn = _evenly(list(lines), room)
@@ -228,7 +228,7 @@ def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | N
     texts = list(lines)
     if by is None:
         keys = source.axes[:3]
-        columns = [label_values([runs[0].value(key) for runs in lines.values()]) for key in keys]
+        columns = [label_values([runs[0].look_up(key) for runs in lines.values()]) for key in keys]
         last = [key.rpartition(".")[2] for key in keys]
         settings = [
             ", ".join(f"{key}={label}" for key, label in zip(last, row, strict=True))

@@ -74,7 +74,7 @@ def list_judges(run: RunRecord) -> list[str]:
     """Names of the judges, the reward model of the run itself not among them."""
     parts = [name.split("/") for name in run.metrics if name.startswith("judge/")]
     names = {part[1] for part in parts if len(part) == 3 and part[2] in ("win_rate", "score")}
-    return sorted((name for name in names if name != run.value("reward_model")), key=natural_key)
+    return sorted((name for name in names if name != run.look_up("reward_model")), key=natural_key)
 
 
 def average_judges(run: RunRecord, names: Sequence[str]) -> float:

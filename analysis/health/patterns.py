@@ -6,8 +6,8 @@ from math import comb
 
 from analysis.health.signals import Finding
 from analysis.health.thresholds import PATTERN_LEVEL
-from analysis.records.runs import RunRecord, Source, as_number
-from analysis.wording.labels import identity, label_values
+from analysis.records.runs import RunRecord, Source, convert_number
+from analysis.wording.labels import label_values, make_identity
 from analysis.wording.statements import format_number
 
 
@@ -53,18 +53,18 @@ def find_patterns(source: Source, by_run: Mapping[str, Sequence[Finding]]) -> li
 def _settings(runs: Sequence[RunRecord], axes: Sequence[str]) -> list[list[RunRecord]]:
     units: dict[Hashable, list[RunRecord]] = {}
     for run in runs:
-        units.setdefault(identity([run.value(key) for key in axes]), []).append(run)
+        units.setdefault(make_identity([run.look_up(key) for key in axes]), []).append(run)
     return list(units.values())
 
 
 def _pattern(
     kind: str, key: str, units: Sequence[Sequence[RunRecord]], is_sick: Sequence[bool], num_looks: int
 ) -> Pattern | None:
-    values = [unit[0].value(key) for unit in units]
+    values = [unit[0].look_up(key) for unit in units]
     sick = [value for value, flag in zip(values, is_sick, strict=True) if flag]
     if len(sick) in (0, len(values)):
         return None
-    if all(as_number(value) is not None for value in values):
+    if all(convert_number(value) is not None for value in values):
         free, where = _numeric_side(key, values, sick)
         sides = 2
     else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.records.runs import TOO_LARGE, Floats, RunRecord, as_number
+from analysis.records.runs import TOO_LARGE, Floats, RunRecord, convert_number
 from rlhf_sweeps.verdicts.series import Series
 
 
@@ -31,7 +31,7 @@ class Finding:
 def read_series(run: RunRecord, *metrics: str) -> Series:
     """The first of some metrics that a run has; empty if it has none."""
     for metric in metrics:
-        updates, values = run.curve(metric)
+        updates, values = run.select_points(metric)
         is_usable = np.abs(values) < TOO_LARGE
         if is_usable.any():
             return Series(updates[is_usable], values[is_usable])
@@ -49,7 +49,7 @@ def read_together(run: RunRecord, *metrics: str) -> tuple[Floats, list[Floats]]:
 
 def read_config_value(run: RunRecord, key: str) -> float | None:
     """A config value that is a finite number; None for anything else."""
-    return as_number(run.config.get(key))
+    return convert_number(run.config.get(key))
 
 
 def read_score(run: RunRecord) -> Series:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.output.charts import Chart
-from analysis.wording.intervals import digits_of, interval
+from analysis.wording.intervals import choose_digits, format_interval
 from analysis.wording.statements import Statement, format_number
 
 
@@ -180,8 +180,8 @@ def make_interval_cell(value: float, low: float, high: float) -> Cell:
     """`0.7 [0.6, 0.8]`, sorted by the value; without an interval where there is none."""
     if math.isnan(value):
         return Cell("-")
-    digits = digits_of(value, low, high)
-    return Cell(f"{format_number(value, digits)} {interval(low, high, digits)}".rstrip(), value)
+    digits = choose_digits(value, low, high)
+    return Cell(f"{format_number(value, digits)} {format_interval(low, high, digits)}".rstrip(), value)
 
 
 def make_text_cell(value: Any, tone: str = "") -> Cell:

@@ -25,12 +25,12 @@ _MOST_TOLD = 3  # columns of which one cell is shown
 _LONGEST = 400  # digits; a float has no more before its point
 
 
-def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
+def _compile_pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     groups = rf"[1-9][0-9]{{0,2}}(?P<by>[{thousands}'’ \u00a0\u2009\u202f])[0-9]{{3}}(?:(?P=by)[0-9]{{3}})*"
     return re.compile(rf"(?P<whole>{groups}|[0-9]*)(?:[{decimal}](?P<part>[0-9]*))?")
 
 
-_PATTERNS = {POINT: _pattern(POINT, COMMA), COMMA: _pattern(COMMA, POINT)}
+_PATTERNS = {POINT: _compile_pattern(POINT, COMMA), COMMA: _compile_pattern(COMMA, POINT)}
 
 
 class Reading(NamedTuple):
@@ -51,7 +51,7 @@ class Reading(NamedTuple):
         """Whether the two readings differ."""
         return self.point is not None and self.comma is not None and self.point != self.comma
 
-    def value(self, decimal: str) -> float:
+    def choose_number(self, decimal: str) -> float:
         """The number, by the file's decimal sign where it can be read in both ways."""
         first, second = (self.point, self.comma) if decimal == POINT else (self.comma, self.point)
         number = second if first is None else first
@@ -76,13 +76,13 @@ def parse_cell(text: str) -> Reading | None:
     cell = _CELL.fullmatch(text)
     if cell is None or len(text) > _LONGEST or (cell["before"] and cell["after"]):
         return None
-    point, comma = (_number(cell, pattern) for pattern in _PATTERNS.values())
+    point, comma = (_parse_number(cell, pattern) for pattern in _PATTERNS.values())
     if point is None and comma is None:
         return None
     return Reading(point, comma, not (cell["before"] or cell["after"]))
 
 
-def _number(cell: re.Match[str], pattern: re.Pattern[str]) -> float | None:
+def _parse_number(cell: re.Match[str], pattern: re.Pattern[str]) -> float | None:
     match = pattern.fullmatch(cell["digits"])
     if match is None or not (match["whole"] or match["part"]) or (match["by"] and cell["exponent"]):
         return None
@@ -109,18 +109,18 @@ def choose_decimal_signs(
         is_whole: whether a column of that name holds whole numbers: counts, seeds.
         problems: gets a sentence where a rule has decided, or columns contradict each other.
     """
-    decimal = _file_sign(columns, separator, is_whole, problems)
+    decimal = _choose_file_sign(columns, separator, is_whole, problems)
     signs = dict.fromkeys(columns, decimal)
     for name in filter(is_whole, columns):
-        mixed = [cell for cell in columns[name] if cell.is_ambiguous and cell.value(decimal) % 1 != 0]
-        if mixed and all(cell.value(decimal) % 1 == 0 for cell in columns[name] if not cell.is_ambiguous):
-            signs[name] = _other(decimal)
+        mixed = [cell for cell in columns[name] if cell.is_ambiguous and cell.choose_number(decimal) % 1 != 0]
+        if mixed and all(cell.choose_number(decimal) % 1 == 0 for cell in columns[name] if not cell.is_ambiguous):
+            signs[name] = _switch_sign(decimal)
             sign = "points" if decimal == POINT else "commas"
-            problems.append(f"{sign} are decimal, but not in {name}: {_decided(name, mixed[0], signs[name])}")
+            problems.append(f"{sign} are decimal, but not in {name}: {_describe_decision(name, mixed[0], signs[name])}")
     return signs
 
 
-def _file_sign(
+def _choose_file_sign(
     columns: Mapping[str, Sequence[Reading]], separator: str, is_whole: Callable[[str], bool], problems: list[str]
 ) -> str:
     num_points = sum(cell.comma is None for own in columns.values() for cell in own)
@@ -130,38 +130,38 @@ def _file_sign(
         decimal = POINT if num_points > num_commas else COMMA
         if unclear and num_points and num_commas:
             sign_counts = f"decimal points in {num_points} cells, decimal commas in {num_commas}"
-            problems.append(f"{sign_counts}: {_decided(*unclear[0], decimal)}")
+            problems.append(f"{sign_counts}: {_describe_decision(*unclear[0], decimal)}")
         return decimal
-    signs = {_sign(cell) for _, cell in unclear}
+    signs = {_find_sign(cell) for _, cell in unclear}
     counts = [cell for name, cell in unclear if is_whole(name)]
     # Thousands, surely where decimals would make fractions, and likely where other columns have the other sign.
-    thousands = {_sign(cell) for cell in counts if _small(cell) % 1 != 0}
+    thousands = {_find_sign(cell) for cell in counts if _compute_smaller_number(cell) % 1 != 0}
     if len(thousands) == 1:
-        return _other(thousands.pop())
-    in_counts = {_sign(cell) for cell in counts}
+        return _switch_sign(thousands.pop())
+    in_counts = {_find_sign(cell) for cell in counts}
     decimal = COMMA if separator == ";" and COMMA in signs else POINT
     if len(signs) == 2 and len(in_counts) == 1:
-        decimal = _other(in_counts.pop())
+        decimal = _switch_sign(in_counts.pop())
     if signs and (decimal == COMMA or COMMA in signs):
         first = dict(reversed(unclear))
-        examples = [_decided(name, first[name], decimal) for name in columns if name in first][:_MOST_TOLD]
+        examples = [_describe_decision(name, first[name], decimal) for name in columns if name in first][:_MOST_TOLD]
         problems.append(f"nothing says whether commas are decimal: {', '.join(examples)}")
     return decimal
 
 
-def _sign(unclear: Reading) -> str:
+def _find_sign(unclear: Reading) -> str:
     """The sign in an ambiguous cell; as the decimal sign it gives the smaller number."""
-    return COMMA if unclear.comma == _small(unclear) else POINT
+    return COMMA if unclear.comma == _compute_smaller_number(unclear) else POINT
 
 
-def _other(sign: str) -> str:
+def _switch_sign(sign: str) -> str:
     return POINT if sign == COMMA else COMMA
 
 
-def _small(unclear: Reading) -> float:
-    return min((unclear.value(POINT), unclear.value(COMMA)), key=abs)
+def _compute_smaller_number(unclear: Reading) -> float:
+    return min((unclear.choose_number(POINT), unclear.choose_number(COMMA)), key=abs)
 
 
-def _decided(name: str, unclear: Reading, decimal: str) -> str:
-    written = f"{abs(_small(unclear)):.3f}".replace(POINT, _sign(unclear))
-    return f"{written} in column {name} is read as {abs(unclear.value(decimal)):g}"
+def _describe_decision(name: str, unclear: Reading, decimal: str) -> str:
+    written = f"{abs(_compute_smaller_number(unclear)):.3f}".replace(POINT, _find_sign(unclear))
+    return f"{written} in column {name} is read as {abs(unclear.choose_number(decimal)):g}"

@@ -36,14 +36,15 @@ def read_numbers(
     }
     signs = choose_decimal_signs(readings, separator, lambda name: is_count(name) or is_seed(name), problems)
     values = {
-        name: [_value(cell, reading_of, signs[name], is_count(name)) for cell in own] for name, own in columns.items()
+        name: [_parse_value(cell, reading_of, signs[name], is_count(name)) for cell in own]
+        for name, own in columns.items()
     }
     axis = find_axis(columns)
-    runs = _runs(keys, values[axis] if axis is not None else [None] * len(keys))
-    return {name: _column(name, columns[name], own, runs, name == axis, problems) for name, own in values.items()}
+    runs = _assign_runs(keys, values[axis] if axis is not None else [None] * len(keys))
+    return {name: _make_column(name, columns[name], own, runs, name == axis, problems) for name, own in values.items()}
 
 
-def _column(
+def _make_column(
     name: str,
     cells: Sequence[Any],
     values: Sequence[Any],
@@ -55,16 +56,16 @@ def _column(
     bad = Counter(value for value in values if isinstance(value, str))
     is_recorded = is_count(name) or is_metric(name)  # so its numbers stay, however few they are
     if not num and (bad or any(isinstance(value, bool) for value in values)):
-        return _texts(cells)
+        return _make_text_column(cells)
     if bad and not is_recorded and _is_setting(values, runs):
-        return _texts(cells)
+        return _make_text_column(cells)
     bad_examples = ", ".join(list(bad)[:_MOST_TOLD]) + (", ..." if len(bad) > _MOST_TOLD else "")
     if sum(not text.startswith("#") for text in bad) > num and not is_recorded:  # remarks; # is a spreadsheet's
         verb = "are numbers" if num > 1 else "is a number"
         problems.append(
             f"column {name}: {num} of {len(cells)} cells {verb}, the others are not ({bad_examples}): read as text"
         )
-        return _texts(cells)
+        return _make_text_column(cells)
     if is_axis and num < len(cells):
         subject = "rows have" if len(cells) - num > 1 else "row has"
         examples = f" ({bad_examples})" if bad else ""
@@ -72,10 +73,10 @@ def _column(
     elif bad:
         verb = "are no numbers" if bad.total() > 1 else "is no number"
         problems.append(f"column {name}: {bad.total()} of {len(cells)} cells {verb} ({bad_examples}), left out")
-    return _array([None if isinstance(value, str) else value for value in values], is_exact=is_seed(name))
+    return _make_array([None if isinstance(value, str) else value for value in values], is_exact=is_seed(name))
 
 
-def _runs(keys: Sequence[Hashable], updates: Sequence[Any]) -> list[Hashable]:
+def _assign_runs(keys: Sequence[Hashable], updates: Sequence[Any]) -> list[Hashable]:
     """The run of each row: a run begins where another name stands, or where the updates go back."""
     last: dict[Hashable, float] = {}
     count: Counter[Hashable] = Counter()
@@ -96,12 +97,12 @@ def _is_setting(values: Sequence[Any], runs: Sequence[Hashable]) -> bool:
     return 1 < len(by_run) < len(runs) and all(len(own) == 1 for own in by_run.values())
 
 
-def _value(cell: Any, reading_of: Mapping[str, Reading | None], decimal: str, is_count: bool) -> Any:
+def _parse_value(cell: Any, reading_of: Mapping[str, Reading | None], decimal: str, is_count: bool) -> Any:
     """A number, a truth value, None for an empty cell, or a text that is no number."""
     if isinstance(cell, str):
         parsed = reading_of[cell]
         if parsed is not None and (parsed.is_plain or not is_count):
-            return parsed.value(decimal)
+            return parsed.choose_number(decimal)
         return None if is_missing(cell) else cell.strip()
     if cell is None or isinstance(cell, bool | np.bool_):
         return None if cell is None else bool(cell)
@@ -116,7 +117,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _array(values: list[Any], is_exact: bool) -> Any:
+def _make_array(values: list[Any], is_exact: bool) -> Any:
     """Whole numbers as such where none is missing, else floats; to be exact, whole numbers of any size and None."""
     if is_exact:
         values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
@@ -124,28 +125,28 @@ def _array(values: list[Any], is_exact: bool) -> Any:
     if are_whole and None not in values and max(map(abs, values), default=0) < _LARGEST:
         return np.array(values, dtype=np.int64)
     if are_whole and is_exact:
-        return _objects(values)
-    return np.array([np.nan if value is None else _as_float(value) for value in values])
+        return _make_object_array(values)
+    return np.array([np.nan if value is None else _convert_to_float(value) for value in values])
 
 
-def _as_float(value: float) -> float:
+def _convert_to_float(value: float) -> float:
     try:
         return float(value)
     except OverflowError:  # a whole number of hundreds of digits
         return math.inf
 
 
-def _texts(cells: Sequence[Any]) -> Any:
+def _make_text_column(cells: Sequence[Any]) -> Any:
     """The cells as texts, None for missing ones; a column of true and false as truth values."""
     texts = [None if isinstance(cell, str) and is_missing(cell) else cell for cell in cells]
     texts = [cell.strip() if isinstance(cell, str) else cell for cell in texts]
     truths = [_TRUTHS.get(cell.lower()) if isinstance(cell, str) else None for cell in texts]
     if None not in truths:
         return np.array(truths, dtype=bool)
-    return _objects(texts)
+    return _make_object_array(texts)
 
 
-def _objects(values: Sequence[Any]) -> Any:
+def _make_object_array(values: Sequence[Any]) -> Any:
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column

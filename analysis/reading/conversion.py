@@ -13,7 +13,7 @@ from analysis.records.runs import UPDATE, Floats
 def make_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
     """Rows as columns, nan where a row has no number, (rows,) each; columns without any number are left out."""
     names = dict.fromkeys(name for row in rows for name in row)
-    arrays = {name: _floats([row.get(name) for row in rows]) for name in names}
+    arrays = {name: _make_float_array([row.get(name) for row in rows]) for name in names}
     filled = {name: values for name, values in arrays.items() if name == UPDATE or not np.isnan(values).all()}
     return {UPDATE: np.empty(0)} | filled
 
@@ -34,7 +34,7 @@ def make_keywords(objective: Objective | None) -> dict[str, Any]:
     return {} if objective is None else {"metrics": list(objective.metrics), "directions": list(objective.directions)}
 
 
-def _floats(values: list[Any]) -> Floats:
+def _make_float_array(values: list[Any]) -> Floats:
     try:
         return np.array(values, dtype=np.float64)  # None becomes nan
     except (TypeError, ValueError, OverflowError):

@@ -8,7 +8,7 @@ from analysis.reading.conversion import flatten, make_columns, make_keywords
 from analysis.reading.study import empty_trials, open_study, rebuild_study
 from analysis.reading.trials import make_trials
 from analysis.records.objective import read_sweep_objective
-from analysis.records.runs import RunRecord, Source, as_number
+from analysis.records.runs import RunRecord, Source, convert_number
 from analysis.wording.statements import join_words
 from rlhf_sweeps.record import (
     Run,
@@ -57,10 +57,10 @@ def read_run(run: Run, name: str, trial: int | None = None, is_test: bool = Fals
         run.folder,
         lambda: salvage_samples(run)[0],
     )
-    return record if content.rows else _from_wandb(record)
+    return record if content.rows else _fill_from_wandb(record)
 
 
-def _from_wandb(record: RunRecord) -> RunRecord:
+def _fill_from_wandb(record: RunRecord) -> RunRecord:
     if record.folder is None or not any(record.folder.glob("wandb/*run-*/*.wandb")):
         return record
     from analysis.reading.wandb_logs import read_runs_from_logs
@@ -106,7 +106,7 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
     sweeper = as_mapping(salvage_hydra(sweep, problems).get("sweeper"))
     study = open_study(sweep, start, sweeper.get("storage"), problems, storage)
     trials = make_trials(source, study, len(plan.seeds))
-    if earlier := _of_earlier_configurations(start, study):
+    if earlier := _list_incomparable_trials(start, study):
         trials = [trial for trial in trials if trial.number not in earlier]
         study = empty_trials(study, earlier)
         problems.append(
@@ -114,7 +114,7 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
             "(hydra.sweeper.accept_changes), "
             "left out of every comparison of trials"
         )
-    if foreign_runs := _beside(sweep):
+    if foreign_runs := _list_foreign_runs(sweep):
         problems.append(
             f"{join_words(foreign_runs)}: no trial of this sweep, so left out; a command with this folder as "
             "PLACE reads it"
@@ -127,18 +127,18 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
         study=study,
         comparison=salvage_object(sweep.comparison_file, problems) or None,
         is_comparison=plan.is_comparison,
-        seconds=as_number(start.get("seconds")) or 0.0,
+        seconds=convert_number(start.get("seconds")) or 0.0,
         problems=tuple(problems),
     )
 
 
-def _of_earlier_configurations(start: Mapping[str, Any], study: Any) -> list[int]:
+def _list_incomparable_trials(start: Mapping[str, Any], study: Any) -> list[int]:
     """The numbers of the trials that cannot be compared with the newest, since more than the search space changed."""
     trials = [] if study is None else study.get_trials(deepcopy=False)
     return [trial.number for trial in trials if not is_compared(start, trial.user_attrs)]
 
 
-def _beside(sweep: Sweep) -> list[str]:
+def _list_foreign_runs(sweep: Sweep) -> list[str]:
     """Folders with a run among those of the trials."""
     trials = {str(number) for number in sweep.trials()}
     folders = sorted(path for path in sweep.folder.iterdir() if path.is_dir() and path.name not in trials)

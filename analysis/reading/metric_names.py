@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, SCORES, Floats
 
 _HF_PREFIX = "train/"  # which Hugging Face's trainers put before what they send to W&B
-# By plain names (see `_plain`), without train/.
+# By plain names (see `_normalize_name`), without train/.
 _OF_TRL = {
     "learning_rate": "lr",
     "ppo_learning_rate": "lr",
@@ -71,7 +71,7 @@ def rename_metrics(metrics: Mapping[str, Floats], are_trls: bool) -> dict[str, F
     by_name: dict[str, Floats] = {}
     for name, values in metrics.items():
         short = name.removeprefix(_HF_PREFIX) if are_trls else name
-        names = (_our_name(short, are_trls), short, name)
+        names = (_translate_name(short, are_trls), short, name)
         by_name[
             next(
                 candidate
@@ -84,18 +84,18 @@ def rename_metrics(metrics: Mapping[str, Floats], are_trls: bool) -> dict[str, F
 
 def is_metric(column: str) -> bool:
     """Whether a column has the name of a metric, and not that of a setting."""
-    names = {_our_name(column.removeprefix(_HF_PREFIX), are_trls) for are_trls in (True, False)}
+    names = {_translate_name(column.removeprefix(_HF_PREFIX), are_trls) for are_trls in (True, False)}
     our_names = {*_OF_TRL.values(), *_OF_PEOPLE.values()}
     return not names & {*_SETTINGS} and (bool(names & our_names) or any(name.startswith(_GROUPS) for name in names))
 
 
-def _our_name(name: str, are_trls: bool) -> str:
-    plain = _plain(name)
+def _translate_name(name: str, are_trls: bool) -> str:
+    plain = _normalize_name(name)
     if are_trls and plain in _OF_TRL:
         return _OF_TRL[plain]
     return _OF_PEOPLE.get(plain, name)
 
 
-def _plain(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """In lower case, with _ for what is no letter."""
     return "".join(letter if letter.isalnum() else "_" for letter in name.lower()).strip("_")

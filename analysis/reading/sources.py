@@ -73,7 +73,7 @@ def join_sources(name: str, sources: Sequence[Source], folder: Path | None = Non
     labels = [f"{name}({index})" if names.count(name) > 1 else name for index, name in enumerate(names)]
     runs: list[RunRecord] = []
     for label, source in zip(labels, sources, strict=True):
-        runs += [_joined(source, run, label) for run in source.runs]
+        runs += [_rename_run(source, run, label) for run in source.runs]
     objectives = list(dict.fromkeys(run.looked_for for run in runs if run.looked_for))
     problems = [f"{label}: {text}" for label, source in zip(labels, sources, strict=True) for text in source.problems]
     silent = [run.name for run in runs if run.looked_for is None]
@@ -92,7 +92,7 @@ def join_sources(name: str, sources: Sequence[Source], folder: Path | None = Non
     )
 
 
-def _joined(source: Source, run: RunRecord, label: str) -> RunRecord:
+def _rename_run(source: Source, run: RunRecord, label: str) -> RunRecord:
     """A run of a source among those of others, outside of its sweep."""
     return replace(run, name=label if source.kind == "run" else f"{label}/{run.name}", trial=None)
 

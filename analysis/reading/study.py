@@ -24,7 +24,7 @@ def open_study(
         storage: an SQLAlchemy URL or journal:PATH that the user has asked to be opened.
     """
     if not sweep.study.exists() and not storage:
-        place = _shortened(mask_url(str(named)))
+        place = _shorten_value(mask_url(str(named)))
         reason = f"the record names hydra.sweeper.storage={place}; --storage opens it" if named else "missing"
         problems.append(
             f"{sweep.study.name}: {reason}; the sweep's decisions about its trials are inferred from their runs"
@@ -36,7 +36,7 @@ def open_study(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            opened = _storage(storage) if storage else _read_only(sweep.study)
+            opened = _open_storage(storage) if storage else _open_read_only(sweep.study)
             names = [study.study_name for study in opened.get_all_studies()]
             name = start.get("study_name")
             if name not in names:
@@ -47,14 +47,14 @@ def open_study(
     except Exception as error:
         opened_name = f"--storage={mask_url(storage)}" if storage else sweep.study.name
         remember(*find_passwords(storage or ""))
-        reason = _shortened(hide(str(error)) or type(error).__name__)
+        reason = _shorten_value(hide(str(error)) or type(error).__name__)
         problems.append(
             f"{opened_name}: cannot be read ({reason}); the states of its trials are inferred from their runs"
         )
         return None
 
 
-def _read_only(path: Path) -> Any:
+def _open_read_only(path: Path) -> Any:
     """An SQLite file's storage; Optuna asks for no tables of it, and SQLite makes no file."""
     open_record(path).close()
     from optuna.storages import RDBStorage
@@ -68,7 +68,7 @@ def _read_only(path: Path) -> Any:
     )
 
 
-def _storage(url: str) -> Any:
+def _open_storage(url: str) -> Any:
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
     from sqlalchemy import make_url
@@ -79,11 +79,11 @@ def _storage(url: str) -> Any:
         return JournalStorage(JournalFileBackend(str(path)))
     parsed = make_url(url)
     if parsed.drivername.startswith("sqlite") and parsed.database and not parsed.query:
-        return _read_only(Path(parsed.database))  # connecting would make a file that is not there
+        return _open_read_only(Path(parsed.database))  # connecting would make a file that is not there
     return RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
 
 
-def _shortened(value: Any) -> str:
+def _shorten_value(value: Any) -> str:
     """A value as a short line."""
     return " ".join(str(value).split())[:200] or type(value).__name__
 
@@ -99,10 +99,11 @@ def rebuild_study(trials: Sequence[TrialRecord], source: Source) -> Any:
 
     states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
     values = {
-        key: [_plain(trial.runs[0].value(key)) if trial.runs else None for trial in trials] for key in source.axes
+        key: [_convert_value(trial.runs[0].look_up(key)) if trial.runs else None for trial in trials]
+        for key in source.axes
     }
     distributions = {
-        key: distribution for key, column in values.items() if (distribution := _distribution(column)) is not None
+        key: distribution for key, column in values.items() if (distribution := _make_distribution(column)) is not None
     }
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=[StudyDirection[name.upper()] for name in source.directions])
@@ -126,7 +127,7 @@ def rebuild_study(trials: Sequence[TrialRecord], source: Source) -> Any:
                 user_attrs={"number": trial.number, "settings": dict(trial.settings), "seconds": trial.seconds},
                 # For Optuna's plots, a constraint counts as broken where it is unknown.
                 constraints={name: 1.0 if math.isnan(by) else by for name, by in trial.violations.items()},
-                intermediate_values=_reports(trial, source) if len(source.directions) == 1 else {},
+                intermediate_values=_list_reports(trial, source) if len(source.directions) == 1 else {},
             )
         )
     return study
@@ -143,14 +144,14 @@ def empty_trials(study: Any, left_out: Sequence[int]) -> Any:
     return copied
 
 
-def _plain(value: Any) -> Any:
+def _convert_value(value: Any) -> Any:
     """A value that Optuna can keep; what is not finite is none."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _distribution(values: Sequence[Any]) -> Any:
+def _make_distribution(values: Sequence[Any]) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     given = [value for value in values if value is not None]
@@ -162,8 +163,8 @@ def _distribution(values: Sequence[Any]) -> Any:
     return CategoricalDistribution(sorted(set(given), key=lambda value: natural_key(repr(value))))
 
 
-def _reports(trial: TrialRecord, source: Source) -> dict[int, float]:
+def _list_reports(trial: TrialRecord, source: Source) -> dict[int, float]:
     if not trial.runs:
         return {}
-    updates, values = trial.runs[0].curve(source.metrics[0])
+    updates, values = trial.runs[0].select_points(source.metrics[0])
     return {int(update): float(value) for update, value in zip(updates, values, strict=True)}

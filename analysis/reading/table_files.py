@@ -38,9 +38,9 @@ def read_frame(path: Path, problems: list[str]) -> tuple[Any, bool]:
         if suffix == ".parquet":
             separator, frame = "", pd.read_parquet(path)
         elif suffix in (".json", ".jsonl"):
-            separator, (frame, is_log_history) = "", _json_frame(path, problems)
+            separator, (frame, is_log_history) = "", _read_json_frame(path, problems)
         else:
-            separator, frame = _text_frame(path)
+            separator, frame = _read_text_frame(path)
     except Exception as error:
         raise AnalysisError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:200]})") from error
     frame.columns = [str(column).strip() for column in frame.columns]
@@ -51,10 +51,10 @@ def read_frame(path: Path, problems: list[str]) -> tuple[Any, bool]:
         raise AnalysisError(f"{path}: holds no row")
     named = [name for name in frame.columns if name and not name.startswith("Unnamed: ")]
     frame = frame[[name for name in named if is_number(frame[name]) or not _holds_lists(frame[name])]].copy()
-    keys = [_cells(frame[name]) for name in frame.columns if is_name(name) or is_seed(name)]
+    keys = [_list_cells(frame[name]) for name in frame.columns if is_name(name) or is_seed(name)]
     unread = [name for name in frame.columns if not is_name(name) and (is_count(name) or not is_number(frame[name]))]
     rows = list(zip(*keys, strict=True)) or [()] * len(frame)
-    cells = {name: _cells(frame[name]) for name in unread}
+    cells = {name: _list_cells(frame[name]) for name in unread}
     for name, values in read_numbers(cells, separator, rows, problems).items():
         frame[name] = values
     return frame.dropna(how="all"), is_log_history
@@ -67,7 +67,7 @@ def is_number(column: Any) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column))
 
 
-def _cells(column: Any) -> list[Any]:
+def _list_cells(column: Any) -> list[Any]:
     """With None for nan and the like."""
     cells: list[Any] = column.astype(object).where(column.notna(), None).tolist()
     return cells
@@ -77,7 +77,7 @@ def _holds_lists(column: Any) -> bool:
     return bool(column.map(lambda value: hasattr(value, "__len__") and not isinstance(value, str)).any())
 
 
-def _json_frame(path: Path, problems: list[str]) -> tuple[Any, bool]:
+def _read_json_frame(path: Path, problems: list[str]) -> tuple[Any, bool]:
     """From an object on each line, a list of objects, or the `log_history` of TRL's trainer_state.json: which it is."""
     import pandas as pd
 
@@ -93,11 +93,11 @@ def _json_frame(path: Path, problems: list[str]) -> tuple[Any, bool]:
     return pd.DataFrame(rows, dtype=object), isinstance(content, dict)
 
 
-def _text_frame(path: Path) -> tuple[str, Any]:
+def _read_text_frame(path: Path) -> tuple[str, Any]:
     """The separator, and every cell as text, nan where it is empty: the name of a run may be NA or None."""
     import pandas as pd
 
-    encoding = _encoding(path)
+    encoding = _detect_encoding(path)
     with path.open(encoding=encoding) as file:
         header = _QUOTED.sub("", file.readline())
     separator = max("\t,;" if path.suffix.lower() == ".tsv" else ",;\t", key=header.count)
@@ -108,12 +108,12 @@ def _text_frame(path: Path) -> tuple[str, Any]:
         # The header is read as a row: a longer one is an error then, and not a shift of all cells in silence.
         frame = pd.read_csv(path, header=None, dtype=str, **options)[1:].reset_index(drop=True)
     except pd.errors.ParserError:
-        return separator, _longer_rows(path, encoding, separator, columns)
+        return separator, _read_longer_rows(path, encoding, separator, columns)
     frame.columns = columns
     return separator, frame
 
 
-def _longer_rows(path: Path, encoding: str, separator: str, columns: list[str]) -> Any:
+def _read_longer_rows(path: Path, encoding: str, separator: str, columns: list[str]) -> Any:
     """The table whose rows have more cells than the header: empty ones, or a first one with the row's name, as R's."""
     import pandas as pd
 
@@ -130,7 +130,7 @@ def _longer_rows(path: Path, encoding: str, separator: str, columns: list[str]) 
     return pd.DataFrame([[*(cell or None for cell in row), *[None] * width][:width] for row in rows], columns=columns)
 
 
-def _encoding(path: Path) -> str:
+def _detect_encoding(path: Path) -> str:
     content = read_bytes(path, MOST_FILE)
     if content.startswith(_UTF_16):
         return "utf-16"

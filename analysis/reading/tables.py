@@ -10,7 +10,6 @@ import numpy as np
 
 from analysis.reading.column_names import (
     RUN,
-    config_key,
     counts_episodes,
     find_axis,
     find_run_column,
@@ -19,6 +18,7 @@ from analysis.reading.column_names import (
     is_logging,
     is_of_config,
     is_seed,
+    make_config_key,
     name_axis,
 )
 from analysis.reading.metric_names import are_trls, is_metric, rename_metrics
@@ -27,7 +27,7 @@ from analysis.reading.wandb_exports import drop_extremes, is_export, read_export
 from analysis.records.runs import UPDATE, RunRecord, Source
 from analysis.wording.errors import AnalysisError
 from analysis.wording.labels import label_value
-from analysis.wording.numbers import as_seed
+from analysis.wording.numbers import convert_seed
 from rlhf_sweeps.record import describe_restart, find_restarts, natural_key, select_current
 
 
@@ -48,13 +48,13 @@ def read_table(path: Path) -> Source:
     frame = drop_extremes(frame)
     axis = find_axis(frame.columns)
     if axis:
-        frame = _with_updates(path, frame, axis)
+        frame = _select_rows_with_updates(path, frame, axis)
     if axis and counts_episodes(axis):
         problems.append(f"no column counts the updates: they are taken from column {axis}")
     runs = (
-        read_exported_runs(_numeric(frame), axis)
+        read_exported_runs(_select_numeric_columns(frame), axis)
         if axis and is_export(frame, axis)
-        else _runs(path, frame, axis, problems)
+        else _make_runs(path, frame, axis, problems)
     )
     of_trl = is_log_history or any(are_trls(run.metrics) for run in runs)
     runs = [replace(run, metrics=rename_metrics(run.metrics, of_trl)) for run in runs]
@@ -66,7 +66,7 @@ def read_table(path: Path) -> Source:
     return Source(path.stem, "table", runs, problems=tuple(problems))
 
 
-def _with_updates(path: Path, frame: Any, axis: str) -> Any:
+def _select_rows_with_updates(path: Path, frame: Any, axis: str) -> Any:
     """The rows that have an update's number."""
     if not is_number(frame[axis]):
         examples = ", ".join(map(str, frame[axis].dropna().unique()[:3]))
@@ -77,7 +77,7 @@ def _with_updates(path: Path, frame: Any, axis: str) -> Any:
     return frame[has_update]
 
 
-def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list[RunRecord]:
+def _make_runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list[RunRecord]:
     name = find_run_column(frame.columns)
     named = [column for column in (name, find_seed_column(frame.columns)) if column is not None]
     unnamed = [c for c in frame.columns if c not in named and c != axis]
@@ -90,23 +90,23 @@ def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list
     if name is not None:
         parts.sort(key=lambda rows: natural_key(str(rows[name].iloc[0])))
     if axis:
-        parts = [run for rows in parts for run in _apart(rows, axis, problems)]
-    config = _settings(frame[unnamed], parts)
+        parts = [run for rows in parts for run in _separate_runs(rows, axis, problems)]
+    config = _find_setting_columns(frame[unnamed], parts)
     varying = [c for c in config if frame[c].nunique(dropna=False) > 1]
     are_alike = not varying and all(frame[c].nunique(dropna=False) == 1 for c in named if c != name)
-    numeric = _numeric(frame.drop(columns=[*named, *config])).columns
-    runs = [_run(path, rows, axis, named, config, numeric) for rows in parts]
+    numeric = _select_numeric_columns(frame.drop(columns=[*named, *config])).columns
+    runs = [_make_run(path, rows, axis, named, config, numeric) for rows in parts]
     if name is not None and (are_alike or frame[name].nunique(dropna=False) < len(parts)):
         # The name stands for the setting: several runs have it, or nothing else tells the runs apart.
-        names = [_name_text(_plain(rows[name].iloc[0])) for rows in parts]
+        names = [_format_name(_convert_cell(rows[name].iloc[0])) for rows in parts]
         runs = [replace(run, config={RUN: text, **run.config}) for run, text in zip(runs, names, strict=True)]
     if len({run.name for run in runs}) < len(runs) and named and varying:
-        runs = [replace(run, name=f"{run.name} {_settings_text(run, varying)}") for run in runs]
+        runs = [replace(run, name=f"{run.name} {_format_settings(run, varying)}") for run in runs]
     names = [run.name for run in runs]
     return [replace(run, name=f"{run.name} {n}") if names.count(run.name) > 1 else run for n, run in enumerate(runs)]
 
 
-def _settings(frame: Any, parts: list[Any]) -> list[str]:
+def _find_setting_columns(frame: Any, parts: list[Any]) -> list[str]:
     """The columns with settings of the runs, of which each has some rows: texts, and numbers that differ between runs.
 
     Where each run has one row, every number is constant in it: settings are then columns with the name of a config key,
@@ -127,16 +127,16 @@ def _is_constant(cells: Any) -> bool:
     return bool(cells.nunique(dropna=False) == 1 or (cells.nunique() == 1 and cells.count() > 1))
 
 
-def _first(cells: Any) -> Any:
+def _find_first_value(cells: Any) -> Any:
     """The first cell that is not empty; None without one."""
-    return _plain(cells.dropna().iloc[0]) if cells.notna().any() else None
+    return _convert_cell(cells.dropna().iloc[0]) if cells.notna().any() else None
 
 
 def _split(frame: Any, columns: list[str]) -> list[Any]:
     return [rows for _, rows in frame.groupby(columns, sort=False, dropna=False)] if columns else [frame]
 
 
-def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
+def _separate_runs(rows: Any, axis: str, problems: list[str]) -> list[Any]:
     """The runs in rows that have the same name."""
     progress = rows[axis].where(_are_progress(rows, axis))
     going_back = find_restarts(progress.to_list())
@@ -146,49 +146,49 @@ def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
             describe_restart(last_update.iloc[position - 1], last_update.iloc[position]) for position in going_back
         ]
         return [rows.iloc[select_current(rows[axis].to_list(), going_back)]]
-    if _agree(rows, axis):
-        return [_merged(rows, axis)]
+    if _are_consistent(rows, axis):
+        return [_merge_rows(rows, axis)]
     runs: list[Any] = []
     last_update = progress.ffill()
     for _, part in rows.groupby((last_update.diff() < 0).cumsum(), sort=False):
         start = part[axis].iloc[0]
         if runs and going_back and start > runs[-1][axis].min():
             before = runs.pop()
-            runs.append(_joined(before, part, axis))
+            runs.append(_append_rows(before, part, axis))
             problems.append(describe_restart(last_update[before.index[-1]], start))
         else:
             runs.append(part)
-    return [_merged(run, axis) if _agree(run, axis) else run for run in runs]
+    return [_merge_rows(run, axis) if _are_consistent(run, axis) else run for run in runs]
 
 
 def _are_progress(rows: Any, axis: str) -> Any:
     """Whether each row has a number that changes and that half of the rows have: an evaluation may be logged late."""
-    metrics = [c for c in _numeric(rows).columns if not (c == axis or is_counter(c) or is_logging(c))]
+    metrics = [c for c in _select_numeric_columns(rows).columns if not (c == axis or is_counter(c) or is_logging(c))]
     steady = [c for c in metrics if rows[c].nunique() > 1 and 2 * rows[c].count() >= len(rows)]
     return rows[steady].notna().any(axis=1) | (not steady)
 
 
-def _agree(rows: Any, axis: str) -> bool:
+def _are_consistent(rows: Any, axis: str) -> bool:
     """Whether rows of one update do not contradict each other: one is for training, one for evaluation, as TRL logs."""
     recorded = rows[[c for c in rows.columns if c == axis or not is_logging(c)]]
     return bool((recorded.groupby(axis).nunique() <= 1).all(axis=None))
 
 
-def _merged(rows: Any, axis: str) -> Any:
+def _merge_rows(rows: Any, axis: str) -> Any:
     return rows.groupby(axis, as_index=False, sort=False).first()
 
 
-def _joined(before: Any, part: Any, axis: str) -> Any:
+def _append_rows(before: Any, part: Any, axis: str) -> Any:
     import pandas as pd
 
     return pd.concat([before[before[axis] < part[axis].iloc[0]], part])
 
 
-def _run(
+def _make_run(
     path: Path, rows: Any, axis: str | None, named: list[str], config: list[str], numeric: Iterable[str]
 ) -> RunRecord:
-    first = {column: _first(rows[column]) for column in (*named, *config)}
-    texts = [f"seed {_seed_text(first[c])}" if is_seed(c) else _name_text(first[c]) for c in named]
+    first = {column: _find_first_value(rows[column]) for column in (*named, *config)}
+    texts = [f"seed {_format_seed(first[c])}" if is_seed(c) else _format_name(first[c]) for c in named]
     updates = rows[axis].to_numpy(np.float64, na_value=np.nan) if axis else np.arange(len(rows), dtype=np.float64)
     twice = [update for update, num in Counter(updates.tolist()).items() if num > 1]
     if twice:
@@ -200,30 +200,32 @@ def _run(
         values = rows[column].to_numpy(np.float64, na_value=np.nan)[order]
         if column != axis and np.isfinite(values).any():
             metrics[column] = values
-    run_config = {config_key(key) if key in named else key: value for key, value in first.items() if value is not None}
+    run_config = {
+        make_config_key(key) if key in named else key: value for key, value in first.items() if value is not None
+    }
     run_config.pop(RUN, None)  # of a setting only, see above
     counted_by = UPDATE if axis is None else name_axis(axis)
     return RunRecord(" ".join(texts) or path.stem, metrics, run_config, axis=counted_by)
 
 
-def _name_text(value: Any) -> str:
+def _format_name(value: Any) -> str:
     return "unnamed" if value is None else str(value)
 
 
-def _seed_text(value: Any) -> str:
-    seed = as_seed(value)
+def _format_seed(value: Any) -> str:
+    seed = convert_seed(value)
     return label_value(value) if seed is None else str(seed)
 
 
-def _numeric(frame: Any) -> Any:
+def _select_numeric_columns(frame: Any) -> Any:
     return frame[[column for column in frame.columns if is_number(frame[column])]]
 
 
-def _settings_text(run: RunRecord, keys: list[str]) -> str:
+def _format_settings(run: RunRecord, keys: list[str]) -> str:
     return " ".join(f"{key}={label_value(run.config[key])}" for key in keys if key in run.config)
 
 
-def _plain(value: Any) -> Any:
+def _convert_cell(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if value is None or value != value else value

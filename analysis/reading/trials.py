@@ -12,7 +12,7 @@ from analysis.records.runs import (
     RunRecord,
     Source,
     TrialRecord,
-    as_number,
+    convert_number,
 )
 from analysis.records.worth import measure_violations
 from rlhf_sweeps.record import as_mapping, mask_secrets
@@ -32,10 +32,12 @@ def make_trials(source: Source, study: Any, num_seeds: int) -> list[TrialRecord]
     for run in source.runs:
         if run.trial is not None:
             by_number[run.trial].append(run)
-    return [_trial(number, by_number[number], optuna_trials.get(number), source, num_seeds) for number in numbers]
+    return [_make_trial(number, by_number[number], optuna_trials.get(number), source, num_seeds) for number in numbers]
 
 
-def _trial(number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: Source, num_seeds: int) -> TrialRecord:
+def _make_trial(
+    number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: Source, num_seeds: int
+) -> TrialRecord:
     chosen = [run for run in runs if not run.is_test]
     notes = dict(optuna_trial.user_attrs) if optuna_trial is not None else {}
     state = end_of_trial(optuna_trial, [run.state for run in chosen], num_seeds)
@@ -49,29 +51,29 @@ def _trial(number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: So
     return TrialRecord(
         number,
         state,
-        mask_secrets(as_mapping(notes.get("settings"))) or _settings(chosen, optuna_trial, source),
+        mask_secrets(as_mapping(notes.get("settings"))) or _find_settings(chosen, optuna_trial, source),
         objectives if state == COMPLETE else None,
         (notes.get("cause") or (failed.cause if failed else None) or "unknown") if state == FAILED else None,
         notes.get("message") or (str(failed.summary.get("message") or "") or None if failed else None),
-        as_number(notes.get("seconds")) or sum(run.seconds for run in chosen),
-        _violations(chosen, optuna_trial),
+        convert_number(notes.get("seconds")) or sum(run.seconds for run in chosen),
+        _collect_violations(chosen, optuna_trial),
         chosen,
         [run for run in runs if run.is_test],
         notes.get("has_run") is not False,
     )
 
 
-def _violations(runs: Sequence[RunRecord], optuna_trial: Any) -> dict[str, float]:
+def _collect_violations(runs: Sequence[RunRecord], optuna_trial: Any) -> dict[str, float]:
     """The excesses over the constraints by the study, else by the runs with objectives."""
     stated = dict(getattr(optuna_trial, "constraints", None) or {}) if optuna_trial is not None else {}
     return {**mean_violations([measure_violations(run) for run in runs if run.objectives]), **stated}
 
 
-def _settings(runs: Sequence[RunRecord], optuna_trial: Any, source: Source) -> dict[str, str]:
+def _find_settings(runs: Sequence[RunRecord], optuna_trial: Any, source: Source) -> dict[str, str]:
     """The swept keys among the overrides of the trial; else its values of the keys that differ between runs."""
     if runs:
         if overrides := read_settings(runs[0].overrides, [axis.key for axis in source.space]):
             return overrides
-        values = {key: runs[0].value(key) for key in source.axes}
+        values = {key: runs[0].look_up(key) for key in source.axes}
         return {key: str(value) for key, value in values.items() if value is not None}
     return {key: str(value) for key, value in optuna_trial.params.items()} if optuna_trial is not None else {}

@@ -36,15 +36,15 @@ def read_contents(content: bytes, problems: list[str]) -> dict[str, Any]:
     for record in read_records(content, problems):
         kind = record.WhichOneof("record_type")
         if kind == "history":
-            row = _items(record.history.item)
+            row = _read_items(record.history.item)
             row.setdefault(_STEP, record.history.step.num)
             fields["rows"].append(row)
         elif kind == "summary":
-            fields["summary"] |= _items(record.summary.update)
+            fields["summary"] |= _read_items(record.summary.update)
             for item in record.summary.remove:
-                fields["summary"].pop(_key(item), None)
+                fields["summary"].pop(_make_key(item), None)
         elif kind == "run":
-            fields |= _about(record.run)
+            fields |= _describe_run(record.run)
             if record.run.HasField("branch_point"):
                 fields["branch"] = (record.run.branch_point.run, record.run.branch_point.value)
             _configure(fields["config"], record.run.config)
@@ -57,7 +57,7 @@ def read_contents(content: bytes, problems: list[str]) -> dict[str, Any]:
     return fields
 
 
-def _about(run: Any) -> dict[str, Any]:
+def _describe_run(run: Any) -> dict[str, Any]:
     return {
         "id": run.run_id,
         "name": run.display_name,
@@ -69,20 +69,20 @@ def _about(run: Any) -> dict[str, Any]:
     }
 
 
-def _key(item: Any) -> str:
+def _make_key(item: Any) -> str:
     return item.key or ".".join(item.nested_key)
 
 
-def _items(items: Iterable[Any]) -> dict[str, Any]:
+def _read_items(items: Iterable[Any]) -> dict[str, Any]:
     """Key -> value; a nested key as `samples.path`. A file holds a hundred thousand: each field is looked at once."""
     values = {}
     for item in items:
         path = item.nested_key
-        values[path[0] if len(path) == 1 else item.key or ".".join(path)] = _value(item.value_json)
+        values[path[0] if len(path) == 1 else item.key or ".".join(path)] = _parse_json(item.value_json)
     return values
 
 
-def _value(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -100,9 +100,9 @@ def _configure(config: dict[str, Any], change: Any) -> None:
             inner = place.get(group)
             place[group] = inner = inner if isinstance(inner, dict) else {}
             place = inner
-        place[last] = _value(item.value_json)
+        place[last] = _parse_json(item.value_json)
     for item in change.remove:
-        config.pop(_key(item), None)
+        config.pop(_make_key(item), None)
 
 
 def read_records(content: bytes, problems: list[str]) -> Iterator[Any]:
@@ -119,7 +119,7 @@ def read_records(content: bytes, problems: list[str]) -> Iterator[Any]:
 
     make_record = vars(wandb_internal_pb2)["Record"]  # the module gets its names when it is imported
     num_damaged = 0
-    for message in _messages(content):
+    for message in _split_messages(content):
         if message is None:
             num_damaged += 1
             continue
@@ -135,7 +135,7 @@ def read_records(content: bytes, problems: list[str]) -> Iterator[Any]:
         problems.append(f"damaged in {where} left out")
 
 
-def _messages(content: bytes) -> Iterator[bytes | None]:
+def _split_messages(content: bytes) -> Iterator[bytes | None]:
     """One message for each record; None wherever something is damaged."""
     position = _HEADER.size
     parts: list[bytes] | None = None  # of a record that has begun

@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.reading.wandb_file import is_log, read_contents
 from analysis.reading.wandb_rows import STEP, find_row_axis
-from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, name_runs, read_table, select_samples
+from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, name_runs, read_logged_table, select_samples
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records.runs import RunRecord, Samples, Source
 from analysis.wording.errors import AnalysisError
@@ -79,7 +79,7 @@ def read_log(path: Path) -> WandbLog:
     if is_log(content):
         fields |= read_contents(content, problems)
         if not fields.get("start_time") and fields["rows"]:  # the run's own record is damaged
-            fields["start_time"] = _at(fields["rows"][0], "_timestamp")
+            fields["start_time"] = _read_number(fields["rows"][0], "_timestamp")
         if (branch := fields.get("branch")) and branch[0] != fields["id"]:
             problems.append(
                 f"forked from run {branch[0]} at its step {branch[1]:g}: the earlier steps are in the file of that run"
@@ -100,7 +100,7 @@ def read_runs_from_logs(paths: Iterable[Path]) -> list[RunRecord]:
     Raises:
         AnalysisError: if a path does not exist.
     """
-    return name_runs(run for run in _by_start(paths) if not isinstance(run, tuple))
+    return name_runs(run for run in _read_by_start(paths) if not isinstance(run, tuple))
 
 
 def read_logs(path: Path) -> Source:
@@ -109,7 +109,7 @@ def read_logs(path: Path) -> Source:
     Raises:
         AnalysisError: if there is no run.
     """
-    logged = _by_start([path])
+    logged = _read_by_start([path])
     runs = [run for run in logged if not isinstance(run, tuple)]
     if not runs:
         raise AnalysisError(f"{path}: holds no run of W&B (allowed: .wandb files and folders with such)")
@@ -117,20 +117,20 @@ def read_logs(path: Path) -> Source:
     return make_source(path.absolute().stem, runs, sweeps, path if path.is_dir() else path.parent)
 
 
-def _by_start(paths: Iterable[Path]) -> list[WandbRun | tuple[WandbRun, Samples]]:
+def _read_by_start(paths: Iterable[Path]) -> list[WandbRun | tuple[WandbRun, Samples]]:
     """Each run, by its first start; a sweep's own with its table of trials."""
     started: list[tuple[float, str, WandbRun | tuple[WandbRun, Samples]]] = []
-    for log in _logs(paths):  # one at a time: rows take ten times the memory that a record does
-        run = _as_run(log)
-        started.append((log.start_time, log.id, (run, _trials_table(log.paths)) if log.job_type == SWEEP else run))
+    for log in _read_merged_logs(paths):  # one at a time: rows take ten times the memory that a record does
+        run = _make_wandb_run(log)
+        started.append((log.start_time, log.id, (run, _read_trials_table(log.paths)) if log.job_type == SWEEP else run))
     return [run for _, _, run in sorted(started, key=lambda entry: (entry[0], natural_key(entry[1])))]
 
 
-def _logs(paths: Iterable[Path]) -> Iterator[WandbLog]:
+def _read_merged_logs(paths: Iterable[Path]) -> Iterator[WandbLog]:
     """One log for each run; the files of one are called the same."""
     by_name: dict[str, list[Path]] = {}
     for path in sorted(
-        {file.resolve() for place in paths for file in _files(place)}, key=lambda path: natural_key(str(path))
+        {file.resolve() for place in paths for file in _list_files(place)}, key=lambda path: natural_key(str(path))
     ):
         by_name.setdefault(path.name, []).append(path)
     for files in by_name.values():
@@ -140,7 +140,7 @@ def _logs(paths: Iterable[Path]) -> Iterator[WandbLog]:
             yield merge_logs([log for log in logs if (log.project or projects[0]) == project])
 
 
-def _files(place: Path) -> list[Path]:
+def _list_files(place: Path) -> list[Path]:
     if not place.exists():
         raise AnalysisError(f"{place}: there is no such file or folder")
     return [place] if place.is_file() else [path for path in place.rglob("*.wandb") if path.is_file()]
@@ -160,11 +160,11 @@ def merge_logs(logs: Sequence[WandbLog]) -> WandbLog:
         new = log.rows
         rewound_to = log.branch[1] if log.branch is not None and log.branch[0] == log.id else None
         if rewound_to is not None:
-            rows = [row for row in rows if _at(row, STEP) <= rewound_to]
+            rows = [row for row in rows if _read_number(row, STEP) <= rewound_to]
         if log.is_resumed or rewound_to is not None or axis != STEP:
-            new = _counted_on(new, rows)
-        first = min((_at(row, axis) for row in new if axis in row), default=float("inf"))
-        rows = [row for row in rows if _at(row, axis) < first] + new
+            new = _continue_steps(new, rows)
+        first = min((_read_number(row, axis) for row in new if axis in row), default=float("inf"))
+        rows = [row for row in rows if _read_number(row, axis) < first] + new
     last = logs[-1]
     return replace(
         last,
@@ -176,20 +176,20 @@ def merge_logs(logs: Sequence[WandbLog]) -> WandbLog:
     )
 
 
-def _counted_on(new: list[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _continue_steps(new: list[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of a start that goes on, by W&B's steps after those before: offline, a start counts from 0 again."""
-    last = max((_at(row, STEP) for row in rows), default=-math.inf)
-    if last == -math.inf or min((_at(row, STEP) for row in new), default=math.inf) > last:
+    last = max((_read_number(row, STEP) for row in rows), default=-math.inf)
+    if last == -math.inf or min((_read_number(row, STEP) for row in new), default=math.inf) > last:
         return new
-    return [{**row, STEP: _at(row, STEP) + last + 1} if STEP in row else row for row in new]
+    return [{**row, STEP: _read_number(row, STEP) + last + 1} if STEP in row else row for row in new]
 
 
-def _at(row: dict[str, Any], axis: str) -> float:
+def _read_number(row: dict[str, Any], axis: str) -> float:
     value = row.get(axis)
     return float(value) if isinstance(value, int | float) else float("-inf")
 
 
-def _as_run(log: WandbLog) -> WandbRun:
+def _make_wandb_run(log: WandbLog) -> WandbRun:
     folder = next((path.parent for path in log.paths), Path())
     places = [folder.parent.parent.as_posix(), log.root] if log.group else []
     place = next((match for text in places if (match := _PLACE.search(text))), None)
@@ -199,29 +199,29 @@ def _as_run(log: WandbLog) -> WandbRun:
         id=log.id,
         name=place[1] if place else log.name,
         group=log.group,
-        run=make_run(log.config, log.rows, log.summary, state, log.problems, partial(_samples, log.paths)),
+        run=make_run(log.config, log.rows, log.summary, state, log.problems, partial(_read_samples, log.paths)),
         trial=trial,
         is_test=place is not None and place[2] is not None,
         settings=log.config,
     )
 
 
-def _samples(paths: Sequence[Path]) -> Samples:
+def _read_samples(paths: Sequence[Path]) -> Samples:
     """The evaluation samples of all starts; a later start replaces those of an earlier one from there on."""
     rows: Samples = []
     for path in paths:
-        tables = [select_samples(read_table(file)) for file in (path.parent / _TABLES).glob("*.table.json")]
-        new = sorted((row for table in tables for row in table), key=lambda row: _at(row, "update"))
-        first = min((_at(row, "update") for row in new), default=float("inf"))
-        rows = [row for row in rows if _at(row, "update") < first] + new
+        tables = [select_samples(read_logged_table(file)) for file in (path.parent / _TABLES).glob("*.table.json")]
+        new = sorted((row for table in tables for row in table), key=lambda row: _read_number(row, "update"))
+        first = min((_read_number(row, "update") for row in new), default=float("inf"))
+        rows = [row for row in rows if _read_number(row, "update") < first] + new
     return rows
 
 
-def _trials_table(paths: Sequence[Path]) -> Samples:
+def _read_trials_table(paths: Sequence[Path]) -> Samples:
     """The newest table of trials that the sweep has logged, trials_STEP_HASH; empty if there is none."""
     for path in reversed(paths):
         files = (path.parent / _TABLES / "sweep").glob("trials_*.table.json")
         for file in sorted(files, key=lambda file: (len(file.name.split("_")[1]), file.name), reverse=True):
-            if table := read_table(file):
+            if table := read_logged_table(file):
                 return table
     return []

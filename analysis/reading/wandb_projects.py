@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from analysis.reading.wandb_rows import find_row_axis, order_as_logged, select_alive_rows
-from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, read_table, select_samples
+from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, read_logged_table, select_samples
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records.runs import Samples, Source
 from analysis.wording.errors import AnalysisError
@@ -81,12 +81,14 @@ def read_project(text: str) -> Source:
     """
     place = parse_project(text)
     with connect(f"wandb:{text}", place.entity) as api:
-        runs = _find(api, place)
+        runs = _find_runs(api, place)
         if not runs:
-            raise AnalysisError(f"wandb:{text}: {_nothing_there(api, place)}")
-        read = _read(text, runs)
+            raise AnalysisError(f"wandb:{text}: {_explain_absence(api, place)}")
+        read = _read_runs(text, runs)
         own = [run.job_type == SWEEP for run in runs]
-        sweeps = [(record, _trials_table(run)) for run, record, is_own in zip(runs, read, own, strict=True) if is_own]
+        sweeps = [
+            (record, _download_trials_table(run)) for run, record, is_own in zip(runs, read, own, strict=True) if is_own
+        ]
     records = [record for record, is_own in zip(read, own, strict=True) if not is_own]
     if not records:
         raise AnalysisError(f"wandb:{text}: holds a sweep's own run, but none of its trials")
@@ -121,10 +123,10 @@ def connect(address: str, entity: str) -> Iterator[Any]:
         except AnalysisError:
             raise
         except Exception as error:  # the client raises of many kinds, not all its own
-            raise AnalysisError(f"{address}: {_explain(error, server)}") from error
+            raise AnalysisError(f"{address}: {_explain_error(error, server)}") from error
 
 
-def _explain(error: Exception, server: str) -> str:
+def _explain_error(error: Exception, server: str) -> str:
     """An error in one line, with what to do about it."""
     reason = " ".join(str(error).split()).removeprefix("input: ")
     lowered = reason.lower()
@@ -137,31 +139,31 @@ def _explain(error: Exception, server: str) -> str:
     return f"no usable answer from {server}: check the network and WANDB_BASE_URL ({reason[:200]})"
 
 
-def _find(api: Any, place: ProjectPlace) -> list[Any]:
+def _find_runs(api: Any, place: ProjectPlace) -> list[Any]:
     if place.run:
         return [api.run(f"{place.path}/{place.run}")]
     filters = {"group": place.group} if place.group else {}
     return list(api.runs(place.path, filters=filters, lazy=False))
 
 
-def _nothing_there(api: Any, place: ProjectPlace) -> str:
+def _explain_absence(api: Any, place: ProjectPlace) -> str:
     if not place.group:
         return "the project holds no run"
     groups = sorted({run.group for run in api.runs(place.path) if run.group}, key=natural_key)
     return f"no run is in group {place.group} (groups there: {', '.join(groups) or 'none'})"
 
 
-def _read(text: str, runs: Sequence[Any]) -> list[WandbRun]:
+def _read_runs(text: str, runs: Sequence[Any]) -> list[WandbRun]:
     """The runs, several at a time; one whose history cannot be read is without updates."""
 
     def read_with_history(run: Any) -> WandbRun:
         if len(failures) >= _MOST_FAILURES:
-            return _as_run(run, [], failures[-1:])
+            return _make_wandb_run(run, [], failures[-1:])
         try:
-            return _as_run(run, list(run.scan_history(use_cache=False)))  # a cache of a run that goes on is old
+            return _make_wandb_run(run, list(run.scan_history(use_cache=False)))  # a cache of a run that goes on is old
         except Exception as error:
             failures.append(f"its history could not be read: {' '.join(str(error).split())[:200]}")
-            return _as_run(run, [], failures[-1:])
+            return _make_wandb_run(run, [], failures[-1:])
 
     failures: list[str] = []
     with ThreadPoolExecutor(_THREADS) as threads:
@@ -171,16 +173,18 @@ def _read(text: str, runs: Sequence[Any]) -> list[WandbRun]:
     return records
 
 
-def _as_run(run: Any, rows: Sequence[Mapping[str, Any]], problems: Sequence[str] = ()) -> WandbRun:
+def _make_wandb_run(run: Any, rows: Sequence[Mapping[str, Any]], problems: Sequence[str] = ()) -> WandbRun:
     rows = order_as_logged(rows, _is_rewound(run))
     tables = [
         path
         for row in select_alive_rows(rows, find_row_axis(rows), [])
         for value in row.values()
-        if (path := _table_path(value))
+        if (path := _find_table_path(value))
     ]
     config = dict(run.config)
-    record = make_run(config, rows, dict(run.summary_metrics), run.state, problems, partial(_samples, run, tables))
+    record = make_run(
+        config, rows, dict(run.summary_metrics), run.state, problems, partial(_download_samples, run, tables)
+    )
     return WandbRun(run.id, run.name or "", run.group or "", record, settings=config)
 
 
@@ -190,26 +194,26 @@ def _is_rewound(run: Any) -> bool:
     return isinstance(branch, dict) and branch.get("run_id") == run.id
 
 
-def _table_path(value: Any) -> str | None:
+def _find_table_path(value: Any) -> str | None:
     """Where a table's file is, if the value of a row is a table."""
     is_table = isinstance(value, dict) and value.get("_type") == "table-file"
     return str(value.get("path")) if is_table else None
 
 
-def _samples(run: Any, paths: Sequence[str]) -> Samples:
-    return [row for path in paths for row in select_samples(_table(run, path))]
+def _download_samples(run: Any, paths: Sequence[str]) -> Samples:
+    return [row for path in paths for row in select_samples(_download_table(run, path))]
 
 
-def _trials_table(run: Any) -> list[dict[str, Any]]:
-    path = _table_path(run.summary_metrics.get("sweep/trials"))
-    return _table(run, path) if path else []
+def _download_trials_table(run: Any) -> list[dict[str, Any]]:
+    path = _find_table_path(run.summary_metrics.get("sweep/trials"))
+    return _download_table(run, path) if path else []
 
 
-def _table(run: Any, path: str) -> list[dict[str, Any]]:
+def _download_table(run: Any, path: str) -> list[dict[str, Any]]:
     """The rows of a table's file; none where it cannot be fetched, as everything else is there without it."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             run.file(path).download(root=folder, replace=True).close()
         except Exception:
             return []
-        return read_table(Path(folder) / path)
+        return read_logged_table(Path(folder) / path)

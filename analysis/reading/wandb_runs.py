@@ -71,7 +71,7 @@ def make_run(
     all_problems = list(problems)
     if rows and axis != UPDATE:
         all_problems.append(f"logged no metric `update`: {axis} is used instead")
-    metrics = _metrics(rows, axis, all_problems)
+    metrics = _make_metrics(rows, axis, all_problems)
     logged = {name for row in rows for name in row}
     last = {key: value for key, value in summary.items() if key not in logged and not key.startswith("_")}
     if isinstance(config.get("versions"), dict):
@@ -80,7 +80,7 @@ def make_run(
         "",
         metrics,
         flatten(ours),
-        _state(last, state),
+        _choose_state(last, state),
         last,
         overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
         problems=tuple(all_problems),
@@ -107,7 +107,7 @@ def name_runs(runs: Iterable[WandbRun]) -> list[RunRecord]:
     return renamed_runs
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
+def read_logged_table(path: Path) -> list[dict[str, Any]]:
     """The rows of a table that W&B has kept as JSON; none if it is damaged."""
     try:
         content = json.loads(read_bytes(path))
@@ -122,14 +122,14 @@ def select_samples(table: Sequence[Mapping[str, Any]]) -> Samples:
     return [row for row in rows if "prompt" in row and "response" in row]
 
 
-def _state(summary: Mapping[str, Any], state: str) -> str:
+def _choose_state(summary: Mapping[str, Any], state: str) -> str:
     # What our own run has said of its end tells more: an interrupted one's process fails, too.
     if state in ("finished", "failed") and "status" in summary:
         return read_state(summary)
     return {"finished": COMPLETE, "failed": FAILED}.get(state, UNFINISHED)
 
 
-def _metrics(rows: Sequence[Mapping[str, Any]], axis: str, problems: list[str]) -> dict[str, Floats]:
+def _make_metrics(rows: Sequence[Mapping[str, Any]], axis: str, problems: list[str]) -> dict[str, Floats]:
     by_update: dict[float, dict[str, Any]] = {}
     for row in select_alive_rows(rows, axis, problems):
         if not math.isnan(update := as_update(row.get(axis))):

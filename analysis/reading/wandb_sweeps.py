@@ -10,7 +10,7 @@ from analysis.reading.study import rebuild_study
 from analysis.reading.trials import make_trials
 from analysis.reading.wandb_runs import WandbRun, name_runs
 from analysis.records.objective import read_sweep_objective
-from analysis.records.runs import RunRecord, Source, TrialRecord, as_number
+from analysis.records.runs import RunRecord, Source, TrialRecord, convert_number
 from rlhf_sweeps.record import SweepPlan, as_mapping, convert_start, read_plan
 
 Table = Sequence[Mapping[str, Any]]
@@ -32,7 +32,7 @@ def make_source(
     objectives = {looked_for for run in runs if (looked_for := run.run.looked_for)}
     if len(groups) != 1 or groups == {""} or len(objectives) > 1:
         common_objective = objectives.pop() if len(objectives) == 1 else None
-        return Source(name, "wandb", _alone(runs), **make_keywords(common_objective), folder=folder)
+        return Source(name, "wandb", _make_independent_runs(runs), **make_keywords(common_objective), folder=folder)
     (group,) = groups
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
     settings = convert_start(settings, {})
@@ -41,32 +41,32 @@ def make_source(
     source = Source(
         name,
         "wandb",
-        name_runs(_placed(runs, plan, table)),
+        name_runs(_assign_trials(runs, plan, table)),
         **make_keywords(read_sweep_objective(plan, base)),
         space=plan.axes,
-        seconds=as_number(settings.get("seconds")) or 0.0,
+        seconds=convert_number(settings.get("seconds")) or 0.0,
         folder=folder,
     )
     row_of = {row.get("trial"): row for row in table}
-    trials = [_with_row(trial, row_of.get(trial.number)) for trial in make_trials(source, None, len(plan.seeds))]
+    trials = [_apply_row(trial, row_of.get(trial.number)) for trial in make_trials(source, None, len(plan.seeds))]
     return replace(source, trials=trials, study=rebuild_study(trials, source))
 
 
-def _alone(runs: Sequence[WandbRun]) -> list[RunRecord]:
+def _make_independent_runs(runs: Sequence[WandbRun]) -> list[RunRecord]:
     """The runs outside of any sweep."""
     return [replace(run, trial=None) for run in name_runs(runs)]
 
 
-def _placed(runs: Sequence[WandbRun], plan: SweepPlan, table: Table) -> list[WandbRun]:
+def _assign_trials(runs: Sequence[WandbRun], plan: SweepPlan, table: Table) -> list[WandbRun]:
     """The runs with their trials' numbers."""
     swept = [axis.key for axis in plan.axes if axis.tied_to is None]
     keys = swept or Source("", "wandb", [run.run for run in runs]).axes
-    rows = {_setting([row.get(key) for key in keys]): row for row in table if all(key in row for key in keys)}
+    rows = {_make_setting_key([row.get(key) for key in keys]): row for row in table if all(key in row for key in keys)}
     trial_numbers = {run.trial for run in runs if run.trial is not None}
     numbers: dict[tuple[str, ...], int] = {}
     placed = []
     for run in runs:
-        setting = _setting([run.run.value(key) for key in keys])
+        setting = _make_setting_key([run.run.look_up(key) for key in keys])
         row = rows.get(setting)
         if run.trial is not None:
             placed.append(run)
@@ -79,7 +79,7 @@ def _placed(runs: Sequence[WandbRun], plan: SweepPlan, table: Table) -> list[Wan
     return placed
 
 
-def _setting(values: Sequence[Any]) -> tuple[str, ...]:
+def _make_setting_key(values: Sequence[Any]) -> tuple[str, ...]:
     """Values in a form in which a number and its text are equal."""
     return tuple(repr(float(x)) if _is_number(x) else str(x) for x in values)
 
@@ -99,14 +99,14 @@ def _is_test(run: RunRecord, row: Mapping[str, Any], plan: SweepPlan) -> bool:
     return row.get("state") == "complete" and bool(seeds) and str(run.seed) not in seeds.split(", ")
 
 
-def _with_row(trial: TrialRecord, row: Mapping[str, Any] | None) -> TrialRecord:
+def _apply_row(trial: TrialRecord, row: Mapping[str, Any] | None) -> TrialRecord:
     """A trial with the values of its row in the sweep's table."""
     if row is None or row.get("state") not in _STATES:
         return trial
     columns = list(row)
     values = [row[column] for column in columns[columns.index("cause") + 1 : columns.index("seeds")]]
     has_values = row["state"] == "complete" and bool(values) and all(isinstance(x, int | float) for x in values)
-    seconds = as_number(row.get("seconds"))
+    seconds = convert_number(row.get("seconds"))
     return replace(
         trial,
         state=str(row["state"]),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from analysis.wording.labels import identity
+from analysis.wording.labels import make_identity
 from rlhf_sweeps.record import natural_key
 
 _GROUPS = ("name", "run_name", "run_id", "output_dir", "seed", "tracking", "checkpoint", "device", "sweep")
@@ -25,4 +25,4 @@ def find_differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     configs = list(configs)
     keys = sorted({key for config in configs for key in config}, key=natural_key)
     setting_keys = [key for key in keys if is_setting(key)]
-    return [key for key in setting_keys if len({identity(config.get(key)) for config in configs}) > 1]
+    return [key for key in setting_keys if len({make_identity(config.get(key)) for config in configs}) > 1]

@@ -22,22 +22,24 @@ def write_constraint_sentences(held: Sequence[ConstrainedSetting], word: str) ->
     if broken:
         limits = dict.fromkeys(text for _, by in broken for text, excess in by.items() if excess > 0)
         verb = "breaks" if len(broken) == 1 else "break"
-        lines.append(f"{_counted(broken, word)} {verb} {join_words(limits)} and cannot win: {_named(broken)}")
+        lines.append(
+            f"{_count_settings(broken, word)} {verb} {join_words(limits)} and cannot win: {_list_names(broken)}"
+        )
     if unknown:
         limits = dict.fromkeys(text for _, by in unknown for text, excess in by.items() if math.isnan(excess))
         verb, pronoun = ("keeps", "it") if len(unknown) == 1 else ("keep", "they")
         lines.append(
-            f"The record does not show whether {_counted(unknown, word)} {verb} {join_words(limits)}, "
-            f"so {pronoun} cannot win: {_named(unknown)}"
+            f"The record does not show whether {_count_settings(unknown, word)} {verb} {join_words(limits)}, "
+            f"so {pronoun} cannot win: {_list_names(unknown)}"
         )
     return lines
 
 
-def _counted(held: Sequence[ConstrainedSetting], word: str) -> str:
+def _count_settings(held: Sequence[ConstrainedSetting], word: str) -> str:
     return format_count(len(held), word if all(len(names) == 1 for names, _ in held) else "setting")
 
 
-def _named(held: Sequence[ConstrainedSetting]) -> str:
+def _list_names(held: Sequence[ConstrainedSetting]) -> str:
     """`a, b and c`; for a setting with several names the first, and the number of others."""
     return join_words(
         names[0] if len(names) == 1 else f"{names[0]} with {format_count(len(names) - 1, 'other')}" for names, _ in held

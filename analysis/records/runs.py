@@ -14,8 +14,8 @@ from analysis.records.bookkeeping import find_differing_keys
 from analysis.records.objective import Objective, read_objective
 from analysis.records.spans import count_spans, sum_over_updates
 from analysis.wording.errors import AnalysisError
-from analysis.wording.numbers import as_number as as_number
-from analysis.wording.numbers import as_seed
+from analysis.wording.numbers import convert_number as convert_number
+from analysis.wording.numbers import convert_seed
 from rlhf_sweeps.record import Axis, mask_secrets, mask_words, natural_key
 from rlhf_sweeps.record.axes import as_number as parse_number
 from rlhf_sweeps.record.trials import COMPLETE as COMPLETE
@@ -93,29 +93,29 @@ class RunRecord:
     @property
     def seed(self) -> int | None:
         """The seed of its random numbers."""
-        return as_seed(self.config.get("seed"))
+        return convert_seed(self.config.get("seed"))
 
     @property
     def kl_budget(self) -> float | None:
         """Nats of a whole response beyond which an evaluation does not count; None where there is no budget."""
-        return as_number(self.config.get(KL_BUDGET))
+        return convert_number(self.config.get(KL_BUDGET))
 
     @property
     def num_updates(self) -> int:
         """PPO updates that it did: by its summary, else the updates that its rows stand for."""
-        num_summarized = as_number(self.summary.get("updates"))
+        num_summarized = convert_number(self.summary.get("updates"))
         return int(count_spans(self.updates, self.counts_updates).sum() if num_summarized is None else num_summarized)
 
     @property
     def planned_updates(self) -> int | None:
         """PPO updates in all, by the config; None where it does not say."""
-        return planned_updates(self.config.get("ppo.total_episodes"), self.config.get("ppo.batch_size"))
+        return count_planned_updates(self.config.get("ppo.total_episodes"), self.config.get("ppo.batch_size"))
 
     @property
     def seconds(self) -> float:
         """Seconds of training: by its summary, else the sum over its recorded updates."""
-        seconds = as_number(self.summary.get("seconds"))
-        return self.total("perf/update_seconds") if seconds is None else seconds
+        seconds = convert_number(self.summary.get("seconds"))
+        return self.sum_metric("perf/update_seconds") if seconds is None else seconds
 
     @property
     def cause(self) -> str | None:
@@ -127,30 +127,30 @@ class RunRecord:
         """A value for each objective; None where it has none (yet)."""
         return read_objectives(self.summary)
 
-    def curve(self, metric: str) -> tuple[Floats, Floats]:
+    def select_points(self, metric: str) -> tuple[Floats, Floats]:
         """The updates that have a metric, and its values there, (n,) each; both empty if none has.
 
         `cumulative_reward` is the running sum over updates of the step reward (where there is none, of the scores),
-        where it is not recorded itself; see `summed`.
+        where it is not recorded itself; see `accumulate`.
         """
         values = self.metrics.get(metric)
         if values is None and metric == CUMULATIVE_REWARD:
-            updates, rewards = self.curve(REWARD if REWARD in self.metrics else SCORES)
-            return updates, self.summed(updates, rewards)
+            updates, rewards = self.select_points(REWARD if REWARD in self.metrics else SCORES)
+            return updates, self.accumulate(updates, rewards)
         if values is None:
             return np.empty(0), np.empty(0)
         is_there = np.isfinite(values)
         return self.updates[is_there], values[is_there]
 
-    def total(self, metric: str) -> float:
+    def sum_metric(self, metric: str) -> float:
         """The sum of a metric over all updates, each row counted for those that it stands for; 0 without any."""
-        return float(self.summed(*self.curve(metric))[-1:].sum())
+        return float(self.accumulate(*self.select_points(metric))[-1:].sum())
 
-    def summed(self, updates: Floats, values: Floats) -> Floats:
+    def accumulate(self, updates: Floats, values: Floats) -> Floats:
         """The running sum of values over updates, (n,), each counted for those that its row stands for; see `spans`."""
         return sum_over_updates(updates, values, self.counts_updates)
 
-    def value(self, key: str) -> Any:
+    def look_up(self, key: str) -> Any:
         """The value of a config key; for a group (`reward_model`) the name of its choice; also `run` and `trial`.
 
         A list is given as a tuple, so that values can be compared and hashed; a seed as a whole number, however it is
@@ -272,7 +272,7 @@ class Source:
         ungrouped = [key for key in differing if key.partition(".")[0] not in groups]
         return sorted([*groups, *ungrouped], key=natural_key)
 
-    def key(self, text: str) -> str:
+    def find_key(self, text: str) -> str:
         """The config key that a user means: itself, a group, or the unique key that ends on it (`lr` for `ppo.lr`).
 
         Raises:
@@ -290,9 +290,9 @@ class Source:
         raise AnalysisError(f"{text}: {reason} (the runs differ in: {', '.join(self.axes) or 'nothing but seeds'})")
 
 
-def planned_updates(total_episodes: Any, batch_size: Any) -> int | None:
+def count_planned_updates(total_episodes: Any, batch_size: Any) -> int | None:
     """PPO updates of a whole run; None where the config's values tell none."""
-    episodes, batch = as_number(total_episodes), as_number(batch_size)
+    episodes, batch = convert_number(total_episodes), convert_number(batch_size)
     if episodes is None or batch is None or episodes <= 0 or batch <= 0 or not math.isfinite(episodes / batch):
         return None
     return math.ceil(episodes / batch)

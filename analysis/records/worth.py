@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 
 from analysis.records.objective import CONSTRAINTS, parse_list
-from analysis.records.runs import UPDATE, RunRecord, as_number
+from analysis.records.runs import UPDATE, RunRecord, convert_number
 from rlhf_sweeps.config.schema import CONSTRAINT, ObjectiveConfig
 from rlhf_sweeps.verdicts.objective import Row, compute_objectives, compute_violations, select_counted_updates
 
@@ -22,10 +22,10 @@ def select_counted_rows(run: RunRecord) -> list[Row]:
     They are unknown where the config has no objective, where no evaluation stayed within the KL budget, or where the
     recorded evaluations do not give the objectives that the run wrote: then some of them are lost.
     """
-    config = _objective(run)
+    config = _make_objective_config(run)
     if config is None:
         return []
-    rows = select_counted_updates(_rows(run, config, config.metrics), config)
+    rows = select_counted_updates(_select_rows(run, config, config.metrics), config)
     means = [fmean(row[metric] for row in rows) for metric in config.metrics] if rows else []
     return rows if run.objectives is None or _are_close(means, run.objectives) else []
 
@@ -37,14 +37,16 @@ def find_kl(row: Row) -> float | None:
 
 def recompute_objectives(run: RunRecord) -> list[float] | None:
     """The objectives of a run by its recorded evaluations; None where they are unknown."""
-    config = _objective(run)
-    return compute_objectives(_rows(run, config, [*config.metrics, _BASE]), config) if config is not None else None
+    config = _make_objective_config(run)
+    return (
+        compute_objectives(_select_rows(run, config, [*config.metrics, _BASE]), config) if config is not None else None
+    )
 
 
 def is_worth_the_base(run: RunRecord) -> bool:
     """Whether no evaluation stayed within the KL budget, so that its score is the base policy's."""
-    config = _objective(run)
-    if config is None or select_counted_updates(_rows(run, config, config.metrics), config):
+    config = _make_objective_config(run)
+    if config is None or select_counted_updates(_select_rows(run, config, config.metrics), config):
         return False
     base = recompute_objectives(run)  # without an evaluation that counts, the base policy's score
     return base is not None and (run.objectives is None or _are_close(base, run.objectives))
@@ -57,13 +59,13 @@ def measure_violations(run: RunRecord) -> dict[str, float]:
     never stayed within the KL budget has the score of the base policy, which has no constraints.
     """
     names = parse_list(run.config.get(CONSTRAINTS))
-    config = _objective(run)
+    config = _make_objective_config(run)
     if not names or is_worth_the_base(run):
         return {}
     if config is None or not select_counted_rows(run):
         return dict.fromkeys(names, math.nan)
     limits = {text: parts for text in names if (parts := CONSTRAINT.fullmatch(text))}
-    rows = _rows(run, config, [*config.metrics, *(parts["metric"] for parts in limits.values())])
+    rows = _select_rows(run, config, [*config.metrics, *(parts["metric"] for parts in limits.values())])
     excesses = compute_violations(rows, replace(config, constraints=list(limits)))
     return {text: excesses.get(text, math.nan) for text in names}
 
@@ -75,11 +77,11 @@ def _are_close(values: Sequence[float], references: Sequence[float]) -> bool:
     )
 
 
-def _objective(run: RunRecord) -> ObjectiveConfig | None:
+def _make_objective_config(run: RunRecord) -> ObjectiveConfig | None:
     """The objective of the run as the engine takes it; None where its config lacks a part."""
     objective = run.looked_for
     reduction = run.config.get("objective.reduction", "best")
-    mean_over = as_number(run.config.get("objective.mean_over"))
+    mean_over = convert_number(run.config.get("objective.mean_over"))
     if objective is None:
         return None
     if reduction not in ("best", "last", "mean") or (reduction == "mean" and (mean_over is None or mean_over < 1)):
@@ -94,7 +96,7 @@ def _objective(run: RunRecord) -> ObjectiveConfig | None:
     )
 
 
-def _rows(run: RunRecord, config: ObjectiveConfig, metrics: Sequence[str]) -> list[Row]:
+def _select_rows(run: RunRecord, config: ObjectiveConfig, metrics: Sequence[str]) -> list[Row]:
     """The updates that have any of some metrics, each with its recorded values, as the engine sees them.
 
     Where there is a KL budget, updates without a KL are left out.
@@ -109,9 +111,9 @@ def _rows(run: RunRecord, config: ObjectiveConfig, metrics: Sequence[str]) -> li
         {name: value for name, value in zip(names, values, strict=True) if math.isfinite(value)} for values in columns
     ]
     is_limited = config.kl_budget is not None
-    return [_with_kl(row) for row in rows if not is_limited or any(name in row for name in _KLS)]
+    return [_add_training_kl(row) for row in rows if not is_limited or any(name in row for name in _KLS)]
 
 
-def _with_kl(row: Row) -> Row:
+def _add_training_kl(row: Row) -> Row:
     """The engine's rows always have the KL in training, which the held-out one goes before."""
     return row if _KLS[1] in row or _KLS[0] not in row else {**row, _KLS[1]: row[_KLS[0]]}

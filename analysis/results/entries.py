@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
 
-from analysis.records.runs import COMPLETE, RunRecord, as_number
+from analysis.records.runs import COMPLETE, RunRecord, convert_number
 from analysis.sweep.settings import REWARD_MODEL
 from analysis.wording.statements import clip_text
 from rlhf_sweeps.verdicts.settings import keeps_constraints, mean_over_seeds
@@ -86,14 +86,16 @@ class Entry:
             return pick(with_value, key=lambda run: (run.objectives or [0.0])[0])
         return self.runs[0] if self.runs else None
 
-    def summarized(self, key: str) -> float | None:
+    def average_summary(self, key: str) -> float | None:
         """The mean of a number in the summaries of the runs on test seeds, else of the other runs; None without any."""
         numbers = [
-            number for run in self.tested_runs or self.runs if (number := as_number(run.summary.get(key))) is not None
+            number
+            for run in self.tested_runs or self.runs
+            if (number := convert_number(run.summary.get(key))) is not None
         ]
         return fmean(numbers) if numbers else None
 
 
 def find_reward_model(entry: Entry) -> str:
     """The name of the reward model that its policy was trained on."""
-    return str(entry.run.value(REWARD_MODEL)) if entry.run is not None else entry.settings.get(REWARD_MODEL, "None")
+    return str(entry.run.look_up(REWARD_MODEL)) if entry.run is not None else entry.settings.get(REWARD_MODEL, "None")

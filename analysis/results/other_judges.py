@@ -11,11 +11,11 @@ from rlhf_sweeps.verdicts.estimates import choose_statistic
 
 
 def find_rates_by_others(source: Source) -> dict[str, float]:
-    """Reward model -> its win rate under the other judges, as the sweep has written it; else as `compare` estimates it.
+    """Reward model -> its win rate under the other judges, as the sweep has written it; else as `compare_groups` estimates it.
 
     Empty where there are no such rates.
     """
-    return read_written_rates(source) or _estimated(source)
+    return read_written_rates(source) or _estimate_rates(source)
 
 
 def read_written_rates(source: Source) -> dict[str, float]:
@@ -29,7 +29,7 @@ def read_written_rates(source: Source) -> dict[str, float]:
     return rates
 
 
-def _estimated(source: Source) -> dict[str, float]:
+def _estimate_rates(source: Source) -> dict[str, float]:
     """The mean over a reward model's runs, plain or interquartile, as `choose_statistic` has it."""
     try:
         grouped = group_runs(source, REWARD_MODEL)

@@ -10,7 +10,7 @@ from analysis.records.constraints import ConstrainedSetting
 from analysis.records.runs import Source, TrialRecord
 from analysis.results.entries import Entry, find_reward_model
 from analysis.results.other_judges import find_rates_by_others, read_written_rates
-from analysis.results.unswept import RUN, SEED, as_sweep
+from analysis.results.unswept import RUN, SEED, treat_as_sweep
 from analysis.sweep.settings import Setting, View, are_incomparable, make_views
 from analysis.wording.labels import label_settings
 from analysis.wording.statements import join_words
@@ -73,7 +73,7 @@ class SourceRanking:
         """The best entry; of several rankings the best of each."""
         return [part.best for part in (self, *(ranking for _, ranking in self.apart)) if part.best is not None]
 
-    def gain(self, better: float, worse: float) -> float:
+    def compute_difference(self, better: float, worse: float) -> float:
         """By how much one value is better than the other."""
         return better - worse if self.is_maximized else worse - better
 
@@ -81,19 +81,19 @@ class SourceRanking:
         """Whether an entry's number to report is that of its test seeds, as with one objective only."""
         return entry.tested is not None and (self.view is None or self.view.is_single)
 
-    def headline(self, entry: Entry) -> float:
+    def choose_reported_value(self, entry: Entry) -> float:
         """The first objective to report: on the test seeds where `is_tested`; nan without an objective."""
         return entry.tested if self.is_tested(entry) and entry.tested is not None else entry.worth
 
-    def against_best(self, entry: Entry) -> tuple[float, float, bool]:
+    def compare_with_best(self, entry: Entry) -> tuple[float, float, bool]:
         """By how much the best is better than another entry, the other's objective, and whether both are on test seeds.
 
         They are compared on test seeds where `is_tested` holds for both.
         """
         best = self.ranked[0]
         if self.is_tested(best) and self.is_tested(entry) and best.tested is not None and entry.tested is not None:
-            return self.gain(best.tested, entry.tested), entry.tested, True
-        return self.gain(best.worth, entry.worth), entry.worth, False
+            return self.compute_difference(best.tested, entry.tested), entry.tested, True
+        return self.compute_difference(best.worth, entry.worth), entry.worth, False
 
 
 def rank_source(
@@ -112,23 +112,23 @@ def rank_source(
     """
     if len(source.apart) > 1:
         return rank_beside(source, [(part, rank_source(part)) for part in source.apart])
-    swept, measurement = (source, "") if source.trials else as_sweep(source)
+    swept, measurement = (source, "") if source.trials else treat_as_sweep(source)
     word = "trial" if source.trials else "run"
     is_maximized = swept.directions[0] == "maximize"
-    entries = _labelled([_entry(trial, word, swept) for trial in swept.trials])
+    entries = _label_entries([_make_entry(trial, word, swept) for trial in swept.trials])
     by_number = {entry.numbers[0]: entry for entry in entries}
     made_views = make_views(swept) if made_views is None or not source.trials else made_views
     settings = [setting for view in made_views for setting in view.ranked]
     is_comparable = not are_incomparable(swept)
     comparison = None if is_comparable or compared is None else compared()
     merged = {
-        setting.numbers: _merged(setting, [by_number[number] for number in setting.numbers], word)
+        setting.numbers: _merge_entries(setting, [by_number[number] for number in setting.numbers], word)
         for view in made_views
         for setting in view.settings
     }
     ranked = [merged[setting.numbers] for setting in settings]
     if not is_comparable:
-        ranked.sort(key=_judged(source, comparison))
+        ranked.sort(key=_make_judge_key(source, comparison))
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
     view = made_views[0] if is_comparable and made_views else None
     metric = str(swept.metrics[0])
@@ -156,13 +156,13 @@ def rank_beside(source: Source, apart: Sequence[tuple[Source, SourceRanking]]) -
     entries_apart = [entry for _, ranking in apart for entry in ranking.entries]
     unknown = Source("others", "folder", silent, metrics=["objective"])
     own = {run.name: run.objectives for run in silent}
-    trials = [replace(trial, objectives=own[trial.runs[0].name]) for trial in as_sweep(unknown)[0].trials]
-    entries = _labelled([*entries_apart, *(_entry(trial, "run", unknown) for trial in trials)])
+    trials = [replace(trial, objectives=own[trial.runs[0].name]) for trial in treat_as_sweep(unknown)[0].trials]
+    entries = _label_entries([*entries_apart, *(_make_entry(trial, "run", unknown) for trial in trials)])
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
     return SourceRanking(entries, [], "objective", True, False, "run", keys, apart=apart)
 
 
-def _judged(source: Source, comparison: "GroupComparison | None") -> Callable[[Entry], float]:
+def _make_judge_key(source: Source, comparison: "GroupComparison | None") -> Callable[[Entry], float]:
     """A sort key: the win rate under the other judges of an entry's reward model; within one the order stays."""
     if comparison is None:
         rates = find_rates_by_others(source)
@@ -173,7 +173,7 @@ def _judged(source: Source, comparison: "GroupComparison | None") -> Callable[[E
     return lambda entry: -rates.get(find_reward_model(entry), -1.0)
 
 
-def _merged(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
+def _merge_entries(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
     """The entries of one setting as one, worth what the setting is."""
     worth = [float(value) for value in setting.objectives]
     if len(group) == 1:
@@ -193,7 +193,7 @@ def _merged(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
     )
 
 
-def _entry(trial: TrialRecord, word: str, source: Source) -> Entry:
+def _make_entry(trial: TrialRecord, word: str, source: Source) -> Entry:
     name = str(trial.number) if word == "trial" else trial.runs[0].name
     return Entry(
         f"{word.capitalize()} {name}",
@@ -213,7 +213,7 @@ def _entry(trial: TrialRecord, word: str, source: Source) -> Entry:
     )
 
 
-def _labelled(entries: Sequence[Entry]) -> list[Entry]:
+def _label_entries(entries: Sequence[Entry]) -> list[Entry]:
     """The entries with labels; different settings have different labels."""
     texts: dict[str, list[str]] = {}
     for entry in entries:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 
-from analysis.comparison.compare import GroupComparison, compare
+from analysis.comparison.compare import GroupComparison, compare_groups
 from analysis.comparison.groups import Grouping, group_runs
 from analysis.health.findings import FindingsByRun, diagnose_source
 from analysis.health.patterns import Pattern, find_patterns
@@ -41,17 +41,17 @@ class Results:
         """The ranking, with the comparison of the reward models where these have no common scale."""
         if len(self.parts) > 1:
             return rank_beside(self.source, [(part.source, part.ranking) for part in self.parts])
-        return rank_source(self.source, self.views or None, self._of_reward_models)
+        return rank_source(self.source, self.views or None, self._compare_reward_models)
 
-    def comparison(self, by: str | None = None, metric: str | None = None) -> GroupComparison:
-        """Its runs compared by a config key; the arguments, and what is raised, are those of `compare`."""
+    def compare_by(self, by: str | None = None, metric: str | None = None) -> GroupComparison:
+        """Its runs compared by a config key; the arguments, and what is raised, are those of `compare_groups`."""
         if (by, metric) not in self._comparisons:
-            self._comparisons[by, metric] = compare(self.source, by, metric)
+            self._comparisons[by, metric] = compare_groups(self.source, by, metric)
         return self._comparisons[by, metric]
 
-    def grouping(self, by: str) -> Grouping:
+    def group_by(self, by: str) -> Grouping:
         """Its runs by a config key, as in a comparison; made without one where runs have different objectives."""
-        return self.comparison(by).grouping if len(self.parts) == 1 else group_runs(self.source, by)
+        return self.compare_by(by).grouping if len(self.parts) == 1 else group_runs(self.source, by)
 
     @cached_property
     def sweep(self) -> SweepAnalysis:
@@ -73,8 +73,8 @@ class Results:
         """The settings in which findings occur more often than by chance."""
         return find_patterns(self.source, self.findings)
 
-    def _of_reward_models(self) -> GroupComparison | None:
+    def _compare_reward_models(self) -> GroupComparison | None:
         try:
-            return self.comparison(REWARD_MODEL)
+            return self.compare_by(REWARD_MODEL)
         except AnalysisError:  # the study alone knows of reward models
             return None

@@ -7,12 +7,12 @@ from analysis.comparison.groups import SOUND
 from analysis.comparison.run_values import OBJECTIVE, Measure, measure_objective
 from analysis.records.runs import COMPLETE, RunRecord, Source, TrialRecord
 from analysis.records.worth import measure_violations, recompute_objectives
-from analysis.wording.labels import identity, write_exactly
+from analysis.wording.labels import make_identity, write_exactly
 
 SEED, RUN = "seed", "run"  # keys of such trials' settings: the seed, and the run's name where nothing else differs
 
 
-def as_sweep(source: Source) -> tuple[Source, str]:
+def treat_as_sweep(source: Source) -> tuple[Source, str]:
     """Runs outside of a sweep as trials of one, and a suffix that says how their objectives were measured.
 
     Runs that came to their end have objectives; where none of these has one, all runs may.
@@ -23,9 +23,9 @@ def as_sweep(source: Source) -> tuple[Source, str]:
     is_open = not measured.values
     if is_open:
         measured = measure_objective(source, runs)
-    worths = {run.name: _worth(run, measured) for run in runs}
-    settings = _settings(source, runs)
-    tests = _tests(source, runs)
+    worths = {run.name: _list_objectives(run, measured) for run in runs}
+    settings = _write_settings(source, runs)
+    tests = _group_tests(source, runs)
     trials = [
         TrialRecord(
             number,
@@ -53,7 +53,7 @@ def as_sweep(source: Source) -> tuple[Source, str]:
     return replace(source, trials=trials, metrics=[measured.name], directions=[direction]), measurement + end
 
 
-def _worth(run: RunRecord, measured: Measure) -> list[float] | None:
+def _list_objectives(run: RunRecord, measured: Measure) -> list[float] | None:
     """A value for each objective, by the run's summary or its evaluations; else the one measured value."""
     value = measured.values.get(run.name)
     if value is None:
@@ -61,32 +61,32 @@ def _worth(run: RunRecord, measured: Measure) -> list[float] | None:
     return ((run.objectives or recompute_objectives(run)) if measured.name == OBJECTIVE else None) or [value]
 
 
-def _settings(source: Source, runs: Sequence[RunRecord]) -> dict[str, dict[str, str]]:
+def _write_settings(source: Source, runs: Sequence[RunRecord]) -> dict[str, dict[str, str]]:
     """Run's name -> key -> text; equal values have the same text."""
     is_seeded = len({run.seed for run in source.runs}) > 1
     texts: dict[Hashable, str] = {}
     settings_of: dict[str, dict[str, str]] = {}
     for run in runs:
-        values = {key: value for key in source.axes if (value := run.value(key)) is not None}
+        values = {key: value for key in source.axes if (value := run.look_up(key)) is not None}
         settings_of[run.name] = {
-            key: texts.setdefault((key, identity(value)), write_exactly(value)) for key, value in values.items()
+            key: texts.setdefault((key, make_identity(value)), write_exactly(value)) for key, value in values.items()
         }
         if is_seeded and run.seed is not None:
             settings_of[run.name][SEED] = str(run.seed)
     return settings_of
 
 
-def _tests(source: Source, runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+def _group_tests(source: Source, runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     """The first run of a setting -> the setting's runs on test seeds."""
     first: dict[Hashable, str] = {}
     for run in runs:
-        first.setdefault(_setting(source, run), run.name)
+        first.setdefault(_make_setting_key(source, run), run.name)
     tests_of: dict[str, list[RunRecord]] = {}
     for run in source.runs:
-        if run.is_test and (name := first.get(_setting(source, run))) is not None:
+        if run.is_test and (name := first.get(_make_setting_key(source, run))) is not None:
             tests_of.setdefault(name, []).append(run)
     return tests_of
 
 
-def _setting(source: Source, run: RunRecord) -> Hashable:
-    return tuple(identity(run.value(key)) for key in source.axes)
+def _make_setting_key(source: Source, run: RunRecord) -> Hashable:
+    return tuple(make_identity(run.look_up(key)) for key in source.axes)

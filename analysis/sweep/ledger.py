@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.records.runs import PRUNED, RunRecord, Source, TrialRecord, as_number
+from analysis.records.runs import PRUNED, RunRecord, Source, TrialRecord, convert_number
 
 # The seconds of an update that are spent on scores.
 _SCORE_SECONDS = "perf/score_seconds"
@@ -186,8 +186,8 @@ def _run_cost(run: RunRecord) -> RunCost:
     summary = run.summary
     seconds = _stated_or_summed(summary.get("seconds"), run, "perf/update_seconds")
     device = str(summary.get("device") or "")
-    episodes = run.curve("episode")[1]
-    memory = run.curve("perf/peak_memory_mb")[1]
+    episodes = run.select_points("episode")[1]
+    memory = run.select_points("perf/peak_memory_mb")[1]
     measured: dict[str, Any] = {
         "seconds": seconds,
         "gpu_seconds": math.nan if not device else seconds if device.startswith("cuda") else 0.0,
@@ -216,12 +216,12 @@ def _scoring(run: RunRecord) -> float:
 
 def _stated_or_summed(stated: Any, run: RunRecord, *metrics: str) -> float:
     """The total in a run's summary, else the sum of its metrics over all updates; nan where both are missing."""
-    recorded = [metric for metric in metrics if len(run.curve(metric)[0])]
-    return _first(stated, sum(run.total(metric) for metric in recorded) if recorded else math.nan)
+    recorded = [metric for metric in metrics if len(run.select_points(metric)[0])]
+    return _first(stated, sum(run.sum_metric(metric) for metric in recorded) if recorded else math.nan)
 
 
 def _first(value: Any, otherwise: float) -> float:
-    number = as_number(value)
+    number = convert_number(value)
     return otherwise if number is None else number
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records.runs import TrialRecord, as_number
+from analysis.records.runs import TrialRecord, convert_number
 
 
 def share_reports(study: Any, trials: Sequence[TrialRecord]) -> dict[int, dict[float, float]]:
@@ -31,7 +31,7 @@ def find_run_lengths(study: Any, trials: Sequence[TrialRecord]) -> dict[int, int
     """Trial number -> updates of one of its runs, where its config or its study says so."""
     lengths = {trial.number: length for trial in trials if trial.runs and (length := trial.runs[0].planned_updates)}
     for trial in study.get_trials(deepcopy=False):
-        if (noted := as_number(trial.user_attrs.get("num_updates"))) is not None and noted > 0:
+        if (noted := convert_number(trial.user_attrs.get("num_updates"))) is not None and noted > 0:
             lengths[find_number(trial)] = int(noted)
     return lengths
 

@@ -178,7 +178,7 @@ def _columns(trials: Sequence[TrialRecord]) -> dict[str, list[str]]:
 
 def _reward_model(trial: TrialRecord) -> str:
     for run in trial.runs:
-        name = run.value(REWARD_MODEL)
+        name = run.look_up(REWARD_MODEL)
         if name is not None:
             return str(name)
     return ""

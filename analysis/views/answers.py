@@ -68,10 +68,10 @@ def make_sweep_tiles(source: Source, ranking: SourceRanking) -> Tiles:
     items = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _count_states(entries))]
     best = ranking.best
     if best is not None and ranking.is_comparable:
-        base = best.summarized("base_score")
+        base = best.average_summary("base_score")
         hint = f"base policy: {format_number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
         where = f", on {format_count(len(best.tested_runs), 'test seed')}" if ranking.is_tested(best) else ""
-        items.append(("Best", format_number(ranking.headline(best), 4), hint + where))
+        items.append(("Best", format_number(ranking.choose_reported_value(best), 4), hint + where))
     num_runs = len(source.runs)
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
@@ -121,7 +121,7 @@ def _describe_winner(ranking: SourceRanking) -> list[str]:
         )
     lines = [] if is_single else _describe_front(ranking)
     lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *write_counted_sentences(best)]
-    base = best.summarized("base_score")
+    base = best.average_summary("base_score")
     if base is not None and ranking.metric == SCORE:
         lines.append(f"The base policy scores {format_number(base)} on the same held-out prompts")
     return [*lines, *_describe_left_out(ranking)]
@@ -155,9 +155,9 @@ def _describe_lead(ranking: SourceRanking) -> list[str]:
     if len(ranking.ranked) > 3:
         middle, last = ranking.ranked[len(ranking.ranked) // 2], ranking.ranked[-1]
         lines.append(f"{_describe_gap(ranking, 'the middle one', middle)}, {_describe_gap(ranking, 'the worst', last)}")
-    base = best.summarized("base_score")
+    base = best.average_summary("base_score")
     if base is not None and ranking.metric == SCORE:
-        gain = ranking.gain(ranking.headline(best), base)
+        gain = ranking.compute_difference(ranking.choose_reported_value(best), base)
         lines.append(f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'} than the base policy")
     return lines
 
@@ -165,7 +165,7 @@ def _describe_lead(ranking: SourceRanking) -> list[str]:
 def _describe_gap(ranking: SourceRanking, rank_name: str, entry: Entry) -> str:
     """`0.3 better than the second, trial 2 (1.1 on the test seeds)`."""
     assert ranking.best is not None
-    gain, worth, is_tested = ranking.against_best(entry)
+    gain, worth, is_tested = ranking.compare_with_best(entry)
     where = (
         " on the test seeds" if is_tested else " by the seeds that choose" if ranking.is_tested(ranking.best) else ""
     )

@@ -22,7 +22,7 @@ from analysis.views.intervals import (
 )
 from analysis.views.judges import make_judge_parts
 from analysis.views.reward_against_kl import make_kl_parts
-from analysis.wording.intervals import probability_text
+from analysis.wording.intervals import format_probability
 from analysis.wording.statements import Statement, format_count, format_number
 from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN, GroupPair, describe_verdict
 
@@ -38,12 +38,12 @@ def compare_view(results: Results, by: str | None = None, metric: str | None = N
 
     Args:
         by: a config key, or several joined with commas; what was swept if that is one key.
-        metric: what to compare by, as in `compare`.
+        metric: what to compare by, as in `compare_groups`.
 
     Raises:
         AnalysisError: if no run has such a key or metric.
     """
-    comparison = results.comparison(by, metric)
+    comparison = results.compare_by(by, metric)
     labels = [group.label for group in comparison.groups]
     frontiers, matched = trace_all_frontiers(comparison.grouping), match_groups(comparison.grouping)
     parts_of_all_runs = make_kl_parts(frontiers, matched, labels, comparison.by)
@@ -59,7 +59,7 @@ def make_compare_tab(results: Results) -> list[Part]:
             suffix = f"-{place}"
             text = f"{format_count(len(source.runs), 'run')}, compared with each other"
             parts.append(Sentences([text], f"To {source.objective.text}"))
-        parts += _figures([of_objective.comparison(key) for key in _choose_keys(source)], suffix)
+        parts += _figures([of_objective.compare_by(key) for key in _choose_keys(source)], suffix)
         parts += _sentences_on_keys(source)
     keys = _choose_keys(results.source)
     return [*parts, *(_make_kl_parts(results, keys[0]) if keys else [])]
@@ -71,10 +71,10 @@ def _choose_keys(source: Source) -> list[str]:
 
 
 def _make_kl_parts(results: Results, key: str) -> list[Part]:
-    grouping = results.grouping(key)
+    grouping = results.group_by(key)
     labels = [group.label for group in grouping.groups]
     if len(results.parts) == 1:
-        labels = [group.label for group in results.comparison(key).groups]  # best first
+        labels = [group.label for group in results.compare_by(key).groups]  # best first
     return make_kl_parts(trace_all_frontiers(grouping), match_groups(grouping), labels, ", ".join(grouping.keys))
 
 
@@ -193,7 +193,7 @@ def make_probability_chart(comparison: GroupComparison, name: str) -> Chart | No
                 [getattr(probability, end) for probability in probabilities.values()] for end in ("low", "high")
             )
             hover = [
-                f"{pairs[place].second}: {probability_text(probability)}"
+                f"{pairs[place].second}: {format_probability(probability)}"
                 for place, probability in probabilities.items()
             ]
             values = [probability.value for probability in probabilities.values()]
@@ -249,7 +249,7 @@ def _make_row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
 def _make_probability_cell(pair: GroupPair | None) -> Cell:
     if pair is None or pair.verdict == UNKNOWN:
         return Cell("-")
-    return Cell(probability_text(pair.probability), pair.probability.value)
+    return Cell(format_probability(pair.probability), pair.probability.value)
 
 
 def _make_p_cell(pair: GroupPair | None) -> Cell:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from analysis.records.runs import UPDATE, RunRecord, as_number
+from analysis.records.runs import UPDATE, RunRecord, convert_number
 from analysis.records.worth import find_kl, is_worth_the_base, select_counted_rows
 from analysis.results.entries import Entry
 from analysis.wording.statements import format_number
@@ -66,7 +66,7 @@ def _list_evaluations(run: RunRecord, metrics: Sequence[str]) -> list[tuple[floa
     if rows:
         return [(row[UPDATE], find_kl(row)) for row in rows]
     best = run.summary.get("best") if list(metrics) == [SCORE] else None
-    if not isinstance(best, dict) or [as_number(best.get("score"))] != run.objectives:
+    if not isinstance(best, dict) or [convert_number(best.get("score"))] != run.objectives:
         return []
-    update = as_number(best.get(UPDATE))
-    return [] if update is None else [(update, as_number(best.get("kl")))]
+    update = convert_number(best.get(UPDATE))
+    return [] if update is None else [(update, convert_number(best.get("kl")))]

@@ -17,7 +17,7 @@ from analysis.output.thinning import pick_extremes
 from analysis.records.runs import Floats, Source
 from analysis.results.ranking import SourceRanking, list_leaders
 from analysis.results.results import Results
-from analysis.wording.labels import identity
+from analysis.wording.labels import make_identity
 from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.record import natural_key
 
@@ -116,7 +116,7 @@ def _find_group_keys(source: Source, ranking: SourceRanking) -> list[str]:
     keys += [key for key in source.axes if key not in keys]
     if any(len(entry.runs) > 1 for entry in ranking.entries) and source.trials:
         keys.append("trial")
-    num_values = {key: len({identity(run.value(key)) for run in source.runs if not run.is_test}) for key in keys}
+    num_values = {key: len({make_identity(run.look_up(key)) for run in source.runs if not run.is_test}) for key in keys}
     return [key for key in keys if 1 < num_values[key] <= _MAX_GROUPS]
 
 

@@ -167,9 +167,9 @@ def _write_best_title(best: Entry, ranking: SourceRanking) -> str:
 def _group_runs(source: Source) -> list[tuple[str, list[RunRecord]]]:
     """By reward model where there are several, else every run."""
     runs = select_choosing([run for run in source.runs if len(run.updates)])
-    has_several = len({str(run.value("reward_model")) for run in runs}) > 1
+    has_several = len({str(run.look_up("reward_model")) for run in runs}) > 1
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:
-        run_text = f"runs on reward model {run.value('reward_model')}" if has_several else f"run {run.name}"
+        run_text = f"runs on reward model {run.look_up('reward_model')}" if has_several else f"run {run.name}"
         groups.setdefault(f"What {run_text} did", []).append(run)
     return list(groups.items())[:_MAX_GROUPS]

@@ -10,7 +10,7 @@ from analysis.sweep.margin import Lead, measure_lead
 from analysis.sweep.settings import Setting
 from analysis.views.comparison_sentences import write_comparison_answer
 from analysis.views.sweep_sentences import name_noise_source
-from analysis.wording.intervals import probability_text
+from analysis.wording.intervals import format_probability
 from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, GroupPair
 
@@ -54,7 +54,7 @@ def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping
         return [_explain_unknown(standing)]
     second = pairs[0]
     chance = second.probability if second.first == "0" else second.probability.reversed
-    chance_text = f"a run of the best beats a run of the second with probability {probability_text(chance)}"
+    chance_text = f"a run of the best beats a run of the second with probability {format_probability(chance)}"
     if standing.is_clear:
         return [
             f"Yes: {titles[standing.best.numbers]} {_conjugate_be([standing.best])} better than every other by more than seeds "

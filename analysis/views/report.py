@@ -164,5 +164,5 @@ def _write_subtitle(source: Source) -> str:
 def _collect_names(source: Source, ranking: SourceRanking) -> frozenset[str]:
     """Words of the record that a sentence may begin with, and that are no words to capitalize."""
     values = {value for entry in ranking.entries for value in entry.settings.values()}
-    models = {str(run.value("reward_model")) for run in source.runs}
+    models = {str(run.look_up("reward_model")) for run in source.runs}
     return frozenset(values | models | {run.name for run in source.runs} | set(source.metric_names) | set(ranking.keys))

@@ -27,7 +27,7 @@ from analysis.views.intervals import (
     make_row_axis,
     make_value_axis,
 )
-from analysis.wording.short_labels import list_labels, short_names, shorten_apart
+from analysis.wording.short_labels import list_labels, make_short_names, shorten_apart
 from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.verdicts.pairs import describe_verdict
 
@@ -90,7 +90,7 @@ def _write_sentences(own: Sequence[Frontier], has_fit: bool) -> list[str]:
 def make_frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence[str]) -> Chart:
     """A panel for each judge: every evaluation, and the fitted law as far as evaluations go."""
     drawn_labels = list(labels)[:_MAX_LINES]
-    names, judges = short_names(labels), short_names(frontiers)
+    names, judges = make_short_names(labels), make_short_names(frontiers)
     panels = []
     for judge, lines in frontiers.items():
         layers: list[Layer] = [Rule(0.0, is_upright=False)]
@@ -120,11 +120,11 @@ def _draw_frontier(line: Frontier, name: str, color: int) -> list[Layer]:
     layers: list[Layer] = [Points(distances, gains, name, color, size=size, opacity=opacity)]
     if line.fit is not None:
         curve = np.linspace(0, float(line.distances.max()), _POINTS_ON_CURVE)
-        layers.append(Line(curve, line.fit.gain(curve), color=color))
+        layers.append(Line(curve, line.fit.predict_gain(curve), color=color))
         if line.fit.is_peak_within_data:
             peak = np.sqrt(np.array([line.fit.peak_kl]))
             hover = [f"{name}: highest at KL {format_number(line.fit.peak_kl)}"]
-            layers.append(Points(peak, line.fit.gain(peak), "", color, "triangle", 15, hover=hover))
+            layers.append(Points(peak, line.fit.predict_gain(peak), "", color, "triangle", 15, hover=hover))
     return layers
 
 

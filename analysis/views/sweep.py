@@ -27,7 +27,7 @@ from analysis.views.parallel import make_parallel_chart
 from analysis.views.sweep_charts import make_contour_chart, make_front_chart, make_importance_chart, make_slices_chart
 from analysis.views.sweep_sentences import write_view_statements
 from analysis.views.trial_charts import make_history_chart, make_intermediate_values_chart, make_timeline_chart
-from analysis.wording.intervals import interval
+from analysis.wording.intervals import format_interval
 from rlhf_sweeps.record.trials import format_counts
 
 # Chosen by looking at drawings and lists.
@@ -164,7 +164,7 @@ def _make_slice_table(cut: Slice, metric: str, identity: str) -> Table:
         [
             Cell(part.label),
             make_number_cell(part.mean),
-            Cell(interval(part.mean_low, part.mean_high) if part.num > 2 else "-"),
+            Cell(format_interval(part.mean_low, part.mean_high) if part.num > 2 else "-"),
             make_number_cell(part.best),
             make_number_cell(part.num),
         ]

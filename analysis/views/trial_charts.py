@@ -65,7 +65,7 @@ def make_history_chart(ranking: SourceRanking, view: View | None) -> Chart | Non
 
 def _find_worth(ranking: SourceRanking, entry: Entry, objective: int) -> float:
     assert entry.objectives is not None
-    return entry.objectives[objective] if objective else ranking.headline(entry)
+    return entry.objectives[objective] if objective else ranking.choose_reported_value(entry)
 
 
 def _name_point(ranking: SourceRanking, settings: Sequence[Entry]) -> str:
@@ -141,7 +141,7 @@ def _draw_points(
 
 def _describe_entry(entry: Entry, ranking: SourceRanking) -> str:
     """A line that says what an entry is worth, and a line for each of its settings."""
-    worth = format_number(ranking.headline(entry)) if entry.objectives else entry.state
+    worth = format_number(ranking.choose_reported_value(entry)) if entry.objectives else entry.state
     settings = [f"{key}={value}" for key, value in list(entry.labels.items())[:_MOST_SETTINGS]]
     return "\n".join([f"{entry.title}: {worth}", *settings])
 

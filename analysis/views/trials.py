@@ -17,7 +17,7 @@ from analysis.output.parts import (
     make_text_cell,
 )
 from analysis.output.thinning import pick_extremes
-from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Source, as_number
+from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Source, convert_number
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
@@ -86,7 +86,7 @@ def _make_row(entry: Entry, keys: Sequence[str], metrics: Sequence[str], small: 
         Cell(entry.state, None, _TONES.get(entry.state, "")),
         *[make_number_cell(values.get(metric), tone) for metric in metrics],
         *[make_setting_cell(entry.settings.get(key), entry.labels.get(key)) for key in keys],
-        make_number_cell(entry.summarized("base_score")),
+        make_number_cell(entry.average_summary("base_score")),
         make_number_cell(evaluations and evaluations.kl),
         _make_updates_cell(evaluations),
         _make_curve_cell(entry, small),
@@ -111,7 +111,7 @@ def _is_numeric(entries: Sequence[Entry], key: str) -> bool:
 
 
 def _list_tokens(entry: Entry) -> list[float]:
-    return [tokens for run in entry.runs if (tokens := as_number(run.summary.get("tokens"))) is not None]
+    return [tokens for run in entry.runs if (tokens := convert_number(run.summary.get("tokens"))) is not None]
 
 
 def _leave_out_columns(columns: list[Column], rows: list[list[Cell]]) -> tuple[list[Column], list[list[Cell]]]:
@@ -127,7 +127,7 @@ def _leave_out_columns(columns: list[Column], rows: list[list[Cell]]) -> tuple[l
 
 def _make_curve_cell(entry: Entry, metric: str) -> Cell:
     run = entry.run
-    updates, values = run.curve(metric) if run is not None else (np.empty(0), np.empty(0))
+    updates, values = run.select_points(metric) if run is not None else (np.empty(0), np.empty(0))
     if len(values) < 2 or updates[-1] == updates[0]:
         return Cell("-")
     chosen = pick_extremes(values, _POINTS)

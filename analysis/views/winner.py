@@ -9,7 +9,7 @@ from analysis.results.ranking import SourceRanking
 from analysis.sweep.settings import REWARD_MODEL
 from analysis.views.comparison_sentences import write_comparison_answer
 from analysis.views.intervals import make_estimate_cell
-from analysis.wording.intervals import probability_text
+from analysis.wording.intervals import format_probability
 from analysis.wording.statements import format_number, join_words
 from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 
@@ -47,7 +47,7 @@ def write_lead_sentences(comparison: GroupComparison) -> list[str]:
             continue
         less = f"{format_number(abs(pair.difference))} less"
         if pair.verdict != UNKNOWN:
-            probability = probability_text(pair.probability)
+            probability = format_probability(pair.probability)
             less += f"; a run of {pair.first} beats a run of {pair.second} with probability {probability}"
         lines.append(f"{group.label} has {make_estimate_cell(group.estimate).text}: {less}")
     if len(groups) > 5:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from analysis.reading.folders import read_run
-from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, planned_updates
+from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, convert_number, count_planned_updates
 from analysis.records.worth import measure_violations
 from analysis.watch.thresholds import NEWEST_UPDATES
 from rlhf_sweeps.record import (
@@ -101,7 +101,7 @@ class FollowedRun:
     def num_updates(self) -> int | None:
         """Updates in a whole run; None where its config does not tell."""
         ppo = self._group("ppo")
-        planned = planned_updates(ppo.get("total_episodes"), ppo.get("batch_size"))
+        planned = count_planned_updates(ppo.get("total_episodes"), ppo.get("batch_size"))
         return self.update if planned is None and self.summary.get("status") == COMPLETE else planned
 
     @property
@@ -206,5 +206,5 @@ class FollowedRun:
 
 def _number(value: Any) -> float:
     """A value as a number; nan for anything else."""
-    number = as_number(value)
+    number = convert_number(value)
     return math.nan if number is None else number

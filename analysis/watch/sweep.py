@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records.objective import Objective, read_sweep_objective
-from analysis.records.runs import COMPLETE, UNFINISHED, as_number
+from analysis.records.runs import COMPLETE, UNFINISHED, convert_number
 from analysis.watch.health import HealthWarnings
 from analysis.watch.liveness import is_swept
 from analysis.watch.remaining import estimate_seconds
@@ -152,12 +152,12 @@ class FollowedSweep:
         return f"{file.name}, which has the command that continues, is {'damaged' if file.exists() else 'missing'}"
 
     def _elapsed(self, since_heard: float) -> float | None:
-        seconds = as_number(self._start.get("seconds"))
+        seconds = convert_number(self._start.get("seconds"))
         return None if seconds is None else seconds + since_heard
 
     def _left(self, trials: Sequence[TrialRow], tests: Sequence[TrialRow]) -> float | None:
         """Seconds until the end, or until the budget's."""
-        hours, elapsed = as_number(self._config.get("sweep.budget_hours")), self._elapsed(0.0) or 0.0
+        hours, elapsed = convert_number(self._config.get("sweep.budget_hours")), self._elapsed(0.0) or 0.0
         limit = None if hours is None else max(0.0, hours * 3600 - elapsed)
         planned = self._plan.num_trials
         if planned is None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from analysis.wording.numbers import as_number
+from analysis.wording.numbers import convert_number
 from analysis.wording.statements import format_number, format_setting
 from rlhf_sweeps.record import natural_key
 
@@ -13,10 +13,10 @@ _MOST_DIGITS = 16  # beyond, a number is written as Python does, which tells any
 Key = TypeVar("Key", bound=Hashable)
 
 
-def identity(value: Any) -> Hashable:
+def make_identity(value: Any) -> Hashable:
     """A key that equal values share: 1 and 1.0 are equal; 1, "1" and true are not."""
     if isinstance(value, list | tuple):
-        return ("list", *map(identity, value))
+        return ("list", *map(make_identity, value))
     if isinstance(value, bool) or value is None:
         return ("word", value)
     if isinstance(value, int | float):
@@ -24,9 +24,9 @@ def identity(value: Any) -> Hashable:
     return ("text", str(value))
 
 
-def order_key(value: Any) -> tuple[int, float, Any]:
+def make_order_key(value: Any) -> tuple[int, float, Any]:
     """A key to sort values by: numbers ascending, then texts in their natural order, rm_2 before rm_10."""
-    as_float = as_number(value)
+    as_float = convert_number(value)
     return (1, 0.0, natural_key(str(value))) if as_float is None else (0, as_float, natural_key(""))
 
 
@@ -46,29 +46,29 @@ def write_exactly(value: Any) -> str:
 
 def label_values(values: Sequence[Any], digits: int = _DIGITS) -> list[str]:
     """A label for each value; different values have different labels, with as many digits as that takes."""
-    distinct = {identity(value): value for value in values}
+    distinct = {make_identity(value): value for value in values}
     label_of = _tell_apart(distinct, lambda key, digits: label_value(distinct[key], digits), digits)
     # 1 and "1" look alike, and then "1" and "'1'".
-    while alike := [key for key in _repeated(label_of) if label_of[key] != repr(distinct[key])]:
+    while alike := [key for key in _select_repeated(label_of) if label_of[key] != repr(distinct[key])]:
         label_of |= {key: repr(distinct[key]) for key in alike}
-    return [label_of[identity(value)] for value in values]
+    return [label_of[make_identity(value)] for value in values]
 
 
 def label_settings(texts: Iterable[str]) -> dict[str, str]:
     """Labels of settings as a user types them: text -> label; different texts have different labels."""
     label_of = _tell_apart(dict.fromkeys(texts), format_setting)
-    return label_of | {text: text for text in _repeated(label_of)}
+    return label_of | {text: text for text in _select_repeated(label_of)}
 
 
 def _tell_apart(keys: Iterable[Key], label: Callable[[Key, int], str], digits: int = _DIGITS) -> dict[Key, str]:
     label_of = {key: label(key, digits) for key in keys}
-    while (repeated := _repeated(label_of)) and digits < _MOST_DIGITS:
+    while (repeated := _select_repeated(label_of)) and digits < _MOST_DIGITS:
         digits += 1
         label_of |= {key: label(key, digits) for key in repeated}
     return label_of
 
 
-def _repeated(label_of: Mapping[Key, str]) -> dict[Key, str]:
+def _select_repeated(label_of: Mapping[Key, str]) -> dict[Key, str]:
     """The labels that several keys have."""
     counts = Counter(label_of.values())
     return {key: label for key, label in label_of.items() if counts[label] > 1}

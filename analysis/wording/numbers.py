@@ -8,7 +8,7 @@ _LARGEST_WHOLE = 2**53  # up to which every whole number is a float
 _SEED = re.compile(r"([-+]?[0-9]{1,100})(?:\.0*)?")
 
 
-def as_number(value: Any) -> float | None:
+def convert_number(value: Any) -> float | None:
     """A value of a config or summary as a number; None for anything else, truth values and nan among them."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
@@ -18,7 +18,7 @@ def as_number(value: Any) -> float | None:
         return None
 
 
-def as_seed(value: Any) -> int | None:
+def convert_seed(value: Any) -> int | None:
     """A config's value as a seed: a whole number, as a float or a text, too; None for anything else.
 
     A float beyond 2^53 is none, since it can be any of several whole numbers.

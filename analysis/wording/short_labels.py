@@ -21,7 +21,7 @@ def shorten_apart(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[s
     return list(labels)
 
 
-def short_names(labels: Iterable[str], longest: int = LONGEST_LABEL) -> dict[str, str]:
+def make_short_names(labels: Iterable[str], longest: int = LONGEST_LABEL) -> dict[str, str]:
     """Label -> the same, short; see `shorten_apart`."""
     distinct = list(dict.fromkeys(labels))
     return dict(zip(distinct, shorten_apart(distinct, longest), strict=True))

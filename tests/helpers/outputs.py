@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.comparison.compare import compare
+from analysis.comparison.compare import compare_groups
 from analysis.comparison.groups import group_runs
 from analysis.comparison.own_matrix import REWARD_MODEL
 from analysis.curves.metrics import ENTROPY, KL
@@ -42,7 +42,7 @@ def names_of(source: Source) -> dict[str, str]:
     found = {}
     for group in group_runs(source, None).groups:
         runs = [*group.chosen, *group.tests]
-        if len({run.value(source.axes[0]) for run in runs}) > 1:  # a range, which is no setting
+        if len({run.look_up(source.axes[0]) for run in runs}) > 1:  # a range, which is no setting
             continue
         numbers = sorted({run.trial for run in runs if run.trial is not None})
         name = f"{source.axes[0]}={group.label}"
@@ -127,7 +127,7 @@ def _of_part(part: Part, ranking: SourceRanking, source: Source) -> Iterator[Sai
     if ranking.comparison is not None:
         labels, key = [group.label for group in ranking.comparison.groups if group.place], REWARD_MODEL
     if isinstance(part, Sentences) and (by := re.fullmatch(r"By (\S+)", part.title)):
-        groups = [group.label for group in compare(source, by[1]).groups if group.place]
+        groups = [group.label for group in compare_groups(source, by[1]).groups if group.place]
         yield from (Said("", _text(line), labels=groups, key=by[1]) for line in part.lines)
     elif isinstance(part, Sentences):
         about = _run_of(part.title, ranking)

@@ -9,7 +9,7 @@ from helpers.compared_runs import UPDATES, at, rated, run, seeds, source
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from analysis.comparison.compare import GroupComparison, compare
+from analysis.comparison.compare import GroupComparison, compare_groups
 from analysis.comparison.run_values import count_prompts
 from analysis.views.comparison_sentences import write_comparison_statements
 from rlhf_sweeps.verdicts import estimates
@@ -17,7 +17,7 @@ from rlhf_sweeps.verdicts import estimates
 
 def test_equal_rates_are_as_uncertain_as_their_prompts() -> None:
     runs = [rated(f"{key}{seed}", rate, key=key, seed=seed) for key, rate in ((1, 1.0), (2, 0.5)) for seed in range(3)]
-    found = compare(source(runs, metrics=["eval/win_rate"]), "key")
+    found = compare_groups(source(runs, metrics=["eval/win_rate"]), "key")
     assert found.measure.num_prompts == 60
     for group, rate in zip(found.groups, (1.0, 0.5), strict=True):
         known = binomtest(round(60 * rate), 60).proportion_ci(method="wilson")
@@ -34,7 +34,7 @@ def test_values_above_1_are_no_shares_whatever_their_name(metric: str, values: S
         for key in (0, 1)
         for n, x in enumerate(values)
     ]
-    found = compare(source(runs), "key", metric)
+    found = compare_groups(source(runs), "key", metric)
     assert not found.measure.is_rate
     margin = student.ppf(0.975, 2) * np.std(values, ddof=1) / 3**0.5
     best = found.groups[0].estimate
@@ -48,25 +48,25 @@ def students(found: GroupComparison) -> list[Mapping[str, float]]:
 
 
 def test_intervals_are_called_students_where_one_is() -> None:
-    few = compare(source(seeds([1.0], key=1) + seeds([3.0, 4.0, 6.0], "b", key=2)), "key")
+    few = compare_groups(source(seeds([1.0], key=1) + seeds([3.0, 4.0, 6.0], "b", key=2)), "key")
     assert students(few) == [{"fewest runs in a group": 3}]
-    alike = compare(source(seeds([1.0] * 3, key=1) + seeds([2.0] * 3, "b", key=2)), "key")
+    alike = compare_groups(source(seeds([1.0] * 3, key=1) + seeds([2.0] * 3, "b", key=2)), "key")
     assert not students(alike)
     rates = [rated(f"{key}{seed}", key, key=key, seed=seed) for key in (0.0, 1.0) for seed in range(3)]
-    wins = compare(source(rates, metrics=["eval/win_rate"]), "key")
+    wins = compare_groups(source(rates, metrics=["eval/win_rate"]), "key")
     assert not students(wins)  # Wilson's, of 60 prompts
     rates += [rated(f"c{seed}", rate, key=2, seed=seed) for seed, rate in enumerate((0.3, 0.9))]
-    assert students(compare(source(rates, metrics=["eval/win_rate"]), "key")) == [{"fewest runs in a group": 2}]
+    assert students(compare_groups(source(rates, metrics=["eval/win_rate"]), "key")) == [{"fewest runs in a group": 2}]
 
 
 def test_that_each_run_counts_as_one_prompt_is_said() -> None:
     runs = seeds([1.0] * 3, key="a", metrics={"eval/win_rate": np.ones(10)})
-    found = compare(source(runs, metrics=["eval/win_rate"]), "key")
+    found = compare_groups(source(runs, metrics=["eval/win_rate"]), "key")
     known = binomtest(3, 3).proportion_ci(method="wilson")
     assert found.groups[0].estimate.low == pytest.approx(known.low)
     assert "for a," in found.notes[-1]
     assert "each run counts as one prompt" in found.notes[-1]
-    told = compare(source([rated(str(n), 1.0, key="a") for n in range(3)], metrics=["eval/win_rate"]), "key")
+    told = compare_groups(source([rated(str(n), 1.0, key="a") for n in range(3)], metrics=["eval/win_rate"]), "key")
     assert not any("counts as one prompt" in note for note in told.notes)
 
 
@@ -80,13 +80,13 @@ def test_prompts_are_counted_else_those_that_the_config_asks_for() -> None:
 
 
 def test_equal_values_that_are_no_rates_have_no_interval() -> None:
-    found = compare(source(seeds([0.7] * 3, key=1) + seeds([0.1, 0.3, 0.2], "b", key=2)), "key")
+    found = compare_groups(source(seeds([0.7] * 3, key=1) + seeds([0.1, 0.3, 0.2], "b", key=2)), "key")
     first, second = (next(group for group in found.groups if group.label == label) for label in "12")
     assert np.isnan([first.estimate.low, first.estimate.high]).all()
     assert second.estimate.low < 0.2 < second.estimate.high
     assert any("no interval for 1," in note for note in found.notes)
     rates = seeds([3e-4] * 3, key=1, metrics={"learning_rate": np.full(10, 3e-4)})
-    assert not compare(source(rates), "key", "learning_rate").measure.is_rate
+    assert not compare_groups(source(rates), "key", "learning_rate").measure.is_rate
 
 
 def test_prompts_are_those_of_a_whole_evaluation() -> None:
@@ -96,5 +96,7 @@ def test_prompts_are_those_of_a_whole_evaluation() -> None:
     assert count_prompts([one]) == 60
     rate = {"objective/truncated_rate": UPDATES / 20, "eval/win_rate": at(5, 0.5), "eval/score": at(5, 1.0)}
     runs = [replace(run(name, 1.0, metrics=rate, key=name), read_samples=lambda: written) for name in "ab"]
-    assert compare(source(runs), "key", "eval/win_rate").measure.num_prompts == 60
-    assert compare(source(runs), "key", "objective/truncated_rate").measure.num_prompts is None  # no held-out prompts
+    assert compare_groups(source(runs), "key", "eval/win_rate").measure.num_prompts == 60
+    assert (
+        compare_groups(source(runs), "key", "objective/truncated_rate").measure.num_prompts is None
+    )  # no held-out prompts

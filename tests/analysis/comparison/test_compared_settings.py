@@ -8,7 +8,7 @@ import pytest
 from helpers.compared_runs import run, seeds, source
 from helpers.records import axes
 
-from analysis.comparison.compare import compare
+from analysis.comparison.compare import compare_groups
 from analysis.comparison.groups import BROKEN, UNSURE
 from analysis.records.runs import TrialRecord
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, rank
@@ -17,7 +17,7 @@ from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, rank
 def test_groups_that_are_settings_are_ranked_by_their_means_over_seeds() -> None:
     # Without its lowest and its highest, 1.075, the first would be the second.
     runs = [*seeds([1, 1.1, 1.05, 5], "a", ppo__kl_coef=0.1), *seeds([1.5, 1.52, 1.54, 1.56], "b", ppo__kl_coef=0.2)]
-    found = compare(source(runs), "kl_coef")
+    found = compare_groups(source(runs), "kl_coef")
     assert [(group.label, group.place, group.estimate.value) for group in found.groups] == [
         ("0.1", 1, 8.15 / 4),
         ("0.2", 2, 6.12 / 4),
@@ -29,14 +29,14 @@ def test_groups_that_are_settings_are_ranked_by_their_means_over_seeds() -> None
 
 def test_the_interval_of_a_mean_is_students() -> None:
     # Deviation of 2, 4, 6, 8: sqrt(20 / 3); t of 97.5 % with 3 degrees of freedom: 3.182. From 5000 resamples.
-    (group,) = compare(source(seeds([2.0, 4.0, 6.0, 8.0], key=1)), "key").groups
+    (group,) = compare_groups(source(seeds([2.0, 4.0, 6.0, 8.0], key=1)), "key").groups
     half = 3.182 * np.sqrt(20 / 3) / 2
     assert (5 - group.estimate.low, group.estimate.high - 5) == pytest.approx((half, half), rel=0.05)
 
 
 def test_groups_of_several_settings_are_ranked_by_interquartile_means_over_settings_and_seeds() -> None:
     runs = [*seeds([2.0, 8.0], "a", key=1, lr=1), *seeds([4.0, 4.0], "b", key=1, lr=2), *seeds([3.9] * 4, "c", key=2)]
-    found = compare(source(runs, space=axes({"key": "choice(1,2)", "lr": "choice(1,2)"})), "key")
+    found = compare_groups(source(runs, space=axes({"key": "choice(1,2)", "lr": "choice(1,2)"})), "key")
     assert [(group.label, group.estimate.value) for group in found.groups] == [("1", 4.0), ("2", 3.9)]
     assert found.ranking.statistic == "interquartile mean"
 
@@ -44,7 +44,7 @@ def test_groups_of_several_settings_are_ranked_by_interquartile_means_over_setti
 def test_test_seeds_of_some_groups_of_several_settings_are_left_aside() -> None:
     chose = [run(f"{key}/{lr}", 9.0 + lr, key=key, lr=lr) for key in (1, 2) for lr in range(3)]
     tests = [run(f"test/{seed}", 1.0, key=1, lr=2, is_test=True) for seed in range(2)]
-    found = compare(source(chose + tests, space=axes({"key": "choice(1,2)", "lr": "choice(0,1,2)"})), "key")
+    found = compare_groups(source(chose + tests, space=axes({"key": "choice(1,2)", "lr": "choice(0,1,2)"})), "key")
     assert not found.grouping.is_test
     assert all("test" not in name for group in found.groups for name in group.values)
     assert any("2 runs on test seeds are left out" in note for note in found.notes)
@@ -55,7 +55,7 @@ def test_settings_that_ran_on_test_seeds_go_first_by_these_and_are_compared_by_t
     tested = {1: [1.0, 1.1, 1.2], 2: [2.5, 2.6, 2.7]}
     runs = [one for key, values in chose.items() for one in seeds(values, f"{key}/", key=key)]
     runs += [replace(one, is_test=True) for key, values in tested.items() for one in seeds(values, f"t{key}/", key=key)]
-    found = compare(source(runs), "key")
+    found = compare_groups(source(runs), "key")
     values = [(group.label, round(group.estimate.value, 9)) for group in found.groups]
     assert values == [("2", 2.6), ("1", 1.1), ("3", 0.55)]
     pairs = {(pair.first, pair.second): (round(pair.difference, 9), pair.verdict) for pair in found.pairs}
@@ -85,7 +85,7 @@ def test_settings_that_cannot_be_the_best_are_put_aside() -> None:
         trial(4, [8.0, 8.1, 8.2], **{"eval/length<=30": float("nan")}),
     ]
     runs = [one for each in trials for one in each.runs]
-    found = compare(source(runs, trials=trials, space=axes({"key": "choice(0,1,2,3,4)"})), "key")
+    found = compare_groups(source(runs, trials=trials, space=axes({"key": "choice(0,1,2,3,4)"})), "key")
     assert found.winner == "1"
     assert [group.label for group in found.groups if group.place] == ["1", "2"]
     assert {group.label: dict(group.excluded) for group in found.groups if not group.place} == {
@@ -102,15 +102,15 @@ def test_of_several_objectives_test_seeds_tell_no_order() -> None:
     runs = [one for key, values in chose.items() for one in seeds(values, f"{key}/", key=key)]
     runs += [replace(one, is_test=True) for key, values in tested.items() for one in seeds(values, f"t{key}/", key=key)]
     two = {"metrics": ["eval/score", "eval/kl"], "directions": ["maximize", "minimize"]}
-    assert [group.label for group in compare(source(runs, **two), "key").groups] == ["1", "2"]
-    assert [group.label for group in compare(source(runs), "key").groups] == ["2", "1"]
+    assert [group.label for group in compare_groups(source(runs, **two), "key").groups] == ["1", "2"]
+    assert [group.label for group in compare_groups(source(runs), "key").groups] == ["2", "1"]
 
 
 def test_trials_of_an_earlier_configuration_are_not_compared() -> None:
     trials = [trial(0, [3.0, 3.1]), trial(1, [1.0, 1.1])]
     earlier = [replace(one, trial=7, name=f"old {one.name}", config={"key": 1}) for one in trials[0].runs]
     runs = [one for each in trials for one in each.runs]
-    found = compare(source([*runs, *earlier], trials=trials, space=axes({"key": "choice(0,1)"})), "key")
+    found = compare_groups(source([*runs, *earlier], trials=trials, space=axes({"key": "choice(0,1)"})), "key")
     told = {group.label: (len(group.values), dict(group.excluded)) for group in found.groups}
     assert told == {"0": (2, {}), "1": (2, {"of an earlier configuration": 2})}
 
@@ -118,5 +118,5 @@ def test_trials_of_an_earlier_configuration_are_not_compared() -> None:
 def test_test_seeds_that_gave_no_value_leave_a_setting_its_choosing_seeds() -> None:
     runs = [*seeds([3.0, 3.1, 3.05], "1/", key=1), *seeds([1.0, 1.1, 1.05], "2/", key=2)]
     lost = [replace(one, is_test=True, summary={}, metrics={}) for one in seeds([9.0, 9.0], "t1/", key=1)]
-    found = compare(source([*runs, *lost]), "key")
+    found = compare_groups(source([*runs, *lost]), "key")
     assert [(group.label, round(group.estimate.value, 9)) for group in found.groups] == [("1", 3.05), ("2", 1.05)]

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.comparison.compare import GroupComparison, compare
+from analysis.comparison.compare import GroupComparison, compare_groups
 from analysis.reading.sources import read
 
 FALSE = ("also differ", "no setting has two seeds")
@@ -27,7 +27,7 @@ def rows(**more: Any) -> list[dict[str, Any]]:
 
 def compared(tmp_path: Path, table: list[dict[str, Any]], by: str = "lr") -> GroupComparison:
     pd.DataFrame(table).to_csv(tmp_path / "t.csv", index=False)
-    return compare(read(tmp_path / "t.csv"), by)
+    return compare_groups(read(tmp_path / "t.csv"), by)
 
 
 def is_right(found: GroupComparison) -> bool:
@@ -86,6 +86,6 @@ def test_empty_cells_are_neither_settings_nor_values(tmp_path: Path) -> None:
         row["eval/score"] = None if row["update"] == 2 else row["eval/score"]
     assert is_right(compared(tmp_path, table))
     (first, *_) = read(tmp_path / "t.csv").runs
-    assert first.curve("eval/score")[0].tolist() == [1, 3, 4]
+    assert first.select_points("eval/score")[0].tolist() == [1, 3, 4]
     assert "final" not in first.config
-    assert first.curve("final")[1].tolist() == [0]
+    assert first.select_points("final")[1].tolist() == [0]

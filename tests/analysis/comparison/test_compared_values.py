@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.compared_runs import UPDATES, at, run, source
 
-from analysis.comparison.compare import compare
+from analysis.comparison.compare import compare_groups
 from analysis.comparison.run_values import find_best_update
 from analysis.records.runs import Floats, RunRecord
 
@@ -13,7 +13,7 @@ def test_a_missing_objective_is_the_best_score_within_the_kl_budget() -> None:
     metrics = {"eval/score": np.array([1.0, 2, 9, 3, 4, 4, 4, 4, 4, 4]), "eval/kl": np.array([1.0, 2, 99] + [5] * 7)}
     one = run("a", metrics=metrics, key=1, objective__kl_budget=15.0)
     assert find_best_update(one) == 5  # 9 is too far, 4 comes first there
-    found = compare(source([one]), "key")
+    found = compare_groups(source([one]), "key")
     assert found.groups[0].values == {"a": 4.0}
     assert "for 1 run without one it is the best eval/score within the KL budget" in found.measure.text
     assert find_best_update(run("b", metrics=metrics, objective__kl_budget=None)) == 3
@@ -27,9 +27,9 @@ def test_a_metric_at_the_best_evaluation_and_at_the_end() -> None:
         "objective/kl": UPDATES,
     }
     runs = [run("a", 5.0, metrics=metrics, key=1), run("b", 5.0, metrics=metrics, key=2, summary={"best_update": 4})]
-    found = compare(source(runs), "key", "eval/length")
+    found = compare_groups(source(runs), "key", "eval/length")
     assert {group.label: group.estimate.value for group in found.groups} == {"1": 20.0, "2": 40.0}
-    found = compare(source(runs), "key", "objective/kl")
+    found = compare_groups(source(runs), "key", "objective/kl")
     assert found.groups[0].estimate.value == 10.0  # the last tenth: from update 9.1 on
     assert "last 10 %" in found.measure.text
     assert "lower is better" in found.measure.text
@@ -37,7 +37,7 @@ def test_a_metric_at_the_best_evaluation_and_at_the_end() -> None:
 
 def test_without_any_objective_the_training_scores_count() -> None:
     runs = [run(name, metrics={"objective/scores": UPDATES * scale}, key=scale) for name, scale in (("a", 1), ("b", 2))]
-    found = compare(source(runs), "key")
+    found = compare_groups(source(runs), "key")
     assert [group.estimate.value for group in found.groups] == [20.0, 10.0]
     assert "since no run has an objective or an evaluation" in found.measure.text
 
@@ -55,14 +55,14 @@ def test_without_any_objective_the_training_scores_count() -> None:
 def test_without_values_nothing_is_compared(metrics: dict[str, Floats]) -> None:
     damaged = {"best": [3], "best_update": "x"}
     runs = [run(f"{index}", metrics=metrics, summary=damaged, key=index) for index in range(2)]
-    found = compare(source(runs), "key")
+    found = compare_groups(source(runs), "key")
     assert found.ranking is None
     assert [group.estimate for group in found.groups] == [None, None]
 
 
 def test_a_run_without_updates() -> None:
     empty = RunRecord("a", {"update": np.empty(0), "eval/score": np.empty(0)}, {"key": 1})
-    assert compare(source([empty]), "key").groups[0].estimate is None
+    assert compare_groups(source([empty]), "key").groups[0].estimate is None
 
 
 def test_a_measure_says_what_and_when_it_measured() -> None:
@@ -72,10 +72,12 @@ def test_a_measure_says_what_and_when_it_measured() -> None:
     def says(text: str, *words: str) -> bool:
         return all(word in text for word in words)
 
-    measures = {metric: compare(source(runs), "key", metric).measure for metric in ("eval/length", "loss/policy_avg")}
+    measures = {
+        metric: compare_groups(source(runs), "key", metric).measure for metric in ("eval/length", "loss/policy_avg")
+    }
     assert says(measures["eval/length"].text, "eval/length", "best evaluation", "higher is better")
     assert says(measures["loss/policy_avg"].text, "loss/policy_avg", "last 10 %", "lower is better")
     assert [measure.is_lower_better for measure in measures.values()] == [False, True]
-    assert says(compare(source(runs), "key").measure.text, "objective", "eval/score")
+    assert says(compare_groups(source(runs), "key").measure.text, "objective", "eval/score")
     minimized = source(runs, metrics=["eval/kl", "eval/score"], directions=["minimize", "maximize"])
-    assert says(compare(minimized, "key").measure.text, "eval/kl", "first of several", "lower is better")
+    assert says(compare_groups(minimized, "key").measure.text, "eval/kl", "first of several", "lower is better")

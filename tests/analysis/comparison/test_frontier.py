@@ -51,7 +51,7 @@ def test_exact_points_give_the_constants_back() -> None:
     found = fit_law([(distances, law(distances)), (distances + 0.25, law(distances + 0.25))])
     assert (found.alpha, found.beta) == (pytest.approx(2.0), pytest.approx(0.6))
     assert found.deviation == pytest.approx(0, abs=1e-12)
-    assert found.gain(np.array([0.0, 1.0, math.e])) == pytest.approx([0.0, 2.0, math.e * 1.4])
+    assert found.predict_gain(np.array([0.0, 1.0, math.e])) == pytest.approx([0.0, 2.0, math.e * 1.4])
     assert (found.num_points, found.num_runs, found.largest_kl) == (8, 2, pytest.approx(4.25**2))
 
 
@@ -71,7 +71,7 @@ def test_the_peak_by_hand() -> None:
     assert found.peak_kl == pytest.approx(math.exp(6), rel=1e-6)
     assert found.is_peak_within_data
     assert not fit_law([(distances / 10, law(distances / 10, 2.0, 0.5))] * 2).is_peak_within_data
-    gain = found.gain(np.exp(3) * np.array([0.9, 1.0, 1.1]))
+    gain = found.predict_gain(np.exp(3) * np.array([0.9, 1.0, 1.1]))
     assert gain[1] == max(gain)
 
 
@@ -85,7 +85,7 @@ def test_runs_that_are_all_alike_do_not_make_a_law_certain() -> None:
 def test_the_peaks_interval_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     # Fieller: (2 - r)^2 = 0.04 - 2 r 0.01 + r^2 0.01, so that 0.99 r^2 - 3.98 r + 3.96 = 0.
     spread = np.array([[0.04, 0.01], [0.01, 0.01]])
-    monkeypatch.setattr(over_optimization, "_covariance", lambda *_: spread / 12.7062047**2)
+    monkeypatch.setattr(over_optimization, "_resample_covariance", lambda *_: spread / 12.7062047**2)
     distances = np.linspace(1, 5, 6)
     found = fit_law([(distances, law(distances, 2.0, 1.0))] * 2)
     ratios = (3.98 - 0.3985) / 1.98, (3.98 + 0.3985) / 1.98

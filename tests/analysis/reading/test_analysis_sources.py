@@ -38,11 +38,13 @@ def test_columns_are_the_rows(grid: Path) -> None:
     run = read(grid).runs[0]
     expected = rows(12, seed=0, height=1.0, every=2)
     assert run.metrics["objective/kl"].tolist() == [row["objective/kl"] for row in expected]
-    updates, scores = run.curve("eval/score")
+    updates, scores = run.select_points("eval/score")
     assert updates.tolist() == [2, 4, 6, 8, 10, 12]
     assert scores.tolist() == [row["eval/score"] for row in expected if "eval/score" in row]
-    assert run.curve("cumulative_reward")[1][-1] == pytest.approx(sum(row["objective/rlhf_reward"] for row in expected))
-    assert run.curve("nothing")[0].size == 0
+    assert run.select_points("cumulative_reward")[1][-1] == pytest.approx(
+        sum(row["objective/rlhf_reward"] for row in expected)
+    )
+    assert run.select_points("nothing")[0].size == 0
 
 
 def test_without_its_study_a_sweep_has_what_its_runs_tell(grid: Path) -> None:
@@ -222,7 +224,7 @@ def test_axes_are_what_differs_and_a_group_stands_for_its_keys() -> None:
         {"seed": 1, "name": "b", "ppo.lr": 1e-3, "reward_model.name": "y", "reward_model.path": "q", "device": "cuda"},
     )
     assert source.axes == ["ppo.lr", "reward_model"]
-    assert [run.value("reward_model") for run in source.runs] == ["x", "y"]
+    assert [run.look_up("reward_model") for run in source.runs] == ["x", "y"]
 
 
 def test_keys_are_in_the_order_in_which_people_count() -> None:
@@ -230,7 +232,7 @@ def test_keys_are_in_the_order_in_which_people_count() -> None:
     source = _source(*(dict.fromkeys(keys, n) for n in range(2)))
     assert source.axes == keys
     with pytest.raises(AnalysisError, match=r"lr: could be head_2.lr, head_10.lr"):
-        source.key("lr")
+        source.find_key("lr")
 
 
 def test_names_and_places_of_runs_are_no_settings() -> None:
@@ -241,10 +243,10 @@ def test_names_and_places_of_runs_are_no_settings() -> None:
 
 def test_a_key_may_be_given_by_its_end() -> None:
     source = _source({"ppo.lr": 1, "value.lr": 2, "ppo.kl_coef": 1}, {"ppo.lr": 2, "value.lr": 2, "ppo.kl_coef": 1})
-    assert source.key("kl_coef") == "ppo.kl_coef"
-    assert source.key("lr") == "ppo.lr"  # of two keys the one that differs
+    assert source.find_key("kl_coef") == "ppo.kl_coef"
+    assert source.find_key("lr") == "ppo.lr"  # of two keys the one that differs
     with pytest.raises(AnalysisError, match=r"beta: no run has such a key \(the runs differ in: ppo.lr\)"):
-        source.key("beta")
+        source.find_key("beta")
 
 
 def test_groups_are_in_the_order_in_which_people_count() -> None:

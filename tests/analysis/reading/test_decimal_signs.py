@@ -34,7 +34,7 @@ def test_the_decimal_sign_is_that_of_the_whole_file(
     source = source_of(tmp_path, text, name)
     (run,) = source.runs
     assert run.updates.tolist() == updates
-    assert run.curve("objective/kl")[1].tolist() == kls
+    assert run.select_points("objective/kl")[1].tolist() == kls
     assert source.problems == ()
 
 
@@ -55,7 +55,7 @@ def test_what_can_be_two_numbers_is_decided_by_a_rule_and_told(
     tmp_path: Path, name: str, text: str, kls: list[float], told: list[str]
 ) -> None:
     source = source_of(tmp_path, text, name)
-    assert source.runs[0].curve("objective/kl")[1].tolist() == kls
+    assert source.runs[0].select_points("objective/kl")[1].tolist() == kls
     (problem,) = source.problems
     assert told[0] in problem
 
@@ -101,7 +101,7 @@ def test_what_counts_is_whole(
 ) -> None:
     source = source_of(tmp_path, text, name)
     assert source.runs[0].updates.tolist() == updates
-    assert source.runs[0].curve("objective/kl")[1].tolist() == kls
+    assert source.runs[0].select_points("objective/kl")[1].tolist() == kls
     assert source.problems == (() if told is None else (told,))
 
 
@@ -109,7 +109,7 @@ def test_seeds_and_episodes_are_whole_too(tmp_path: Path) -> None:
     text = "seed\tupdate\tepisode\tkl\n1.001\t1\t960\t0.5\n1.001\t2\t1.024\t0.25\n1.002\t1\t960\t0.125\n"
     source = source_of(tmp_path, text, "t.tsv")
     assert [run.seed for run in source.runs] == [1001, 1002]
-    assert source.runs[0].curve("episode")[1].tolist() == [960, 1024]
+    assert source.runs[0].select_points("episode")[1].tolist() == [960, 1024]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_cells_that_are_no_numbers_are_left_out_and_told(tmp_path: Path, kind: s
     source = read(path)
     (run,) = source.runs
     kl = "objective/kl_per_token" if kind == "json" else "objective/kl"  # as TRL's trainers log it
-    assert [values.tolist() for values in run.curve(kl)] == [[0, 2, 9], [0.5, 0.7, 0.9]]
+    assert [values.tolist() for values in run.select_points(kl)] == [[0, 2, 9], [0.5, 0.7, 0.9]]
     assert run.updates.tolist() == list(range(10))
     assert source.problems == ("column kl: 2 of 10 cells are no numbers (OOM, #DIV/0!), left out",)
 
@@ -51,8 +51,8 @@ def test_texts_stay_texts(tmp_path: Path) -> None:
     )
     source = source_of(tmp_path, text)
     assert [run.name for run in source.runs] == ["001", "1", "1e3"]
-    assert [run.value("target") for run in source.runs] == ["6", "auto", "6"]
-    assert [run.value("model") for run in source.runs] == ["gpt2", None, "gpt2"]
+    assert [run.look_up("target") for run in source.runs] == ["6", "auto", "6"]
+    assert [run.look_up("model") for run in source.runs] == ["gpt2", None, "gpt2"]
     assert source.problems == ()
 
 
@@ -70,7 +70,7 @@ def test_a_run_may_be_called_as_what_is_missing_elsewhere(tmp_path: Path, kind: 
         frame.to_csv(path, sep="," if kind == "csv" else "\t", index=False)
     source = read(path)
     assert [run.name for run in source.runs] == names
-    assert [run.curve("objective/kl")[1].tolist() for run in source.runs] == [[1], [2], [3], [4], [5]]
+    assert [run.select_points("objective/kl")[1].tolist() for run in source.runs] == [[1], [2], [3], [4], [5]]
     assert source.problems == ()
 
 
@@ -83,8 +83,8 @@ def test_a_known_metric_keeps_its_numbers_however_few_they_are(tmp_path: Path) -
     cells = ["1", "2", *(f"err {n}" for n in range(8))]
     rows = "".join(f"a,{update},{cell},{cell}\n" for update, cell in enumerate(cells))
     source = source_of(tmp_path, f"run,update,reward,x\n{rows}")
-    assert source.runs[0].curve("objective/rlhf_reward")[1].tolist() == [1, 2]
-    assert source.runs[0].curve("x")[1].tolist() == []
+    assert source.runs[0].select_points("objective/rlhf_reward")[1].tolist() == [1, 2]
+    assert source.runs[0].select_points("x")[1].tolist() == []
     assert source.problems == (
         "column reward: 8 of 10 cells are no numbers (err 0, err 1, err 2, ...), left out",
         "column x: 2 of 10 cells are numbers, the others are not (err 0, err 1, err 2, ...): read as text",
@@ -106,9 +106,9 @@ def test_rows_that_do_not_fit_are_refused(tmp_path: Path, text: str, message: st
 
 
 def test_rows_with_an_end_or_a_name_of_their_own(tmp_path: Path) -> None:
-    assert source_of(tmp_path, "update,kl\n1,5,\n2,6,,\n").runs[0].curve("objective/kl")[1].tolist() == [5, 6]
+    assert source_of(tmp_path, "update,kl\n1,5,\n2,6,,\n").runs[0].select_points("objective/kl")[1].tolist() == [5, 6]
     (run,) = source_of(tmp_path, "update\tkl\n1\t10\t5\n2\t20\t6\n", "t.tsv").runs  # as R's write.table
-    assert (run.updates.tolist(), run.curve("objective/kl")[1].tolist()) == ([10, 20], [5, 6])
+    assert (run.updates.tolist(), run.select_points("objective/kl")[1].tolist()) == ([10, 20], [5, 6])
 
 
 def test_a_damaged_line_costs_itself_alone(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_damaged_line_costs_itself_alone(tmp_path: Path) -> None:
 def test_seeds_however_they_are_written(value: object, seed: int | None) -> None:
     run = RunRecord("made", {"update": np.empty(0)}, {"seed": value})
     assert run.seed == seed
-    assert seed is None or run.value("seed") == seed
+    assert seed is None or run.look_up("seed") == seed
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
@@ -173,12 +173,12 @@ def test_what_a_column_of_numbers_and_texts_is(
 ) -> None:
     rows = "".join(f"{update},0.5,{cell}\n" for update, cell in enumerate(cells))
     source = source_of(tmp_path, f"update,kl,x\n{rows}")
-    assert source.runs[0].curve("x")[1].tolist() == kept
+    assert source.runs[0].select_points("x")[1].tolist() == kept
     assert source.problems == ((told,) if told else ())
 
 
 def test_a_choice_of_numbers_and_words_is_a_setting_where_the_updates_start_again(tmp_path: Path) -> None:
     text = "".join(f"0,{lr},{update},{update}.5\n" for lr in ("0.1", "0.2", "auto") for update in (1, 2))
     source = source_of(tmp_path, f"seed,lr,update,kl\n{text}")
-    assert [run.value("lr") for run in source.runs] == ["0.1", "0.2", "auto"]
+    assert [run.look_up("lr") for run in source.runs] == ["0.1", "0.2", "auto"]
     assert source.problems == ()

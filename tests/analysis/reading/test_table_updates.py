@@ -26,8 +26,8 @@ def test_a_run_begins_where_the_updates_start_again(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("update;kl_coef;reward\n0;0.1;1\n1;0.1;2\n0;0.2;3\n1;0.2;4\n", encoding="utf-8")
     source = read(tmp_path / "t.csv")
     assert source.axes == ["kl_coef"]
-    assert [(run.name, run.value("kl_coef")) for run in source.runs] == [("t 0", 0.1), ("t 1", 0.2)]
-    assert source.runs[1].curve("objective/rlhf_reward")[1].tolist() == [3, 4]
+    assert [(run.name, run.look_up("kl_coef")) for run in source.runs] == [("t 0", 0.1), ("t 1", 0.2)]
+    assert source.runs[1].select_points("objective/rlhf_reward")[1].tolist() == [3, 4]
 
 
 def test_an_update_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_an_update_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
 
 def test_times_do_not_hide_that_a_run_starts_again(tmp_path: Path) -> None:
     runs = table_of(tmp_path, "time,update,kl\n1:00,1,2\n1:05,2,3\n1:10,1,4\n1:15,2,5\n")
-    assert [run.curve("objective/kl")[1].tolist() for run in runs] == [[2, 3], [4, 5]]
+    assert [run.select_points("objective/kl")[1].tolist() for run in runs] == [[2, 3], [4, 5]]
 
 
 def logged(rows: list[tuple[int, float | None, float | None]]) -> str:
@@ -60,8 +60,8 @@ def test_an_evaluation_with_a_row_of_its_own_takes_nothing_back(tmp_path: Path, 
         rows.insert(position, (evaluated, None, 1.6))
         source = source_of(tmp_path, logged(rows))
         (run,) = source.runs
-        assert [values.tolist() for values in run.curve("eval/score")] == [[evaluated], [1.6]]
-        updates, rewards = run.curve("objective/rlhf_reward")
+        assert [values.tolist() for values in run.select_points("eval/score")] == [[evaluated], [1.6]]
+        updates, rewards = run.select_points("objective/rlhf_reward")
         assert updates.tolist() == [1, 2, 3, *range(5, 21)]
         assert rewards.tolist() == [update / 10 for update in updates]
         assert source.problems == ()
@@ -73,8 +73,8 @@ def test_a_restart_and_a_late_evaluation_in_one_history(tmp_path: Path) -> None:
     (run,) = source.runs
     assert run.updates.tolist() == list(range(1, 15))
     expected = [*(update / 10 for update in range(1, 9)), *(update / 10 + 50 for update in range(9, 15))]
-    assert run.curve("objective/rlhf_reward")[1].tolist() == expected
-    assert [values.tolist() for values in run.curve("eval/score")] == [[5, 9], [1.6, 2.5]]
+    assert run.select_points("objective/rlhf_reward")[1].tolist() == expected
+    assert [values.tolist() for values in run.select_points("eval/score")] == [[5, 9], [1.6, 2.5]]
     assert source.problems == (
         "the updates go back from 12 to 9: read as a run that was continued, so the later values count",
     )
@@ -93,7 +93,7 @@ def test_updates_may_be_counted_in_episodes(tmp_path: Path) -> None:
     assert source.problems == ("no column counts the updates: they are taken from column episode",)
     source = source_of(tmp_path, "episode,_step,update,kl\n64,0,1,1\n128,1,2,2\n")
     assert (source.runs[0].updates.tolist(), source.problems) == ([1, 2], ())
-    assert source.runs[0].curve("episode")[1].tolist() == [64, 128]
+    assert source.runs[0].select_points("episode")[1].tolist() == [64, 128]
     source = source_of(tmp_path, "_step,train/global_step,kl\n0,10,1\n1,20,2\n")
     assert source.runs[0].updates.tolist() == [10, 20]
     assert source_of(tmp_path, "kl\n1\n2\n").problems == ("no column counts the updates: rows are counted from 0",)
@@ -104,7 +104,7 @@ def test_where_updates_go_back_some_way_the_later_values_count(tmp_path: Path) -
     (tmp_path / "t.csv").write_text("update,kl\n" + "".join(f"{u},{kl}\n" for u, kl in rows), encoding="utf-8")
     source = read(tmp_path / "t.csv")
     (run,) = source.runs
-    assert run.curve("objective/kl")[1].tolist() == [*range(20), *range(120, 140)]
+    assert run.select_points("objective/kl")[1].tolist() == [*range(20), *range(120, 140)]
     assert source.problems == (
         "the updates go back from 29 to 20: read as a run that was continued, so the later values count",
     )
@@ -142,7 +142,7 @@ def test_a_restart_leaves_nothing_beyond_it(tmp_path: Path, name: str, steps: li
     assert run.updates.tolist() == kept
     last = {step: position for position, step in enumerate(steps)}
     kl = "objective/kl_per_token" if name.endswith("json") else "objective/kl"  # as TRL's trainers log it
-    assert run.curve(kl)[1].tolist() == [last[step] for step in kept]
+    assert run.select_points(kl)[1].tolist() == [last[step] for step in kept]
     assert len(source.problems) == (sorted({*steps}) != kept)
 
 
@@ -154,14 +154,14 @@ def test_a_restart_of_a_trainer_with_several_rows_an_update(tmp_path: Path) -> N
     source = source_of(tmp_path, json.dumps({"log_history": rows}), "trainer_state.json")
     (run,) = source.runs
     assert run.updates.tolist() == [10, 20]
-    assert run.curve("objective/kl_per_token")[1].tolist() == [1, 9]
-    assert run.curve("eval_score")[1].tolist() == [5, 8]
+    assert run.select_points("objective/kl_per_token")[1].tolist() == [1, 9]
+    assert run.select_points("eval_score")[1].tolist() == [5, 8]
 
 
 def test_an_update_that_is_no_number_takes_its_row_along(tmp_path: Path) -> None:
     source = source_of(tmp_path, "step,kl\n1,5\n2,6\nmean,5.5\n45%,7\n,8\n,\n3,9\n")
     (run,) = source.runs
-    assert (run.updates.tolist(), run.curve("objective/kl")[1].tolist()) == ([1, 2, 3], [5, 6, 9])
+    assert (run.updates.tolist(), run.select_points("objective/kl")[1].tolist()) == ([1, 2, 3], [5, 6, 9])
     assert source.problems == ("column step: 3 rows have no update number (mean, 45%), left out",)
 
 

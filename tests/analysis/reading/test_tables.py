@@ -21,11 +21,11 @@ def test_the_published_columns(tmp_path: Path) -> None:
     (run,) = source.runs
     assert (source.kind, run.name) == ("table", "published")
     assert run.updates.tolist() == [0, 1]
-    assert run.curve("objective/rlhf_reward")[1].tolist() == [1.5, 0.5]
-    assert run.curve("cumulative_reward")[1].tolist() == [1.5, 2.0]
-    assert run.curve("loss/policy_avg")[1].tolist() == [2.8]
-    assert run.curve("objective/entropy")[1].tolist() == [1.7, 1.6]
-    assert run.curve("objective/kl")[1].tolist() == [0.07, 0.06]
+    assert run.select_points("objective/rlhf_reward")[1].tolist() == [1.5, 0.5]
+    assert run.select_points("cumulative_reward")[1].tolist() == [1.5, 2.0]
+    assert run.select_points("loss/policy_avg")[1].tolist() == [2.8]
+    assert run.select_points("objective/entropy")[1].tolist() == [1.7, 1.6]
+    assert run.select_points("objective/kl")[1].tolist() == [0.07, 0.06]
 
 
 def test_other_spellings_and_our_own_names(tmp_path: Path) -> None:
@@ -33,9 +33,9 @@ def test_other_spellings_and_our_own_names(tmp_path: Path) -> None:
     path.write_text("Step\tPolicy Loss\tKL Divergence\teval/score\n2\t1\t3\t5\n1\t2\t4\t6\n", encoding="utf-8")
     (run,) = read(path).runs
     assert run.updates.tolist() == [1, 2]
-    assert run.curve("loss/policy_avg")[1].tolist() == [2, 1]
-    assert run.curve("objective/kl")[1].tolist() == [4, 3]
-    assert run.curve("eval/score")[1].tolist() == [6, 5]
+    assert run.select_points("loss/policy_avg")[1].tolist() == [2, 1]
+    assert run.select_points("objective/kl")[1].tolist() == [4, 3]
+    assert run.select_points("eval/score")[1].tolist() == [6, 5]
 
 
 def test_several_runs_in_one_table(tmp_path: Path) -> None:
@@ -51,11 +51,11 @@ def test_several_runs_in_one_table(tmp_path: Path) -> None:
     )
     frame.to_parquet(tmp_path / "t.parquet")
     runs = read(tmp_path / "t.parquet").runs
-    assert [(run.value("reward_model"), run.seed, run.value("kl_coef")) for run in runs] == [
+    assert [(run.look_up("reward_model"), run.seed, run.look_up("kl_coef")) for run in runs] == [
         ("a", 0, 0.1), ("a", 1, 0.1), ("b", 0, 0.2),
     ]  # fmt: skip
-    assert [run.curve("objective/rlhf_reward")[1].tolist() for run in runs] == [[1, 2], [3, 4], [5, 6]]
-    assert runs[0].curve("constant")[1].tolist() == [7, 7]
+    assert [run.select_points("objective/rlhf_reward")[1].tolist() for run in runs] == [[1, 2], [3, 4], [5, 6]]
+    assert runs[0].select_points("constant")[1].tolist() == [7, 7]
     assert len({run.name for run in runs}) == 3
 
 
@@ -83,15 +83,15 @@ def table_of(tmp_path: Path, text: str, encoding: str = "utf-8") -> list[RunReco
 def test_a_spreadsheets_table(tmp_path: Path, encoding: str) -> None:
     text = "Update;KL;Clip Fraction;Größe\n1;0,5;12,5 %;-\n2;1;50%;3\n"
     (run,) = table_of(tmp_path, text, encoding)
-    assert run.curve("objective/kl")[1].tolist() == [0.5, 1.0]
-    assert run.curve("Clip Fraction")[1].tolist() == [0.125, 0.5]
-    assert run.curve("Größe")[0].tolist() == [2]
+    assert run.select_points("objective/kl")[1].tolist() == [0.5, 1.0]
+    assert run.select_points("Clip Fraction")[1].tolist() == [0.125, 0.5]
+    assert run.select_points("Größe")[0].tolist() == [2]
 
 
 def test_points_stay_points_between_semicolons(tmp_path: Path) -> None:
     (run,) = table_of(tmp_path, "update;kl;reward\n1;0.5;1e-3\n2;1.25;-2\n")
-    assert run.curve("objective/kl")[1].tolist() == [0.5, 1.25]
-    assert run.curve("objective/rlhf_reward")[1].tolist() == [0.001, -2]
+    assert run.select_points("objective/kl")[1].tolist() == [0.5, 1.25]
+    assert run.select_points("objective/rlhf_reward")[1].tolist() == [0.001, -2]
 
 
 def test_what_a_chart_of_wandb_exports(tmp_path: Path) -> None:
@@ -101,19 +101,19 @@ def test_what_a_chart_of_wandb_exports(tmp_path: Path) -> None:
     text = f'"Step",{",".join(names)}\n0,1,1,1,,,,5,5,5,,,\n10,2,0,9,7,7,7,,,,,,\n'
     first, second = table_of(tmp_path, text)
     assert (first.name, sorted(first.metrics)) == ("a - b", ["eval/score", "objective/kl", "update"])
-    assert first.curve("objective/kl")[1].tolist() == [1, 2]
-    assert [values.tolist() for values in first.curve("eval/score")] == [[10], [7]]
+    assert first.select_points("objective/kl")[1].tolist() == [1, 2]
+    assert [values.tolist() for values in first.select_points("eval/score")] == [[10], [7]]
     assert (second.name, second.updates.tolist()) == ("c", [0])
 
 
 def test_text_that_differs_from_row_to_row_names_no_run(tmp_path: Path) -> None:
     (run,) = table_of(tmp_path, "time,update,kl,model\n10:00,1,2,m\n10:05,2,3,m\n")
-    assert (run.name, run.updates.tolist(), run.value("model")) == ("t", [1, 2], "m")
+    assert (run.name, run.updates.tolist(), run.look_up("model")) == ("t", [1, 2], "m")
 
 
 def test_a_comma_in_quotes_is_no_decimal_one(tmp_path: Path) -> None:
     (run,) = table_of(tmp_path, 'update,kl,tokens\n1,2,"1,500"\n2,3,"2,500"\n')
-    assert run.curve("tokens")[1].tolist() == [1500, 2500]
+    assert run.select_points("tokens")[1].tolist() == [1500, 2500]
 
 
 def test_text_within_a_named_run_does_not_split_it(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_a_runs_own_name_is_no_setting(tmp_path: Path) -> None:
     source = source_of(tmp_path, f"run,run_id,lr,seed,update,kl\n{text}")
     assert source.axes == ["lr"]
     assert [run.name for run in source.runs][:2] == ["run0 seed 1", "run1 seed 2"]
-    assert [run.value("lr") for run in source.runs] == [0.1] * 3 + [0.2] * 3
-    assert source.runs[0].value("run") == "run0 seed 1"
+    assert [run.look_up("lr") for run in source.runs] == [0.1] * 3 + [0.2] * 3
+    assert source.runs[0].look_up("run") == "run0 seed 1"
 
 
 @pytest.mark.parametrize("column", ["run", "name", "run_name"])
@@ -151,7 +151,7 @@ def test_a_name_that_runs_share_or_that_alone_tells_them_apart_is_a_setting(
     text = per_run([f"{name},{seed}" for name in names for seed in seeds], "{u},{u}.5")
     source = source_of(tmp_path, f"{column},{'seed' if seeds[0] else 'x'},update,kl\n{text}")
     assert source.axes == ["run"]
-    assert [run.value("run") for run in source.runs] == [name for name in names for _ in seeds]
+    assert [run.look_up("run") for run in source.runs] == [name for name in names for _ in seeds]
 
 
 def test_where_names_and_seeds_differ_alike_the_runs_differ_in_seeds(tmp_path: Path) -> None:
@@ -198,13 +198,18 @@ def test_a_setting_where_each_run_has_one_row(tmp_path: Path, column: str, value
     rows = "".join(f"run{n},{value},{n % 2},{n}.5\n" for n, value in enumerate(values))
     source = source_of(tmp_path, f"run,{column},seed,reward\n{rows}")
     assert (len(source.runs), source.axes) == (4, [column] if is_setting else [])
-    assert [run.curve("objective/rlhf_reward")[1].tolist() for run in source.runs] == [[0.5], [1.5], [2.5], [3.5]]
+    assert [run.select_points("objective/rlhf_reward")[1].tolist() for run in source.runs] == [
+        [0.5],
+        [1.5],
+        [2.5],
+        [3.5],
+    ]
 
 
 def test_two_columns_of_one_metric_are_both_kept(tmp_path: Path) -> None:
     (run,) = table_of(tmp_path, ",update,KL,objective/kl\n0,1,5,6\n1,2,7,8\n")
-    assert run.curve("objective/kl")[1].tolist() == [6, 8]
-    assert run.curve("KL")[1].tolist() == [5, 7]
+    assert run.select_points("objective/kl")[1].tolist() == [6, 8]
+    assert run.select_points("KL")[1].tolist() == [5, 7]
     assert set(run.metrics) == {"update", "KL", "objective/kl"}  # the rows' numbers are none
     (run,) = table_of(tmp_path, "update,reward,mean_reward\n1,5,6\n")
     assert set(run.metrics) == {"update", "objective/rlhf_reward", "mean_reward"}
@@ -229,8 +234,8 @@ def test_the_history_of_a_trainer_with_several_rows_an_update(tmp_path: Path, ki
         path.write_text(json.dumps({"global_step": 20, "log_history": HISTORY}), encoding="utf-8")
     (run,) = read(path).runs
     assert run.updates.tolist() == [10, 20]
-    assert run.curve("objective/kl")[1].tolist() == [0.5, 0.7]
-    assert [values.tolist() for values in run.curve("eval_score")] == [[20], [1.5]]
+    assert run.select_points("objective/kl")[1].tolist() == [0.5, 0.7]
+    assert [values.tolist() for values in run.select_points("eval_score")] == [[20], [1.5]]
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": 1}', "[1, 2]", '[{"step": 1, "x": [1]}]'])
@@ -244,7 +249,7 @@ def test_columns_of_lists_are_left_out(tmp_path: Path) -> None:
     frame = pd.DataFrame({"update": [1, 2], "kl": [0.1, 0.2], "answers": [["a"], ["b", "c"]]})
     frame.to_parquet(tmp_path / "t.parquet")
     (run,) = read(tmp_path / "t.parquet").runs
-    assert run.curve("objective/kl")[1].tolist() == [0.1, 0.2]
+    assert run.select_points("objective/kl")[1].tolist() == [0.1, 0.2]
 
 
 def test_runs_are_listed_in_the_order_in_which_people_count(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_continued_run_has_the_later_values_from_where_it_went_on(sweep: Path)
     np.testing.assert_array_equal(run.updates, np.arange(1, 31))
     np.testing.assert_array_equal(run.metrics["objective/kl"][:20], 0.5 * np.arange(1, 21))
     np.testing.assert_array_equal(run.metrics["objective/kl"][20:], 0.5 * np.arange(21, 31) + 100)
-    updates, scores = run.curve("eval/score")
+    updates, scores = run.select_points("eval/score")
     np.testing.assert_array_equal(updates, [5, 10, 15, 20, 25, 30])
     np.testing.assert_allclose(scores, updates / 10)
 

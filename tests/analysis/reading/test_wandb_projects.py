@@ -203,6 +203,6 @@ def test_rows_and_samples_beyond_a_rewind_are_dead(serve: Serve, is_rewound: boo
     (run,) = read("wandb:entity/ppo/aa").runs
 
     assert run.updates.tolist() == [1, 2, 3, 4, 5, 6]
-    assert run.curve("objective/kl")[1].tolist() == [0, 0.5, 1, 1.5, 105, 106]
+    assert run.select_points("objective/kl")[1].tolist() == [0, 0.5, 1, 1.5, 105, 106]
     responses = [row["response"] for row in run.read_samples()]
     assert responses == (["at 11"] if is_rewound else ["at 3", "at 11"])  # tables are not in a parquet file

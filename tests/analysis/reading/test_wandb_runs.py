@@ -152,7 +152,7 @@ def test_an_evaluation_that_is_logged_late_takes_nothing_back() -> None:
     run = make_run({}, rows, {}, "finished")
 
     assert run.metrics["x"].tolist() == list(range(10))
-    assert [values.tolist() for values in run.curve("eval/score")] == [[3, 6], [1, 2]]
+    assert [values.tolist() for values in run.select_points("eval/score")] == [[3, 6], [1, 2]]
     assert run.problems == ()
 
 

@@ -8,7 +8,7 @@ from helpers.objective_runs import kl_run, said
 from helpers.objective_runs import mixed as mixed
 from helpers.records import lose, rows, write_run, write_sweep
 
-from analysis.comparison.compare import compare
+from analysis.comparison.compare import compare_groups
 from analysis.reading.sources import read
 from analysis.reading.wandb_runs import WandbRun, make_run
 from analysis.reading.wandb_sweeps import make_source
@@ -60,9 +60,9 @@ def test_the_report_shows_each_by_its_own(mixed: Path) -> None:
 
 def test_they_are_not_compared_by_their_objectives(mixed: Path) -> None:
     with pytest.raises(AnalysisError, match="maximize eval/score and minimize eval/kl"):
-        compare(read(mixed), "ppo.lr")
-    assert compare(read(mixed), "ppo.lr", "eval/score").groups[0].label == "0.001"
-    found = compare(read(mixed), "run", "eval/kl")  # whose direction one of the objectives tells
+        compare_groups(read(mixed), "ppo.lr")
+    assert compare_groups(read(mixed), "ppo.lr", "eval/score").groups[0].label == "0.001"
+    found = compare_groups(read(mixed), "run", "eval/kl")  # whose direction one of the objectives tells
     assert found.measure.is_lower_better
     assert found.groups[-1].label == "b_kl/run_0"
 

@@ -54,7 +54,7 @@ def test_ten_rewards_of_1_are_10_whatever_counts_the_rows(axis: str, logged: lis
         {}, [{"perf/update_seconds": 3.0, **row} if REWARD in row else row for row in logged], {}, "finished"
     )
     assert run.axis == axis
-    assert run.curve(CUMULATIVE_REWARD)[1].tolist() == [*range(1, 11)]
+    assert run.select_points(CUMULATIVE_REWARD)[1].tolist() == [*range(1, 11)]
     assert read_curve(run, CUMULATIVE_REWARD)[1][-1] == 10
     assert run.seconds == 30
     episodes = place_along(run, "episode")  # there are none, or they are the rows' places already
@@ -64,12 +64,12 @@ def test_ten_rewards_of_1_are_10_whatever_counts_the_rows(axis: str, logged: lis
 def test_steps_of_a_trainer_or_a_table_are_updates(tmp_path: Path) -> None:
     steps = range(100, 1100, 100)
     logged = [{"_step": n, "train/global_step": step, REWARD: 0.5} for n, step in enumerate(steps)]
-    assert make_run({}, logged, {}, "finished").curve(CUMULATIVE_REWARD)[1][-1] == 500
+    assert make_run({}, logged, {}, "finished").select_points(CUMULATIVE_REWARD)[1][-1] == 500
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(f'{{"step": {step}, "reward": {step / 1000}}}\n' for step in steps), encoding="utf-8")
     (run,) = read(path).runs
     # 100 (0.1 + 0.2 + ... + 1)
-    assert run.curve(CUMULATIVE_REWARD)[1][[0, -1]] == pytest.approx([10, 550])
+    assert run.select_points(CUMULATIVE_REWARD)[1][[0, -1]] == pytest.approx([10, 550])
 
 
 def every(step: int, values: np.ndarray) -> RunRecord:
@@ -83,13 +83,13 @@ def test_cumulative_reward_does_not_depend_on_how_often_rows_were_logged() -> No
     rewards = np.repeat(np.arange(10.0), 10)  # 0 to 9, ten updates each: 450 in all
     for step in (1, 2, 5, 10):
         for updates, sums in (
-            every(step, rewards).curve(CUMULATIVE_REWARD),
+            every(step, rewards).select_points(CUMULATIVE_REWARD),
             read_curve(every(step, rewards), CUMULATIVE_REWARD),
         ):
             assert (updates[-1], sums[-1]) == (100, 450)
     missing = every(1, rewards)
     missing.metrics[REWARD][[14, 15, 16]] = np.nan
-    assert missing.curve(CUMULATIVE_REWARD)[1][-1] == 450
+    assert missing.select_points(CUMULATIVE_REWARD)[1][-1] == 450
 
 
 def test_time_and_updates_do_not_either() -> None:
@@ -108,7 +108,7 @@ def test_the_published_curve_is_the_sum_of_its_scores_from_update_0_on(tmp_path:
         writer = csv.writer(file)
         writer.writerows([("update", "reward"), *enumerate(rewards)])
     (run,) = read(path).runs
-    assert run.curve(CUMULATIVE_REWARD)[1] == pytest.approx([1.4062, 2.6562, 3.75, 5.1562])
+    assert run.select_points(CUMULATIVE_REWARD)[1] == pytest.approx([1.4062, 2.6562, 3.75, 5.1562])
 
 
 GAP = [*range(1, 41), *range(81, 121)]
@@ -136,7 +136,7 @@ def test_rows_of_a_table_stand_for_updates_where_these_count_them(tmp_path: Path
     table = tmp_path / "t.csv"
     table.write_text(f"{column},reward\n" + "".join(f"{64 * n},1.0\n" for n in range(1, 11)), encoding="utf-8")
     (run,) = read(table).runs
-    assert run.curve(CUMULATIVE_REWARD)[1][-1] == total
+    assert run.select_points(CUMULATIVE_REWARD)[1][-1] == total
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from helpers.records import write_sweep
 from helpers.watched import change
 
-from analysis.comparison.compare import compare
+from analysis.comparison.compare import compare_groups
 from analysis.output.parts import Sentences
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
@@ -21,7 +21,7 @@ def told(*overrides: str, **config: object) -> RunRecord:
 
 def test_a_value_is_the_configs_else_what_was_told() -> None:
     run = told("++ppo.lr=1e-3", "x=3", "y=4", "reward_model=vader", "z=null", y=5, z=None)
-    assert [run.value(key) for key in ("ppo.lr", "x", "y", "reward_model", "z", "none")] == [
+    assert [run.look_up(key) for key in ("ppo.lr", "x", "y", "reward_model", "z", "none")] == [
         0.001,
         3,
         5,
@@ -29,9 +29,9 @@ def test_a_value_is_the_configs_else_what_was_told() -> None:
         None,
         None,
     ]
-    assert isinstance(run.value("x"), int)
+    assert isinstance(run.look_up("x"), int)
     assert (
-        told("reward_model=vader", **{"reward_model.name": "vader[weight=1]"}).value("reward_model")
+        told("reward_model=vader", **{"reward_model.name": "vader[weight=1]"}).look_up("reward_model")
         == "vader[weight=1]"
     )
 
@@ -49,8 +49,8 @@ def swept(folder: Path, key: str, values: Sequence[str]) -> Source:
 )
 def test_what_is_swept_is_compared_by_what_was_told(key: str, values: Sequence[str], tmp_path: Path) -> None:
     source = swept(tmp_path / "s", key, values)
-    assert source.key(key.rpartition(".")[2]) == key
-    assert {group.label for group in compare(source, key).groups} == set(values)
+    assert source.find_key(key.rpartition(".")[2]) == key
+    assert {group.label for group in compare_groups(source, key).groups} == set(values)
     titles = [part.title for part in make_compare_tab(Results(source)) if isinstance(part, Sentences)]
     assert f"By {key}" in titles
 
@@ -59,5 +59,5 @@ def test_where_nothing_tells_there_is_nothing_to_compare(tmp_path: Path) -> None
     source = swept(tmp_path / "s", "ppo.stop_strings", ("[a]", "[b]"))
     for number in (0, 1):
         (tmp_path / "s" / str(number) / ".hydra" / "overrides.yaml").write_text("[]", encoding="utf-8")
-    assert source.key("ppo.stop_strings") == "ppo.stop_strings"
+    assert source.find_key("ppo.stop_strings") == "ppo.stop_strings"
     assert make_compare_tab(Results(read(tmp_path / "s")))

@@ -28,11 +28,11 @@ from analysis.views import curve_chooser, sweep_charts
 from analysis.views.report import make_report_page, write_report
 from rlhf_sweeps.verdicts import estimates, pairs
 
-COMPARING = [compare.compare, pairs.rank, estimates.estimate, judge_matrix.make_matrix]
+COMPARING = [compare.compare_groups, pairs.rank, estimates.estimate, judge_matrix.make_matrix]
 COMPUTING: list[Callable[..., Any]] = [
     *COMPARING[:1],
     *(groups.group_runs, run_values.measure_values, frontier.trace_frontiers, matched_kl.match_groups),
-    *(ranking.rank_source, unswept.as_sweep, settings.make_views, margin.measure_lead, sentences.describe),
+    *(ranking.rank_source, unswept.treat_as_sweep, settings.make_views, margin.measure_lead, sentences.describe),
     *(
         analysis.analyse,
         importance.measure_importance,
@@ -117,7 +117,7 @@ def test_nothing_is_computed_before_it_is_asked_for_and_then_once() -> None:
     assert calls(COMPUTING, lambda: Results(sweep())) == {}
     assert [name for _, name, *_ in calls(COMPUTING, lambda: known.costs)] == [ledger.make_ledger.__name__]
     asked = ["ranking", "sweep", "costs", "findings", "patterns"]
-    found = calls(COMPUTING, lambda: [(getattr(known, name), known.comparison("ppo.lr")) for name in asked * 2])
+    found = calls(COMPUTING, lambda: [(getattr(known, name), known.compare_by("ppo.lr")) for name in asked * 2])
     assert set(found.values()) == {1}
     assert not [call for call in found if call[1] == ledger.make_ledger.__name__]
 

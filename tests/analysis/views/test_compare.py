@@ -8,7 +8,7 @@ import pytest
 from helpers.compared_runs import seeds, source
 from helpers.judged_groups import judged_groups, table_of, ticks_of
 
-from analysis.comparison.compare import compare
+from analysis.comparison.compare import compare_groups
 from analysis.output.charts import Chart, Intervals, Points, Texts
 from analysis.output.files import write_files
 from analysis.output.parts import Document, Part, Rows, Sentences, Table
@@ -20,7 +20,7 @@ from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN
 
 
 def test_values_stand_in_the_order_of_the_ranking_with_their_runs() -> None:
-    comparison = compare(judged_groups(3), "reward_model")
+    comparison = compare_groups(judged_groups(3), "reward_model")
     chart = make_values_chart(comparison, "x")
     assert chart is not None
     assert ticks_of(chart) == ["2  (3)", "1  (3)", "0  (3)"]
@@ -42,7 +42,7 @@ def test_values_stand_in_the_order_of_the_ranking_with_their_runs() -> None:
 
 def test_wide_intervals_leave_values_apart() -> None:
     """Of two runs of 1 and 3 the interval is 2 +- 12.7, beside which 1.1 and 1.2 would be one point."""
-    comparison = compare(source(seeds([1.0, 3.0], "a", key=1) + seeds([1.1, 1.2], "b", key=2)), "key")
+    comparison = compare_groups(source(seeds([1.0, 3.0], "a", key=1) + seeds([1.1, 1.2], "b", key=2)), "key")
     assert comparison.groups[0].estimate is not None
     assert comparison.groups[0].estimate.high > 10
     chart = make_values_chart(comparison, "x")
@@ -55,7 +55,7 @@ def test_wide_intervals_leave_values_apart() -> None:
 
 def test_dots_of_probabilities_are_full_where_the_best_group_is_better() -> None:
     values = {"best": [9.0, 9.1, 9.2], "near": [9.0, 9.05, 9.15], "far": [1.0, 1.1, 1.2], "one": [1.0]}
-    comparison = compare(source([run for key, own in values.items() for run in seeds(own, key, key=key)]), "key")
+    comparison = compare_groups(source([run for key, own in values.items() for run in seeds(own, key, key=key)]), "key")
     assert comparison.ranking is not None
     pairs = {label: comparison.ranking.against_best(label) for label in ("near", "far", "one")}
     verdicts = {label: pair.verdict for label, pair in pairs.items() if pair is not None}
@@ -77,7 +77,7 @@ def test_dots_of_probabilities_are_full_where_the_best_group_is_better() -> None
 
 @pytest.mark.parametrize(("num_groups", "num_seeds"), [(3, 1), (1, 3)])
 def test_without_noise_or_others_there_are_no_probabilities(num_groups: int, num_seeds: int) -> None:
-    assert make_probability_chart(compare(judged_groups(num_groups, num_seeds), "reward_model"), "x") is None
+    assert make_probability_chart(compare_groups(judged_groups(num_groups, num_seeds), "reward_model"), "x") is None
 
 
 def test_many_groups_are_cut_in_charts_and_that_is_said() -> None:
@@ -97,7 +97,7 @@ def test_many_groups_are_cut_in_charts_and_that_is_said() -> None:
 
 def test_the_table_has_the_numbers_of_the_ranking() -> None:
     results = Results(source(seeds([1.0, 2.0, 3.0], key="a") + seeds([7.0, 8.0, 9.0], "b", key="b")))
-    (pair,) = results.comparison("key").pairs
+    (pair,) = results.compare_by("key").pairs
     first, second = table_of(compare_view(results, "key"), "compare-table")
     del first[2]
     assert first == ["b", "1", "-", "3", "1", "-", "-", "-"]

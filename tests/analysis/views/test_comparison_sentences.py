@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from helpers.compared_runs import run, seeds, source
 
-from analysis.comparison.compare import GroupComparison, compare
+from analysis.comparison.compare import GroupComparison, compare_groups
 from analysis.records.runs import RunRecord
 from analysis.views.comparison_sentences import (
     write_comparison_answer,
@@ -19,7 +19,7 @@ from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE
 def compared(*groups: Sequence[float]) -> GroupComparison:
     """Groups `k0`, `k1` and so on of runs with these values."""
     runs = [one for key, values in enumerate(groups) for one in seeds(values, f"{key}/", key=f"k{key}")]
-    return compare(source(runs), "key")
+    return compare_groups(source(runs), "key")
 
 
 def test_a_winner_is_named_with_the_largest_p() -> None:
@@ -47,13 +47,13 @@ def test_a_group_that_is_worse_in_shared_settings_is_told() -> None:
     first = {"x": [1.0, 1.1], "y": [1.0, 1.1], "z": [90.0, 91.0], "w": [92.0, 93.0]}
     second = {"x": [5.0, 5.1], "y": [5.0, 5.1]}
     third = {"x": [0.0, 0.1], "y": [0.0, 0.1]}
-    comparison = compare(source([*runs("a", first), *runs("b", second), *runs("c", third)]), "key")
+    comparison = compare_groups(source([*runs("a", first), *runs("b", second), *runs("c", third)]), "key")
     assert comparison.pairs[0].verdict == WORSE
     assert "in the settings that both have, worse than b" in write_comparison_answer(comparison).text
 
 
 def test_one_seed_each_tells_nothing() -> None:
-    comparison = compare(source([run("a", 1.0, key=1), run("b", 5.0, key=2)]), "key")
+    comparison = compare_groups(source([run("a", 1.0, key=1), run("b", 5.0, key=2)]), "key")
     assert (comparison.winner, comparison.pairs[0].verdict) == (None, UNKNOWN)
     assert write_comparison_answer(comparison).text.startswith("each group has one run")
 
@@ -65,8 +65,8 @@ def test_equal_values_are_said_to_be_equal() -> None:
 
 
 def test_without_values_or_others_there_is_nothing_to_compare() -> None:
-    nothing = write_comparison_answer(compare(source([run("a", None, key=1), run("b", None, key=2)]), "key"))
-    alone = write_comparison_answer(compare(source([run("a", 1.5, key=1), run("b", None, key=2)]), "key"))
+    nothing = write_comparison_answer(compare_groups(source([run("a", None, key=1), run("b", None, key=2)]), "key"))
+    alone = write_comparison_answer(compare_groups(source([run("a", 1.5, key=1), run("b", None, key=2)]), "key"))
     assert (nothing.evidence, alone.evidence) == ({}, {"value of 1": 1.5})
     assert all("nothing to compare" in one.text for one in (nothing, alone))
 
@@ -90,15 +90,15 @@ def test_the_same_difference_in_every_setting_is_told() -> None:
     ]
     assert (
         "1 has the best value, but its lead is the same in every setting"
-        in write_comparison_answer(compare(source(runs), "key")).text
+        in write_comparison_answer(compare_groups(source(runs), "key")).text
     )
 
 
 def test_sweeps_are_told_the_key_and_tables_are_not() -> None:
     runs = [run("a", 1.0, key=1), run("b", 5.0, key=2)]
-    assert "sweep.seeds" not in write_comparison_answer(compare(source(runs), "key")).text
+    assert "sweep.seeds" not in write_comparison_answer(compare_groups(source(runs), "key")).text
     swept = [replace(one, trial=number) for number, one in enumerate(runs)]
-    assert "sweep.seeds=3" in write_comparison_answer(compare(source(swept), "key")).text
+    assert "sweep.seeds=3" in write_comparison_answer(compare_groups(source(swept), "key")).text
 
 
 def test_groups_of_few_runs_are_told_once_and_of_five_not() -> None:
@@ -115,6 +115,6 @@ def test_groups_of_few_runs_are_told_once_and_of_five_not() -> None:
 
 def test_settings_that_are_compared_one_by_one_are_told() -> None:
     runs = [run(f"{a}{b}", a + b + 0.1 * a * b, a=a, b=b) for a in (0.0, 1.0) for b in (10.0, 20.0, 40.0)]
-    (sentence,) = write_design_sentences(compare(source(runs), "a").pairs)
+    (sentence,) = write_design_sentences(compare_groups(source(runs), "a").pairs)
     assert "setting by setting" in sentence
     assert write_design_sentences(compared([1.0, 2.0], [3.0, 4.0]).pairs) == []

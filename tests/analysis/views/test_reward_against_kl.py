@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.judged_groups import KLS, judged_groups, table_of, ticks_of
 
-from analysis.comparison.compare import compare
+from analysis.comparison.compare import compare_groups
 from analysis.comparison.frontier import OWN, Frontier, trace_all_frontiers
 from analysis.comparison.groups import group_runs
 from analysis.comparison.matched_kl import match_groups
@@ -17,7 +17,7 @@ from analysis.views.reward_against_kl import make_frontier_chart, make_kl_parts,
 
 
 def test_each_judge_has_a_panel_with_the_evaluations_and_the_fit_of_each_group() -> None:
-    comparison = compare(judged_groups(3), "reward_model")
+    comparison = compare_groups(judged_groups(3), "reward_model")
     labels = [group.label for group in comparison.groups]
     chart = make_frontier_chart(trace_all_frontiers(comparison.grouping), labels)
     assert [panel.title for panel in chart.panels] == [OWN, "judged by a", "judged by b"]

@@ -22,7 +22,7 @@ from analysis.sweep.settings import make_views
 from analysis.views.config import config_view
 from analysis.views.sweep import sweep_view
 from analysis.views.sweep_sentences import write_view_statements
-from analysis.wording.labels import identity, label_settings, label_value, label_values
+from analysis.wording.labels import label_settings, label_value, label_values, make_identity
 from analysis.wording.short_labels import list_labels, shorten_apart
 
 NEAR = (1.2341e-4, 1.2344e-4)
@@ -66,8 +66,8 @@ def test_different_values_have_different_labels(values: tuple[object, ...], expe
 def test_which_values_are_the_same() -> None:
     same = [(1, 1.0), ([1, "a"], (1.0, "a")), (float("nan"), float("nan"))]
     other = [(1, "1"), (1, True), (0, False), (None, "none"), (2**53, 2**53 + 1), ((1,), 1), ("nan", float("nan"))]
-    assert all(identity(one) == identity(two) for one, two in same)
-    assert not any(identity(one) == identity(two) for one, two in other)
+    assert all(make_identity(one) == make_identity(two) for one, two in same)
+    assert not any(make_identity(one) == make_identity(two) for one, two in other)
 
 
 def test_settings_as_typed() -> None:

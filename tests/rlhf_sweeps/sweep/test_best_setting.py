@@ -12,7 +12,7 @@ from helpers import fake_trainer
 from helpers.sweeping import sweep
 from optuna import load_study
 
-from analysis.comparison.compare import compare
+from analysis.comparison.compare import compare_groups
 from analysis.reading.folders import read_folder
 from analysis.results.ranking import rank_source
 from analysis.sweep.analysis import analyse
@@ -91,7 +91,7 @@ def test_a_lucky_run_makes_no_setting_the_best(tmp_path: Path, capsys: pytest.Ca
     agree(told_by_the_analysis(tmp_path), "0.01", 1.1)
     best = load_study(study_name=tmp_path.name, storage=f"sqlite:///{tmp_path}/study.db").best_trial
     assert (best.params, best.value) == ({"ppo.kl_coef": 0.01}, pytest.approx(1.1))
-    first = compare(read_folder(Sweep(tmp_path)), "ppo.kl_coef").groups[0]
+    first = compare_groups(read_folder(Sweep(tmp_path)), "ppo.kl_coef").groups[0]
     assert first.estimate is not None
     assert (first.label, first.estimate.value) == ("0.01", pytest.approx(1.1))  # also the interquartile mean
 

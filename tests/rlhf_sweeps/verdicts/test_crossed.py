@@ -9,7 +9,7 @@ import pytest
 from helpers.judged_sweeps import drawn, judged_source, written
 from scipy import stats
 
-from analysis.comparison.compare import compare
+from analysis.comparison.compare import compare_groups
 from analysis.comparison.own_matrix import NOT_BEST
 from analysis.results.other_judges import find_rates_by_others
 from analysis.results.results import Results
@@ -101,7 +101,7 @@ def test_the_sweeps_last_lines_and_the_report_say_the_same() -> None:
         source = judged_source(wins, json.loads(json.dumps(written(wins))))
         assert source.comparison is not None
         is_noise = "within noise of" in write_table(source.comparison)
-        found = compare(source, "reward_model")
+        found = compare_groups(source, "reward_model")
         (pair,) = found.pairs
         assert (pair.verdict == NOISE) == is_noise
         assert (found.winner is None) == is_noise
@@ -118,7 +118,7 @@ def test_a_reward_model_is_worth_the_same_at_the_end_and_in_the_report() -> None
     judged = {name: [[1.0] * won + [0.0] * (10 - won) for won in seeds] for name, seeds in counts.items()}
     wins = {name: {name: np.zeros((4, 10)), "judge": np.array(rows)} for name, rows in judged.items()}
     source = judged_source(wins, json.loads(json.dumps(written(wins))))
-    found = compare(source, "reward_model")
+    found = compare_groups(source, "reward_model")
     assert [(group.label, group.estimate and group.estimate.value) for group in found.groups] == [
         ("a", pytest.approx(0.65)),
         ("b", pytest.approx(0.6)),
@@ -136,14 +136,14 @@ def test_test_seeds_of_reward_models_change_no_verdict_and_are_told() -> None:
     wins = {name: rows | {"judge": rows["judge"][:2]} | {name: rows[name][:2]}
             for name, rows in drawn(np.random.default_rng(4), {"one": 0.74, "two": 0.62}).items()}  # fmt: skip
     source = judged_source(wins)
-    before = compare(source, "reward_model")
+    before = compare_groups(source, "reward_model")
     tests = {"one": 0.25, "two": 0.75}
     runs = []
     for one in source.runs:
-        rate = np.where(one.metrics["update"] == 10, tests[str(one.value("reward_model"))], np.nan)
+        rate = np.where(one.metrics["update"] == 10, tests[str(one.look_up("reward_model"))], np.nan)
         metrics = {**one.metrics, "judge/judge/win_rate": rate}
         runs.append(replace(one, name=f"test/{one.name}", is_test=True, metrics=metrics))
-    after = compare(replace(source, runs=[*source.runs, *runs]), "reward_model")
+    after = compare_groups(replace(source, runs=[*source.runs, *runs]), "reward_model")
     assert after.pairs == before.pairs
     assert [group.estimate for group in after.groups] == [group.estimate for group in before.groups]
     assert any(
@@ -167,7 +167,7 @@ def test_a_reward_model_stands_with_its_best_setting_everywhere() -> None:
         for trial in trials
         for run in trial.runs
     ]
-    found = compare(type(source)(**{**vars(source), "runs": runs, "trials": trials}), "reward_model")
+    found = compare_groups(type(source)(**{**vars(source), "runs": runs, "trials": trials}), "reward_model")
     assert found.winner == "one"
     assert [group.excluded for group in found.groups] == [{NOT_BEST: 3}] * 2
     assert {pair.design for pair in found.pairs} == {BY_PROMPT}
@@ -177,6 +177,6 @@ def test_a_reward_model_stands_with_its_best_setting_everywhere() -> None:
 def test_a_comparison_of_before_is_read_by_its_runs() -> None:
     wins = drawn(np.random.default_rng(1), {"one": 0.9, "two": 0.4})
     old = {key: value for key, value in written(wins).items() if key != "pairs"}
-    (pair,) = compare(judged_source(wins, old), "reward_model").pairs
+    (pair,) = compare_groups(judged_source(wins, old), "reward_model").pairs
     assert (pair.first, pair.verdict) == ("one", BETTER)
     assert pair.design != BY_PROMPT

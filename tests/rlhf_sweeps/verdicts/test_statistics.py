@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from scipy.stats import binomtest, trim_mean
 
-from analysis.wording.intervals import probability_text
+from analysis.wording.intervals import format_probability
 from rlhf_sweeps.verdicts import estimates
 from rlhf_sweeps.verdicts.estimates import (
     Probability,
@@ -277,6 +277,6 @@ def test_holm_by_hand() -> None:
 
 def test_a_probability_told_and_seen_from_the_other_side() -> None:
     won = Probability(0.75, 0.25, 0.9)
-    assert probability_text(won) == "0.75 [0.25, 0.9]"
-    assert probability_text(won.reversed) == "0.25 [0.1, 0.75]"
-    assert probability_text(Probability(1.0, float("nan"), float("nan"))) == "1"
+    assert format_probability(won) == "0.75 [0.25, 0.9]"
+    assert format_probability(won.reversed) == "0.25 [0.1, 0.75]"
+    assert format_probability(Probability(1.0, float("nan"), float("nan"))) == "1"
