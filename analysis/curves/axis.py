@@ -31,14 +31,14 @@ def count_episodes(run: RunRecord) -> Floats | None:
     The recorded number counts; where an update has none, it is the update times the batch size. Where the rows of a run
     are counted by episodes, these are taken.
     """
-    updates, batch = run.updates, _batch_of(run)
+    updates, batch = run.updates, _read_batch(run)
     if not run.counts_updates:
         return updates if run.axis.rpartition("/")[2] in _COLUMNS else None
     for column in _COLUMNS:
         recorded, counts = run.select_points(column)
         if not len(counts):
             continue
-        pace = batch or _positive(float(counts[-1] / recorded[-1]) if recorded[-1] else None)
+        pace = batch or _read_positive(float(counts[-1] / recorded[-1]) if recorded[-1] else None)
         filled = np.where(np.isfinite(run.metrics[column]), run.metrics[column], updates * (pace or np.nan))
         if np.isfinite(filled).all() and (np.diff(filled) >= 0).all():
             return filled
@@ -53,7 +53,7 @@ def measure_pace(run: RunRecord) -> float | None:
     if len(episodes) > 1 and run.updates[-1] > run.updates[0]:
         return float((episodes[-1] - episodes[0]) / (run.updates[-1] - run.updates[0]))
     mean_pace = float(episodes[-1] / run.updates[-1]) if len(episodes) and run.updates[-1] else None
-    return _positive(mean_pace) or _batch_of(run)
+    return _read_positive(mean_pace) or _read_batch(run)
 
 
 def choose_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[str, str]:
@@ -68,7 +68,7 @@ def choose_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[s
     if wanted == UPDATE:
         return UPDATE, ""
     if wanted is None and _are_alike(paces):
-        parts = [] if any(paces) else _differing_parts(runs)
+        parts = [] if any(paces) else _list_differing_parts(runs)
         why = (
             f"against updates, although runs differ in {join_words(parts)}: how many episodes an update "
             "takes is unknown"
@@ -92,7 +92,7 @@ def place_along(run: RunRecord, unit: str) -> RunRecord:
     episodes = count_episodes(run) if unit == EPISODE else None
     if episodes is None:
         return run
-    return replace(run, metrics={**run.metrics, **_cumulated(run), UPDATE: episodes})
+    return replace(run, metrics={**run.metrics, **_sum_rewards(run), UPDATE: episodes})
 
 
 def convert_unit(places: Floats, runs: Sequence[RunRecord], unit: str) -> Floats:
@@ -113,7 +113,7 @@ def convert_unit(places: Floats, runs: Sequence[RunRecord], unit: str) -> Floats
     return places / pace if unit == EPISODE else places * pace
 
 
-def _cumulated(run: RunRecord) -> dict[str, Floats]:
+def _sum_rewards(run: RunRecord) -> dict[str, Floats]:
     """The cumulative reward as a column, summed over updates while these are known."""
     rewards = run.metrics.get(REWARD, run.metrics.get(SCORES))
     if rewards is None or CUMULATIVE_REWARD in run.metrics:
@@ -130,25 +130,27 @@ def _are_alike(paces: Sequence[float | None]) -> bool:
     return not stated or max(stated) <= 1.01 * min(stated)
 
 
-def _batch_of(run: RunRecord) -> float | None:
+def _read_batch(run: RunRecord) -> float | None:
     """The episodes of one update, as the config has them."""
-    return next((batch for name in _BATCHES if (batch := _positive(_setting(run, name))) is not None), None)
+    return next((batch for name in _BATCHES if (batch := _read_positive(_find_setting(run, name))) is not None), None)
 
 
-def _differing_parts(runs: Sequence[RunRecord]) -> list[str]:
+def _list_differing_parts(runs: Sequence[RunRecord]) -> list[str]:
     """The keys about parts of a batch in which runs without recorded episodes differ."""
-    return [name for name in (*_BATCHES, *_PARTS) if len({_positive(_setting(run, name)) for run in runs}) > 1]
+    return [
+        name for name in (*_BATCHES, *_PARTS) if len({_read_positive(_find_setting(run, name)) for run in runs}) > 1
+    ]
 
 
-def _setting(run: RunRecord, name: str) -> object:
+def _find_setting(run: RunRecord, name: str) -> object:
     """The value of the key of that name; in a table it may be written `Batch Size`."""
-    return next((value for key, value in run.config.items() if _plain(key) == _plain(name)), None)
+    return next((value for key, value in run.config.items() if _normalize_key(key) == _normalize_key(name)), None)
 
 
-def _plain(key: str) -> str:
+def _normalize_key(key: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in key.lower())
 
 
-def _positive(value: object) -> float | None:
+def _read_positive(value: object) -> float | None:
     number = convert_number(value)
     return number if number is not None and number > 0 else None

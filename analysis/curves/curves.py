@@ -72,17 +72,17 @@ def make_curves(runs: Sequence[RunRecord], metric: str, by: str | None, window: 
         (run, updates, values, smooth_curve(updates, values, window)) for run, updates, values in curves if len(values)
     ]
     if by is None:
-        return [_single(metric, *member) for member in recorded]
+        return [_make_single_curve(metric, *member) for member in recorded]
     groups = group_by_label([run for run, *_ in recorded], by)
     members = [[member for member in recorded if member[0] in in_group] for in_group in map(set, groups.values())]
     has_quartiles = all(len(group) >= MIN_QUARTILE_RUNS for group in members)
-    return [_mean(label, metric, group, has_quartiles) for label, group in zip(groups, members, strict=True)]
+    return [_make_mean_curve(label, metric, group, has_quartiles) for label, group in zip(groups, members, strict=True)]
 
 
-def mean_curve(runs: Sequence[RunRecord], metric: str) -> MetricCurve:
+def average_runs(runs: Sequence[RunRecord], metric: str) -> MetricCurve:
     """The mean and spread of all runs that have a metric, at least one, without smoothing."""
     members = [(run, *curve, curve[1]) for run in runs if len((curve := read_curve(run, metric))[1])]
-    return _mean(metric, metric, members, len(members) >= MIN_QUARTILE_RUNS)
+    return _make_mean_curve(metric, metric, members, len(members) >= MIN_QUARTILE_RUNS)
 
 
 def group_by_label(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord]]:
@@ -110,15 +110,15 @@ def select_lasting(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
     return [run for run, last in lengths.items() if last >= end]
 
 
-def _single(metric: str, run: RunRecord, updates: Floats, values: Floats, smooth: Floats) -> MetricCurve:
+def _make_single_curve(metric: str, run: RunRecord, updates: Floats, values: Floats, smooth: Floats) -> MetricCurve:
     counts = np.ones(len(updates), dtype=np.int64)
     return MetricCurve(
-        run.name, metric, updates, values, smooth, smooth, counts, smooth, (run,), _ends([(run, updates)])
+        run.name, metric, updates, values, smooth, smooth, counts, smooth, (run,), _list_ends([(run, updates)])
     )
 
 
-def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) -> MetricCurve:
-    grid = _common_grid([member[1] for member in members])
+def _make_mean_curve(label: str, metric: str, members: Sequence[_Member], quartiles: bool) -> MetricCurve:
+    grid = _make_common_grid([member[1] for member in members])
     raw = np.stack([np.interp(grid, member[1], member[2], left=np.nan, right=np.nan) for member in members])
     smooth = np.stack([np.interp(grid, member[1], member[3], left=np.nan, right=np.nan) for member in members])
     counts = np.isfinite(raw).sum(axis=0)
@@ -126,7 +126,7 @@ def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) 
     grid, raw, smooth, counts = grid[is_covered], raw[:, is_covered], smooth[:, is_covered], counts[is_covered]
     # Missing runs are sorted to the end, where no quantile of those that are there looks.
     ordered = np.sort(smooth, axis=0)
-    low, high = (_quantile(ordered, counts, share) for share in ((0.25, 0.75) if quartiles else (0.0, 1.0)))
+    low, high = (_interpolate_quantile(ordered, counts, share) for share in ((0.25, 0.75) if quartiles else (0.0, 1.0)))
     return MetricCurve(
         label,
         metric,
@@ -137,19 +137,19 @@ def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) 
         counts,
         np.nansum(smooth, axis=0) / counts,
         [member[0] for member in members],
-        _ends([(member[0], member[1]) for member in members]),
+        _list_ends([(member[0], member[1]) for member in members]),
         "" if len(members) == 1 else "middle half of the runs" if quartiles else "lowest to highest run",
     )
 
 
-def _common_grid(grids: Sequence[Floats]) -> Floats:
+def _make_common_grid(grids: Sequence[Floats]) -> Floats:
     """Every update that any run has; of runs whose updates have little in common those of the longest."""
     longest = max(grids, key=len)
     union: Floats = np.unique(np.concatenate(grids))
     return union if len(union) <= 4 * len(longest) else longest
 
 
-def _quantile(ordered: Floats, counts: NDArray[np.int64], share: float) -> Floats:
+def _interpolate_quantile(ordered: Floats, counts: NDArray[np.int64], share: float) -> Floats:
     """The quantile of each column's first `counts` rows, between two rows in proportion, (columns,)."""
     place = share * (counts - 1)
     below = np.floor(place).astype(int)
@@ -160,12 +160,12 @@ def _quantile(ordered: Floats, counts: NDArray[np.int64], share: float) -> Float
     return quantile
 
 
-def _ends(runs: Sequence[tuple[RunRecord, Floats]]) -> list[tuple[float, str]]:
-    ends = {(float(updates[-1]), _end_of(run)) for run, updates in runs}
+def _list_ends(runs: Sequence[tuple[RunRecord, Floats]]) -> list[tuple[float, str]]:
+    ends = {(float(updates[-1]), _describe_end(run)) for run, updates in runs}
     return sorted((update, state) for update, state in ends if state != COMPLETE)
 
 
-def _end_of(run: RunRecord) -> str:
+def _describe_end(run: RunRecord) -> str:
     """A run's state, or why it ended early if the record calls it complete all the same (`kl_budget`)."""
     reason = run.summary.get("stop_reason")
     return str(reason) if run.state == COMPLETE and reason else run.state

@@ -78,12 +78,12 @@ def choose_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> l
             continue
         matches = everything if text == ALL else [name for name in everything if fnmatchcase(name, text)]
         if not matches and text != ALL:
-            raise AnalysisError(f"metrics: {text}: no run has such a metric ({_nearest(text, everything)})")
+            raise AnalysisError(f"metrics: {text}: no run has such a metric ({_suggest_nearest(text, everything)})")
         chosen |= dict.fromkeys(matches)
     return list(chosen) or panels or everything
 
 
-def _nearest(text: str, names: Sequence[str]) -> str:
+def _suggest_nearest(text: str, names: Sequence[str]) -> str:
     if not names:
         return "the runs have recorded no metric"
     near = get_close_matches(text, names, n=5, cutoff=0.4) or [name for name in names if text.strip("*") in name][:5]

@@ -85,15 +85,15 @@ def choose_lines(
     """
     runs = [run for run in source.runs if len(run.updates)]
     if by is None:
-        return _chosen(source, metrics, by, runs, {run.name: [run] for run in runs}, leaders, max_others)
+        return _choose_among(source, metrics, by, runs, {run.name: [run] for run in runs}, leaders, max_others)
     drawn_runs = runs if by == "run" else select_choosing(runs)
-    choice = _chosen(source, metrics, by, drawn_runs, {**group_by_label(drawn_runs, by)})
+    choice = _choose_among(source, metrics, by, drawn_runs, {**group_by_label(drawn_runs, by)})
     num_left = len(runs) - len(drawn_runs)
     note = f"{format_count(num_left, 'run on a test seed is', 'runs on test seeds are')} left out of the means"
     return replace(choice, notes=(*choice.notes, note)) if num_left else choice
 
 
-def _chosen(
+def _choose_among(
     source: Source,
     metrics: Sequence[str],
     by: str | None,
@@ -103,12 +103,12 @@ def _chosen(
     max_others: int | None = None,
 ) -> Choice:
     if len(lines) <= MAX_LINES:
-        names = _names(lines, source, by)
+        names = _name_lines(lines, source, by)
         return Choice(by, names, {}, (), (), lines)
     values = {} if by is None else {name: convert_number(line_runs[0].look_up(by)) for name, line_runs in lines.items()}
-    room = max(MAX_LINES, MAX_POINTS // max(sum(_num_points(runs, metric) for metric in metrics), 1))
+    room = max(MAX_LINES, MAX_POINTS // max(sum(_count_points(runs, metric) for metric in metrics), 1))
     if by is not None and all(value is not None for value in values.values()):
-        drawn = _evenly(list(lines), room)
+        drawn = _pick_names(list(lines), room)
         notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
         return Choice(by, {}, {name: values[name] or 0.0 for name in drawn}, (), notes, {n: lines[n] for n in drawn})
     line_noun = "runs" if by is None else "groups"
@@ -123,7 +123,7 @@ def _chosen(
     num_left = len(lines) - len(named)
     grey_count = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"
     notes = (f"named: {reason}; grey: {grey_count} other {line_noun}",)
-    names = _names({name: lines[name] for name in named}, source, by)
+    names = _name_lines({name: lines[name] for name in named}, source, by)
     undescribed = {*named, *others} - {*described}
     in_order = [*described, *(name for name in lines if name in undescribed)]
     return Choice(by, names, {}, others, notes, {name: lines[name] for name in in_order}, described=described)
@@ -151,7 +151,7 @@ def make_panels(choice: Choice, metrics: Sequence[str], smooth: float | None) ->
         spans = [updates[-1] - updates[0] for run in runs if len(updates := read_curve(run, metric)[0])]
         # A running sum is smooth as it is; smoothing would only round its turns.
         window = 1 if metric == CUMULATIVE_REWARD else choose_window(float(max(spans, default=0.0)), smooth)
-        means = {curve.label: _thinned(curve) for curve in make_curves(runs, metric, choice.by, window)}
+        means = {curve.label: _thin_curve(curve) for curve in make_curves(runs, metric, choice.by, window)}
         curves = {label: curve for label, curve in means.items() if len(curve.updates)}
         missing = [label for label in means if label not in curves]
         named_curves, others = ([curves[name] for name in group if name in curves] for group in (named, choice.others))
@@ -174,12 +174,12 @@ def explain_missing_means(drawn_panels: Sequence[MetricPanel], choice: Choice) -
     ]
 
 
-def _num_points(runs: Sequence[RunRecord], metric: str) -> int:
+def _count_points(runs: Sequence[RunRecord], metric: str) -> int:
     """Points of the longest line."""
     return min(max((len(read_curve(run, metric)[0]) for run in runs), default=0), MAX_LINE_POINTS)
 
 
-def _thinned(curve: MetricCurve) -> MetricCurve:
+def _thin_curve(curve: MetricCurve) -> MetricCurve:
     """A curve with fewer of its points, where there are many; its peaks are among them."""
     if len(curve.updates) <= MAX_LINE_POINTS:
         return curve
@@ -211,16 +211,16 @@ def _select_named(
 
 def _select_others(names: Sequence[str], incomplete: Sequence[str], most: int, room: int) -> list[str]:
     """At most so many lines, evenly spread; but all that are incomplete, as long as the figure has room for them."""
-    needed = _evenly([name for name in names if name in incomplete], room)
-    chosen = {*needed, *_evenly([name for name in names if name not in incomplete], most - len(needed))}
+    needed = _pick_names([name for name in names if name in incomplete], room)
+    chosen = {*needed, *_pick_names([name for name in names if name not in incomplete], most - len(needed))}
     return [name for name in names if name in chosen]
 
 
-def _evenly(names: Sequence[str], most: int) -> list[str]:
+def _pick_names(names: Sequence[str], most: int) -> list[str]:
     return [names[i] for i in pick_evenly(len(names), max(most, 1))] if names else []
 
 
-def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | None) -> dict[str, str]:
+def _name_lines(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | None) -> dict[str, str]:
     """Line -> its text in the legend: a run's name and what makes it different, or what a group shares.
 
     Texts differ as the lines do, and fit the legend.

@@ -52,17 +52,17 @@ def find_shortest_level(updates: Floats) -> float:
     return max(MIN_LEVEL_SHARE * float(updates[-1] - updates[0]), MIN_LEVEL_STEPS * float(np.median(np.diff(updates))))
 
 
-def tidy(phases: list[Phase], classify: Classifier, shortest: float) -> list[Phase]:
+def tidy_phases(phases: list[Phase], classify: Classifier, shortest: float) -> list[Phase]:
     """The phases after neighbours of one kind were joined, and level stretches that are too short were given away."""
     while True:
-        merged = _merged_equals(phases, classify)
-        short = [index for index, phase in enumerate(merged) if _can_go(merged, index, shortest)]
+        merged = _merge_equals(phases, classify)
+        short = [index for index, phase in enumerate(merged) if _is_removable(merged, index, shortest)]
         if not short:
             return merged
-        phases = _without(merged, min(short, key=lambda index: merged[index].end - merged[index].start))
+        phases = _remove_phase(merged, min(short, key=lambda index: merged[index].end - merged[index].start))
 
 
-def _merged_equals(phases: list[Phase], classify: Classifier) -> list[Phase]:
+def _merge_equals(phases: list[Phase], classify: Classifier) -> list[Phase]:
     merged = phases[:1]
     for phase in phases[1:]:
         if phase.kind == merged[-1].kind and phase.kind not in (JUMPS, DROPS):
@@ -71,15 +71,15 @@ def _merged_equals(phases: list[Phase], classify: Classifier) -> list[Phase]:
             merged[-1] = replace(both, kind=classify(both)) if both.kind == LEVEL else both
         else:
             merged.append(phase)
-    return merged if len(merged) == len(phases) else _merged_equals(merged, classify)
+    return merged if len(merged) == len(phases) else _merge_equals(merged, classify)
 
 
-def _can_go(phases: list[Phase], index: int, shortest: float) -> bool:
+def _is_removable(phases: list[Phase], index: int, shortest: float) -> bool:
     phase, around = phases[index], phases[max(index - 1, 0) : index + 2]
     return phase.kind == LEVEL and phase.end - phase.start < shortest and any(p.kind in (RISES, FALLS) for p in around)
 
 
-def _without(phases: list[Phase], index: int) -> list[Phase]:
+def _remove_phase(phases: list[Phase], index: int) -> list[Phase]:
     """Phases without a level one; its neighbours that rise or fall meet in its middle or at its end."""
     removed, remaining = phases[index], phases[:index] + phases[index + 1 :]
     before = phases[index - 1] if index else None

@@ -29,31 +29,35 @@ def describe_curve(
     """
     phases = find_sum_phases(updates, values) if is_sum else find_phases(updates, values)
     if not phases:
-        return Statement(f"{name} {_too_short(updates, values, unit)}", _evidence(updates, values, [], unit)), []
+        return Statement(
+            f"{name} {_describe_few_values(updates, values, unit)}", _collect_evidence(updates, values, [], unit)
+        ), []
     raw, values = values, values if is_sum else remove_spikes(values)
-    phases = phases if is_sum else _with_ends(phases, updates, values)
-    evidence = _evidence(updates, raw, phases, unit)
+    phases = phases if is_sum else _correct_ends(phases, updates, values)
+    evidence = _collect_evidence(updates, raw, phases, unit)
     if len(phases) == 1:
-        text = _single(phases[0], updates, values, is_sum)
+        text = _describe_single_phase(phases[0], updates, values, is_sum)
     else:
-        extreme = _extreme(phases, updates, values, is_sum)
+        extreme = _find_extreme(phases, updates, values, is_sum)
         if extreme:
             evidence |= {f"{extreme[0]} {unit}": extreme[1], f"{extreme[0]} value": extreme[2]}
-        turn = _turn(phases, extreme, updates)
-        parts = [_part(phase, index, phases, updates, index == turn, unit) for index, phase in enumerate(phases)]
-        aside = _extreme_text(extreme, unit) if extreme and turn is None else ""
+        turn = _find_turn(phases, extreme, updates)
+        parts = [
+            _describe_part(phase, index, phases, updates, index == turn, unit) for index, phase in enumerate(phases)
+        ]
+        aside = _describe_extreme(extreme, unit) if extreme and turn is None else ""
         text = f"{', '.join(parts[:-1])}, then {parts[-1]}{aside}"
-    if not is_sum and (most := _most(phases, updates, values)) is not None:
+    if not is_sum and (most := _find_most_of_change(phases, updates, values)) is not None:
         word, update = most
         text = (
             f"{text.replace(' throughout', '')}, {100 * MOST_OF_CHANGE:.0f} % of it {word} {unit} "
             f"{format_number(update)}"
         )
         evidence[f"most of it {word} {unit}"] = update
-    return Statement(f"{name} {text}{_apart(updates, raw, values, phases, unit)}", evidence), phases
+    return Statement(f"{name} {text}{_describe_spikes(updates, raw, values, phases, unit)}", evidence), phases
 
 
-def _with_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Phase]:
+def _correct_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Phase]:
     """The phases with the first and last value of the smoothed curve, which a line through a bend misses."""
     smooth = smooth_curve(updates, values, choose_window(float(updates[-1] - updates[0]))) if len(values) else values
     corrected = list(phases)
@@ -78,7 +82,7 @@ def describe_place(update: float, begins: tuple[float, float], updates: Floats, 
     return f"somewhere between {unit}s {format_number(round(low))} and {format_number(round(high))}"
 
 
-def _too_short(updates: Floats, values: Floats, unit: str) -> str:
+def _describe_few_values(updates: Floats, values: Floats, unit: str) -> str:
     if not len(values):
         return "is not recorded"
     if len(values) == 1:
@@ -88,7 +92,7 @@ def _too_short(updates: Floats, values: Floats, unit: str) -> str:
     return f"has {len(values)} values, too few to distinguish phases from noise: {ends}"
 
 
-def _single(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
+def _describe_single_phase(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
     first, last, noise = format_number(phase.first), format_number(phase.last), format_number(phase.noise, 2)
     if phase.kind != LEVEL:
         weak = (
@@ -112,7 +116,9 @@ def _single(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
     )
 
 
-def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is_extreme: bool, unit: str) -> str:
+def _describe_part(
+    phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is_extreme: bool, unit: str
+) -> str:
     first, last = format_number(phase.first), format_number(phase.last)
     after = phases[index + 1] if index + 1 < len(phases) else None
     until = (
@@ -135,7 +141,9 @@ def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is
     return f"{phase.kind}{start} to {last}{until}"
 
 
-def _extreme(phases: Sequence[Phase], updates: Floats, values: Floats, is_sum: bool) -> tuple[str, float, float] | None:
+def _find_extreme(
+    phases: Sequence[Phase], updates: Floats, values: Floats, is_sum: bool
+) -> tuple[str, float, float] | None:
     """Name, update and value of the top between a rise and a fall, or the bottom between a fall and a rise."""
     course = [phase.kind for phase in phases if phase.kind in (RISES, FALLS)]
     if course not in ([RISES, FALLS], [FALLS, RISES]) or any(phase.kind in (JUMPS, DROPS) for phase in phases):
@@ -146,7 +154,7 @@ def _extreme(phases: Sequence[Phase], updates: Floats, values: Floats, is_sum: b
     return "peak" if is_peak else "trough", float(updates[index]), float(smooth[index])
 
 
-def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, updates: Floats) -> int | None:
+def _find_turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, updates: Floats) -> int | None:
     """The index of the phase that ends at the extreme, or near enough to it; None where none does."""
     near = TIGHT * float(updates[-1] - updates[0])
     for index, (phase, after) in enumerate(pairwise(phases)):
@@ -156,12 +164,12 @@ def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, upd
     return None
 
 
-def _extreme_text(extreme: tuple[str, float, float], unit: str) -> str:
+def _describe_extreme(extreme: tuple[str, float, float], unit: str) -> str:
     name, update, value = extreme
     return f" ({'peak' if name == 'peak' else 'lowest'}: {format_number(value)} at {unit} {format_number(update)})"
 
 
-def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str, float] | None:
+def _find_most_of_change(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str, float] | None:
     """`by` or `after` which update most of a curve's only rise or fall is done; None where it is as even as a line."""
     if len(phases) != 1 or phases[0].kind not in (RISES, FALLS) or len(values) < 10:
         return None
@@ -178,7 +186,7 @@ def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str
     return ("after", after) if after >= updates[-1] - SOON * span else None
 
 
-def _apart(updates: Floats, values: Floats, clean: Floats, phases: Sequence[Phase], unit: str) -> str:
+def _describe_spikes(updates: Floats, values: Floats, clean: Floats, phases: Sequence[Phase], unit: str) -> str:
     """A clause on the spikes, which the phases leave out; empty where none is large."""
     far = select_large_spikes(values, clean, phases[0].noise)
     if not len(far):
@@ -187,7 +195,7 @@ def _apart(updates: Floats, values: Floats, clean: Floats, phases: Sequence[Phas
     return f"; {furthest} is an outlier" if len(far) == 1 else f"; {len(far)} values are outliers, such as {furthest}"
 
 
-def _evidence(updates: Floats, values: Floats, phases: Sequence[Phase], unit: str) -> dict[str, float]:
+def _collect_evidence(updates: Floats, values: Floats, phases: Sequence[Phase], unit: str) -> dict[str, float]:
     if not len(values):
         return {}
     evidence = {

@@ -50,7 +50,7 @@ class Segmentation:
     cut_intervals: tuple[tuple[float, float], ...]
 
 
-def cut(x: Floats, y: Floats, degree: int = 1, max_autocorrelation: float = 1.0) -> Segmentation:
+def segment_curve(x: Floats, y: Floats, degree: int = 1, max_autocorrelation: float = 1.0) -> Segmentation:
     """Cut a curve into pieces.
 
     Args:
@@ -61,8 +61,8 @@ def cut(x: Floats, y: Floats, degree: int = 1, max_autocorrelation: float = 1.0)
     x, y = average_down(x, y)
     sums = _Sums(x, y, degree)
     shortest = max(MIN_PIECE_POINTS, int(np.ceil(MIN_PIECE_SHARE * len(x))))
-    options = _best_cuts(sums.costs(), shortest)
-    fits = [_fit(sums, cuts, max_autocorrelation) for cuts in options]
+    options = _find_best_cuts(sums.compute_costs(), shortest)
+    fits = [_fit_pieces(sums, cuts, max_autocorrelation) for cuts in options]
     best = min(range(len(fits)), key=lambda index: fits[index][0])
     _, fitted, noise, autocorrelation = fits[best]
     return Segmentation(
@@ -72,7 +72,7 @@ def cut(x: Floats, y: Floats, degree: int = 1, max_autocorrelation: float = 1.0)
         fitted,
         noise,
         autocorrelation,
-        _cut_intervals(x, sums, options[best], noise, autocorrelation),
+        _find_cut_intervals(x, sums, options[best], noise, autocorrelation),
     )
 
 
@@ -94,12 +94,12 @@ def measure_gap_gain(pieces: Segmentation, index: int) -> float:
     x, y = pieces.x[low:high], pieces.y[low:high]
     with_gap = float(np.sum((y - pieces.fitted[low:high]) ** 2))
     tried = np.unique(np.linspace(low + 1, high - 2, 40).astype(int))
-    meeting = min(_bent(x, y, float(pieces.x[place])) for place in (*tried, middle))
+    meeting = min(_fit_bent_line(x, y, float(pieces.x[place])) for place in (*tried, middle))
     variance = pieces.noise**2 * (1 + pieces.autocorrelation) / (1 - pieces.autocorrelation)
     return (meeting - with_gap) / variance
 
 
-def _bent(x: Floats, y: Floats, at: float) -> float:
+def _fit_bent_line(x: Floats, y: Floats, at: float) -> float:
     """Squared residuals of the best line with a bend at a place."""
     columns = np.stack([np.ones(len(x)), x - at, np.maximum(x - at, 0)], axis=1)
     solution = np.linalg.lstsq(columns, y, rcond=None)[0]
@@ -115,12 +115,12 @@ class _Sums:
         self.x = (x - x.mean()) / (np.ptp(x) or 1.0)
         self.center, self.scale = float(y.mean()), float(np.ptp(y)) or 1.0
         self.y = (y - self.center) / self.scale
-        self.weights = _local_noise(self.y) ** -2.0
+        self.weights = _measure_local_noise(self.y) ** -2.0
         powers = np.stack([np.ones(self.size), self.x, self.x**2, self.y, self.x * self.y, self.y**2])
         columns = powers * self.weights
         self.sums = np.concatenate([np.zeros((6, 1)), np.cumsum(columns, axis=1)], axis=1)
 
-    def lines(self, start: Places, end: Places) -> tuple[Floats, Floats, Floats]:
+    def fit_lines(self, start: Places, end: Places) -> tuple[Floats, Floats, Floats]:
         """Intercepts, slopes and weighted squared residuals over points start to end - 1."""
         count, x, xx, y, xy, yy = self.sums[:, end] - self.sums[:, start]
         spread = xx - x * x / count
@@ -129,15 +129,15 @@ class _Sums:
         residual = yy - y * y / count - slope * (xy - x * y / count)
         return intercept, slope, np.maximum(residual, 0.0)
 
-    def costs(self) -> Floats:
+    def compute_costs(self) -> Floats:
         """Squared residuals of every stretch, (start, end), infinite where it has no point."""
         start, end = np.triu_indices(self.size + 1, 1)
         costs = np.full((self.size + 1, self.size + 1), np.inf)
-        costs[start, end] = self.lines(start, end)[2]
+        costs[start, end] = self.fit_lines(start, end)[2]
         return costs
 
 
-def _local_noise(y: Floats) -> Floats:
+def _measure_local_noise(y: Floats) -> Floats:
     """The noise around each point of a curve, as a multiple of the curve's usual noise, (n,).
 
     It is the median of the absolute second differences in a window. A straight stretch adds nothing to these, and a
@@ -157,7 +157,7 @@ def _local_noise(y: Floats) -> Floats:
     return ratio
 
 
-def _best_cuts(costs: Floats, shortest: int) -> list[tuple[int, ...]]:
+def _find_best_cuts(costs: Floats, shortest: int) -> list[tuple[int, ...]]:
     """The best cuts for 1, 2, ... pieces."""
     size = len(costs) - 1
     start, end = np.ogrid[: size + 1, : size + 1]
@@ -176,17 +176,17 @@ def _best_cuts(costs: Floats, shortest: int) -> list[tuple[int, ...]]:
     return options
 
 
-def _fit(sums: _Sums, cuts: tuple[int, ...], max_autocorrelation: float) -> tuple[float, Floats, float, float]:
+def _fit_pieces(sums: _Sums, cuts: tuple[int, ...], max_autocorrelation: float) -> tuple[float, Floats, float, float]:
     """BIC, fitted values, standard deviation and autocorrelation of the residuals of the pieces between cuts."""
     starts, ends = np.array(cuts[:-1]), np.array(cuts[1:])
-    intercept, slope, _ = sums.lines(starts, ends)
+    intercept, slope, _ = sums.fit_lines(starts, ends)
     piece = np.repeat(np.arange(len(starts)), ends - starts)
     fitted = intercept[piece] + slope[piece] * sums.x
     residual = (sums.y - fitted) * np.sqrt(sums.weights)
     size, num_lines = sums.size, (sums.degree + 1) * len(starts)
     free = max(size - num_lines, 1)
     variance = max(float(residual @ residual) / free, 1e-6)  # of a range of 1: what is below is no phase, but rounding
-    autocorrelation = min(_autocorrelation_of(residual, num_lines), max_autocorrelation)
+    autocorrelation = min(_measure_autocorrelation(residual, num_lines), max_autocorrelation)
     innovation = variance * (1 - autocorrelation**2)
     count = num_lines + len(starts) - 1
     penalty = PENALTY * count * np.log(size) * size / max(size - count, 1)  # the last factor for short curves
@@ -194,7 +194,7 @@ def _fit(sums: _Sums, cuts: tuple[int, ...], max_autocorrelation: float) -> tupl
     return score, fitted * sums.scale + sums.center, np.sqrt(variance) * sums.scale, autocorrelation
 
 
-def _autocorrelation_of(residual: Floats, num_lines: int) -> float:
+def _measure_autocorrelation(residual: Floats, num_lines: int) -> float:
     """The residuals' autocorrelation from point to point, corrected for the bias that fitting lines brings."""
     energy = float(residual @ residual)
     if energy <= 0 or len(residual) < 4:
@@ -207,7 +207,7 @@ def _autocorrelation_of(residual: Floats, num_lines: int) -> float:
     )
 
 
-def _cut_intervals(
+def _find_cut_intervals(
     x: Floats, sums: _Sums, cuts: tuple[int, ...], noise: float, autocorrelation: float
 ) -> tuple[tuple[float, float], ...]:
     """95 % confidence interval of each cut: outside of it the fit is worse by more than chance."""
@@ -215,7 +215,9 @@ def _cut_intervals(
     variance = (noise / sums.scale) ** 2 * (1 + autocorrelation) / (1 - autocorrelation)
     for low, high in zip(cuts[:-2], cuts[2:], strict=True):
         places = np.arange(low + 2, high - 1)  # no shorter pieces: a line through one point fits it always
-        worse = sums.lines(np.full_like(places, low), places)[2] + sums.lines(places, np.full_like(places, high))[2]
+        worse = (
+            sums.fit_lines(np.full_like(places, low), places)[2] + sums.fit_lines(places, np.full_like(places, high))[2]
+        )
         likely = places[worse <= worse.min() + CHI_SQUARED * variance]
         intervals.append((float(x[likely[0]]), float(x[likely[-1]])))
     return tuple(intervals)

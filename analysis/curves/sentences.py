@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.curves.axis import choose_unit, place_along
-from analysis.curves.curves import mean_curve, select_lasting
+from analysis.curves.curves import average_runs, select_lasting
 from analysis.curves.metrics import ENTROPIES, KL, choose_panel_metrics, find_title, read_curve
 from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
 from analysis.curves.phase_text import describe_curve
@@ -19,7 +19,7 @@ from analysis.wording.statements import Statement, format_number
 
 
 @dataclass(frozen=True)
-class Described:
+class MetricDescription:
     """The sentences on one metric.
 
     Attributes:
@@ -33,7 +33,7 @@ class Described:
     phases: tuple[Phase, ...]
 
 
-def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Statement]:
+def describe_runs(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Statement]:
     """A sentence or two for each metric, on the course of a run or of the mean of several.
 
     Runs of unlike batch sizes are taken together at equal episodes, which the sentences then say.
@@ -48,7 +48,7 @@ def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) ->
     return [text for metric in wanted for text in describe_metric(drawn, metric, unit).statements]
 
 
-def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) -> Described:
+def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) -> MetricDescription:
     """Sentences on one metric, over the runs that last at least as long as the median run; see `select_lasting`.
 
     Args:
@@ -56,20 +56,20 @@ def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) 
     """
     lasting_runs = select_lasting(runs, metric)
     if not lasting_runs:
-        return Described(metric, (), ())
+        return MetricDescription(metric, (), ())
     num_recorded = sum(bool(len(read_curve(run, metric)[0])) for run in runs)
     updates, values = read_curve(lasting_runs[0], metric)
     if len(lasting_runs) > 1:
-        mean = mean_curve(lasting_runs, metric)
+        mean = average_runs(lasting_runs, metric)
         has_all = mean.num_runs == len(lasting_runs)
         updates, values = mean.updates[has_all], mean.mean[has_all]
     if not len(values):
-        text = f"{find_title(metric)} has no mean of {_those(len(lasting_runs), num_recorded)}"
-        return Described(metric, (Statement(f"{text}: they recorded it at {unit}s that do not overlap"),), ())
+        text = f"{find_title(metric)} has no mean of {_describe_members(len(lasting_runs), num_recorded)}"
+        return MetricDescription(metric, (Statement(f"{text}: they recorded it at {unit}s that do not overlap"),), ())
     name = (
         find_title(metric)
         if num_recorded == 1
-        else f"{find_title(metric)} (mean of {_those(len(lasting_runs), num_recorded)})"
+        else f"{find_title(metric)} (mean of {_describe_members(len(lasting_runs), num_recorded)})"
     )
     statement, phases = describe_curve(name, updates, values, metric == CUMULATIVE_REWARD, unit)
     statement = replace(statement, evidence={"runs": float(len(lasting_runs)), **statement.evidence})
@@ -77,13 +77,13 @@ def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) 
     verdict = describe_entropy(updates, values, runs, unit) if metric in ENTROPIES else verdict
     if verdict is not None:
         statement = Statement(f"{statement.text}; {verdict.text}", {**statement.evidence, **verdict.evidence})
-    if num_recorded == 1 and (ending := _ending(lasting_runs[0], metric, updates, unit)) is not None:
+    if num_recorded == 1 and (ending := _describe_ending(lasting_runs[0], metric, updates, unit)) is not None:
         statement = Statement(f"{statement.text}; {ending.text}", {**statement.evidence, **ending.evidence})
-    disagreement = _disagreement(lasting_runs, metric) if len(lasting_runs) > 1 else None
-    return Described(metric, (statement, disagreement) if disagreement else (statement,), tuple(phases))
+    disagreement = _describe_disagreement(lasting_runs, metric) if len(lasting_runs) > 1 else None
+    return MetricDescription(metric, (statement, disagreement) if disagreement else (statement,), tuple(phases))
 
 
-def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statement | None:
+def _describe_ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statement | None:
     """A clause where a metric ends before its run by more than the gaps between its values, as where it becomes nan."""
     last, end = float(updates[-1]), float(run.updates.max())
     step = float(np.median(np.diff(run.updates))) if len(run.updates) > 1 else 1.0
@@ -94,18 +94,18 @@ def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statemen
     return Statement(f"no usable value after {unit} {format_number(last)} of {format_number(end)}", evidence)
 
 
-def _those(num_lasting: int, num_recorded: int) -> str:
+def _describe_members(num_lasting: int, num_recorded: int) -> str:
     if num_lasting == num_recorded:
         return f"{num_recorded} runs"
     return f"the {num_lasting} longest of {num_recorded} runs"
 
 
-def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:
+def _describe_disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:
     """Which runs go another way than most, from their start to their end."""
     looked_at = [runs[i] for i in pick_evenly(len(runs), MAX_COMPARED)]
     ways: dict[str, list[str]] = {}
     for run in looked_at:
-        way = _way(run, metric)
+        way = _find_direction(run, metric)
         if way is not None:
             ways.setdefault(way, []).append(run.name)
     total = sum(map(len, ways.values()))
@@ -114,12 +114,12 @@ def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:
         return None
     order = sorted(ways, key=lambda way: (-len(ways[way]), way))
     words = {RISES: "ends higher than it starts", FALLS: "ends lower", LEVEL: "ends about where it starts"}
-    parts = [f"it {words[way]} in {_which(ways[way], total)}" for way in order]
+    parts = [f"it {words[way]} in {_count_and_name(ways[way], total)}" for way in order]
     text = f"the runs disagree on {find_title(metric)}: {', '.join(parts)}"
     return Statement(text, {f"runs: {words[way]}": float(len(ways[way])) for way in order})
 
 
-def _way(run: RunRecord, metric: str) -> str | None:
+def _find_direction(run: RunRecord, metric: str) -> str | None:
     updates, values = read_curve(run, metric)
     phases = find_sum_phases(updates, values) if metric == CUMULATIVE_REWARD else find_phases(updates, values)
     if not phases:
@@ -131,6 +131,6 @@ def _way(run: RunRecord, metric: str) -> str | None:
     return RISES if change > 0 else FALLS
 
 
-def _which(names: Sequence[str], total: int) -> str:
+def _count_and_name(names: Sequence[str], total: int) -> str:
     named = f" ({', '.join(names)})" if len(names) <= 3 and len(names) < total - len(names) else ""
     return f"{format_number(len(names))} of {total}{named}"

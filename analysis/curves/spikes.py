@@ -26,7 +26,7 @@ def remove_spikes(values: Floats) -> Floats:
     cleaned = np.array(values, np.float64)
     if len(cleaned) < 5:
         return cleaned
-    for first, last in _find(cleaned):
+    for first, last in _find_spikes(cleaned):
         before, after = first - 1, last + 1
         if before < 0 or after >= len(cleaned):
             cleaned[first : last + 1] = cleaned[after] if before < 0 else cleaned[before]
@@ -47,15 +47,15 @@ def select_large_spikes(values: Floats, cleaned: Floats, noise: float) -> NDArra
     return far[np.argsort(-distance[far], kind="stable")]
 
 
-def _find(values: Floats) -> list[tuple[int, int]]:
+def _find_spikes(values: Floats) -> list[tuple[int, int]]:
     """First and last index of each spike."""
     turns = np.diff(values, 2)
     usual = 1.4826 * float(np.median(np.abs(turns - np.median(turns)))) / np.sqrt(6)
     size = float(np.ptp(values))
-    singles = list(_bursts(values, 1, max(SPIKE * usual, MIN_SPIKE_SHARE * size)))
+    singles = list(_find_bursts(values, 1, max(SPIKE * usual, MIN_SPIKE_SHARE * size)))
     least = max(BURST * usual, MIN_BURST_SHARE * size)
     longer = (
-        [burst for length in (2, 3) for burst in _bursts(values, length, least)]
+        [burst for length in (2, 3) for burst in _find_bursts(values, length, least)]
         if len(values) >= MIN_BURST_POINTS
         else []
     )
@@ -65,7 +65,7 @@ def _find(values: Floats) -> list[tuple[int, int]]:
     return [*singles, *longer, *((i, i) for i in ends)]
 
 
-def _bursts(values: Floats, length: int, least: float) -> Iterator[tuple[int, int]]:
+def _find_bursts(values: Floats, length: int, least: float) -> Iterator[tuple[int, int]]:
     """Stretches that leave what is around them by more than `least`, all to the same side.
 
     Around a single value are its two neighbours; around two or three are three values on each side, among which the

@@ -53,10 +53,12 @@ def describe_kl(
             evidence[f"share of {unit}s over budget"] = float(over.mean())
     words = {name: kl.word for name, kl in kls_of_runs.items()}
     if len(set(words.values())) > 1:
-        return Statement(_tally(words), evidence)
+        return Statement(_count_words(words), evidence)
     word, (first, *others) = next(iter(words.values())), kls_of_runs.values()
     if word in (BLOW_UP, NEGATIVE, OVER_BUDGET):
-        text = f"{_at_the_end(word)} in all {len(kls_of_runs)} runs" if others else _grave(first, word, unit)
+        text = (
+            f"{_explain_word(word)} in all {len(kls_of_runs)} runs" if others else _describe_grave_kl(first, word, unit)
+        )
         return Statement(text, evidence)
     if not budgets:
         return Statement(f"no budget is set; at most {format_number(highest)}", evidence)
@@ -65,10 +67,10 @@ def describe_kl(
         kl.is_budget_unknown for kl in kls_of_runs.values()
     ):  # nothing says, either, whether the KL is of a response
         given = f"the usual budget of {format_number(min(budgets))} nats a response (if it is summed over the tokens)"
-    return Statement(_calm(word, given, min(budgets), smooth, highest, phases), evidence)
+    return Statement(_describe_calm_kl(word, given, min(budgets), smooth, highest, phases), evidence)
 
 
-def _grave(kl: Divergence, word: str, unit: str) -> str:
+def _describe_grave_kl(kl: Divergence, word: str, unit: str) -> str:
     """What is wrong with the KL of one run."""
     highest = format_number(float(kl.kl.values.max()))
     if word == BLOW_UP and (onset := kl.blow_up):
@@ -81,9 +83,7 @@ def _grave(kl: Divergence, word: str, unit: str) -> str:
         return f"{begins}: over {format_number(onset.limit)} nats ({onset.why}), up to {highest}"
     if word == NEGATIVE and (onset := kl.negative):
         level = format_number(onset.evidence["mean KL at the end"])
-        return (
-            f"{_at_the_end(NEGATIVE)}: {level} at the end, so the estimate is biased, as it is with truncated sampling"
-        )
+        return f"{_explain_word(NEGATIVE)}: {level} at the end, so the estimate is biased, as it is with truncated sampling"
     if onset := kl.over_budget:
         back = kl.kl.end <= onset.limit
         end = f"on, back below it at the end ({format_number(kl.kl.end)})" if back else "on"
@@ -94,11 +94,13 @@ def _grave(kl: Divergence, word: str, unit: str) -> str:
     return f"{OVER_BUDGET} of {format_number(lost.limit)} nats in every evaluation{since}"
 
 
-def _at_the_end(word: str) -> str:
+def _explain_word(word: str) -> str:
     return f"{NEGATIVE}, although a KL is never negative" if word == NEGATIVE else word
 
 
-def _calm(word: str | None, given: str, budget: float, smooth: Floats, highest: float, phases: Sequence[Phase]) -> str:
+def _describe_calm_kl(
+    word: str | None, given: str, budget: float, smooth: Floats, highest: float, phases: Sequence[Phase]
+) -> str:
     """The course of the mean KL of runs that are close to the budget or under control."""
     # A line may rise through a curve that has long been level.
     late = float(smooth[-1] - smooth[2 * len(smooth) // 3])
@@ -112,7 +114,7 @@ def _calm(word: str | None, given: str, budget: float, smooth: Floats, highest: 
     return f"{UNDER_CONTROL}: {most}{still}"
 
 
-def _tally(words: dict[str, str | None]) -> str:
+def _count_words(words: dict[str, str | None]) -> str:
     """`blow-up in 1 of 3 runs (2), under control in 2`, the gravest first."""
     parts: list[str] = []
     for word in (BLOW_UP, NEGATIVE, OVER_BUDGET, CLOSE, UNDER_CONTROL, None):
@@ -145,21 +147,21 @@ def describe_entropy(
     }
     collapses = {run.name: onset for run in runs if (onset := find_collapse(run)) is not None}
     if collapses:
-        return Statement(_collapse(collapses, len(runs), unit), evidence)
+        return Statement(_describe_collapse(collapses, len(runs), unit), evidence)
     if start <= 0:
         return None
     if end < ENTROPY_LOW * start:
-        return Statement(f"only {_percent(end / start)} of its start is left", evidence)
+        return Statement(f"only {_format_percent(end / start)} of its start is left", evidence)
     if end > ENTROPY_GROWN * start:
         return Statement(f"it ends at {format_number(end / start, 2)} times its start", evidence)
     return None
 
 
-def _collapse(collapses: dict[str, Onset], num_runs: int, unit: str) -> str:
+def _describe_collapse(collapses: dict[str, Onset], num_runs: int, unit: str) -> str:
     if num_runs == 1:
         (only,) = collapses.values()
         end = only.evidence["at the end"]
-        left = f"{_percent(end / only.evidence['at the start'])} of its start"
+        left = f"{_format_percent(end / only.evidence['at the start'])} of its start"
         if end >= only.limit:
             return f"{COLLAPSE} at {unit} {format_number(only.update)}, from which it recovers: {left} at the end"
         return f"{COLLAPSE} from {unit} {format_number(only.update)} on: {left} is left at the end"
@@ -167,5 +169,5 @@ def _collapse(collapses: dict[str, Onset], num_runs: int, unit: str) -> str:
     return f"{COLLAPSE} in {len(collapses)} of {num_runs} runs{named}"
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     return "less than 0.1 %" if share < 0.001 else f"{format_number(100 * share, 2 if share < 1 else 3)} %"

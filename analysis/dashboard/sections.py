@@ -66,8 +66,8 @@ def make_sections(project: str) -> list[Any]:
     """
     import wandb_workspaces.workspaces as ws
 
-    wr = _reports()
-    curves = [_plot(lines) for lines in CURVES]
+    wr = _import_reports()
+    curves = [_make_plot(lines) for lines in CURVES]
     elsewhere = _CUMULATIVE.format(command=write_command("python", "-m", "analysis", "curves", f"wandb:{project}"))
     return [
         ws.Section(
@@ -75,19 +75,19 @@ def make_sections(project: str) -> list[Any]:
             panels=[*curves, wr.MarkdownPanel(markdown=elsewhere)],
             is_open=True,
         ),
-        ws.Section(name="Evaluation", panels=[_plot(lines) for lines in EVALUATION], is_open=True),
-        ws.Section(name="Health", panels=[_plot(lines) for lines in HEALTH], is_open=False),
-        ws.Section(name="Sweep", panels=_sweep_panels(), is_open=True),
+        ws.Section(name="Evaluation", panels=[_make_plot(lines) for lines in EVALUATION], is_open=True),
+        ws.Section(name="Health", panels=[_make_plot(lines) for lines in HEALTH], is_open=False),
+        ws.Section(name="Sweep", panels=_make_sweep_panels(), is_open=True),
     ]
 
 
-def _reports() -> Any:
+def _import_reports() -> Any:
     """The package's panels; it names what it exports when it is imported, out of a type checker's sight."""
     return importlib.import_module("wandb_workspaces.reports.v2")
 
 
-def _plot(lines: Lines) -> Any:
-    wr = _reports()
+def _make_plot(lines: Lines) -> Any:
+    wr = _import_reports()
     return wr.LinePlot(
         title=lines.title,
         x=UPDATE,
@@ -98,8 +98,8 @@ def _plot(lines: Lines) -> Any:
     )
 
 
-def _sweep_panels() -> list[Any]:
-    wr = _reports()
+def _make_sweep_panels() -> list[Any]:
+    wr = _import_reports()
     columns = [wr.ParallelCoordinatesPlotColumn(metric=wr.Config(key), log=log or None) for key, log in SWEPT]
     columns.append(wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(OBJECTIVE)))
     return [

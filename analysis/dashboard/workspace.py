@@ -36,8 +36,8 @@ def write_workspace(project: str, *, sweep: str | None = None, name: str | None 
         raise AnalysisError(f"{project}: names no project (allowed: entity/project)") from error
     if place.run or place.group:
         raise AnalysisError(f"{project}: must be entity/project; for one sweep add --sweep NAME")
-    workspace = _build(place.entity, place.project, sweep, name or _title(sweep))
-    spec = _spec(workspace, sweep)
+    workspace = _build(place.entity, place.project, sweep, name or _make_title(sweep))
+    spec = _make_spec(workspace, sweep)
     if dry_run:
         return spec
     try:
@@ -49,7 +49,7 @@ def write_workspace(project: str, *, sweep: str | None = None, name: str | None 
         return spec
 
 
-def _title(sweep: str | None) -> str:
+def _make_title(sweep: str | None) -> str:
     return "".join("-" if _is_symbol(letter) else letter for letter in f"Sweep {sweep}") if sweep else "PPO runs"
 
 
@@ -91,7 +91,7 @@ def _build(entity: str, project: str, sweep: str | None, title: str) -> Any:
             raise AnalysisError(f"--name {title}: {reason}") from error
 
 
-def _spec(workspace: Any, sweep: str | None) -> str:
+def _make_spec(workspace: Any, sweep: str | None) -> str:
     """The content that the server would get, as JSON; the package has no public function for it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -6,7 +6,7 @@ policy may have learnt to imitate.
 
 import numpy as np
 
-from analysis.health.hacking import OTHER_REWARD, average_judges, bound_win_error, list_judges, own_is_up
+from analysis.health.hacking import OTHER_REWARD, average_judges, bound_win_error, is_own_score_up, list_judges
 from analysis.health.markers import MARKERS, read_base_rate
 from analysis.health.signals import Finding, read_config_value, read_score, read_series
 from analysis.health.thresholds import (
@@ -31,7 +31,7 @@ MARKER = "surface marker runs away"
 TRUNCATED = "truncated answers"
 
 
-def length_runs_away(run: RunRecord) -> Finding | None:
+def check_length(run: RunRecord) -> Finding | None:
     """Answers become twice as long, or less than half as long, while the score rises."""
     length = read_series(run, "objective/length", "eval/length")
     if len(length) < 10 or not length.start > 0:
@@ -58,9 +58,9 @@ def length_runs_away(run: RunRecord) -> Finding | None:
     return Finding(LENGTH, update, text, evidence, advice)
 
 
-def marker_runs_away(run: RunRecord) -> Finding | None:
+def check_markers(run: RunRecord) -> Finding | None:
     """Nearly every answer comes to have a surface marker, or most do and judges see no gain; the own score rises."""
-    if not own_is_up(run):
+    if not is_own_score_up(run):
         return None
     names = list_judges(run)
     is_unseen = bool(names) and average_judges(run, names) < 0.5 + bound_win_error(run, 2)
@@ -85,9 +85,9 @@ def marker_runs_away(run: RunRecord) -> Finding | None:
     return None
 
 
-def truncated(run: RunRecord) -> Finding | None:
+def check_truncation(run: RunRecord) -> Finding | None:
     """Many answers are cut at the length limit: 40 %, or 25 % at the end where the share has risen."""
-    cut = _cut(run)
+    cut = _read_cut_share(run)
     width = max(min(5, len(cut)), cut.window if len(cut) > 50 else 0)  # single batches are small
     means = rolling_mean(cut.values, width)
     if len(cut) < 3:
@@ -114,7 +114,7 @@ def truncated(run: RunRecord) -> Finding | None:
     return Finding(TRUNCATED, begins, text, {"share at the start": start, "share at the end": end}, advice)
 
 
-def _cut(run: RunRecord) -> Series:
+def _read_cut_share(run: RunRecord) -> Series:
     """Share of answers that were cut; where only TRL's number of end tokens is known: 1 where there is none at all."""
     cut = read_series(run, "objective/truncated_rate")
     if len(cut):

@@ -42,16 +42,16 @@ class _Fall:
         return f"{quantity.replace('_', ' ')} under {judge}"
 
 
-def reward_hacking(run: RunRecord) -> Finding | None:
+def check_reward_hacking(run: RunRecord) -> Finding | None:
     """Judges like the answers less and less, or less than the base policy's, while the own score rises.
 
     Most of the judges have to; or half of them, if all of them together prefer the base policy. One judge of several
     that turns away may simply want something else.
     """
     names = list_judges(run)
-    if not names or not own_is_up(run):
+    if not names or not is_own_score_up(run):
         return None
-    falls = [fall for fall in (_fall(run, name) for name in names) if fall is not None]
+    falls = [fall for fall in (_find_fall(run, name) for name in names) if fall is not None]
     if not falls or 2 * len(falls) < len(names) or (2 * len(falls) == len(names) and average_judges(run, names) > 0.5):
         return None
     worst = max(falls, key=lambda fall: fall.best - fall.end)
@@ -83,7 +83,7 @@ def average_judges(run: RunRecord, names: Sequence[str]) -> float:
     return float(np.mean([rates.mean() for rates in wins if len(rates)] or [0.5]))
 
 
-def own_is_up(run: RunRecord) -> bool:
+def is_own_score_up(run: RunRecord) -> bool:
     """Whether the score under the run's own reward model is above the base policy's, or rises, by more than noise."""
     wins, held_out = read_series(run, "eval/win_rate"), read_series(run, "eval/score")
     if len(wins):
@@ -92,17 +92,17 @@ def own_is_up(run: RunRecord) -> bool:
     return change.size > 0 and change.deviations > SURE
 
 
-def _fall(run: RunRecord, judge: str) -> _Fall | None:
+def _find_fall(run: RunRecord, judge: str) -> _Fall | None:
     """Whether the judge's win rate ends clearly below its best, or below a half while the own one is far above."""
     metric = f"judge/{judge}/win_rate"
     wins, own = read_series(run, metric), read_series(run, "eval/win_rate")
     if not len(wins):
-        return _score_fall(run, judge)
-    width = _evaluations(wins)
+        return _find_score_fall(run, judge)
+    width = _count_evaluations(wins)
     means = rolling_mean(wins.values, width)
     error, best, end = bound_win_error(run, width), float(means.max()), float(means[-1])
     if best - end > max(LEAST_FALL, SURE * math.sqrt(2.0) * error):
-        return _Fall(metric, _last_good(wins, means, best - ALIKE_ERRORS * error), best, end)
+        return _Fall(metric, _find_last_good_update(wins, means, best - ALIKE_ERRORS * error), best, end)
     late = max(1, len(wins) // 3)
     own_is_high = len(own) > 0 and float(own.values[-late:].mean()) > OWN_WINS
     sees_no_gain = float(wins.values[-late:].mean()) < 0.5 - ALIKE_ERRORS * bound_win_error(run, 1)
@@ -111,28 +111,28 @@ def _fall(run: RunRecord, judge: str) -> _Fall | None:
     return _Fall(metric, int(wins.updates[int(np.argmax(wins.values < 0.5))]), best, end)
 
 
-def _score_fall(run: RunRecord, judge: str) -> _Fall | None:
+def _find_score_fall(run: RunRecord, judge: str) -> _Fall | None:
     """Of a judge whose win rates are not known: its score ends below its best, and below where it began."""
     metric = f"judge/{judge}/score"
     scores = read_series(run, metric)
     if len(scores) < 6:
         return None
-    width = _evaluations(scores)
+    width = _count_evaluations(scores)
     means = rolling_mean(scores.values, width)
     error, best, end = scores.noise / math.sqrt(width), float(means.max()), float(means[-1])
     if best - end < SCORE_SURE * math.sqrt(2.0) * error or end > means[0]:
         return None
-    return _Fall(metric, _last_good(scores, means, best - ALIKE_ERRORS * error), best, end)
+    return _Fall(metric, _find_last_good_update(scores, means, best - ALIKE_ERRORS * error), best, end)
 
 
-def _last_good(values: Series, means: Floats, least: float) -> int:
+def _find_last_good_update(values: Series, means: Floats, least: float) -> int:
     """The last good update of the last stretch as good as the best; among equal stretches the best one is chance."""
     first = int(np.flatnonzero(means >= least)[-1])
     window = values.values[first : first + len(values) - len(means) + 1]
     return int(values.updates[first + np.flatnonzero(window >= min(least, window.max()))[-1]])
 
 
-def _evaluations(wins: Series) -> int:
+def _count_evaluations(wins: Series) -> int:
     """The number of evaluations that a mean is over: a fifth of all, at least two where there are more than two."""
     return max(1, min(2, len(wins) - 1), len(wins) // 5)
 
@@ -142,10 +142,10 @@ def bound_win_error(run: RunRecord, num_evaluations: int) -> float:
     return 0.5 / math.sqrt(max(read_config_value(run, "eval.num_prompts") or USUAL_PROMPTS, 1.0) * num_evaluations)
 
 
-def held_out_falls(run: RunRecord) -> Finding | None:
+def check_held_out_score(run: RunRecord) -> Finding | None:
     """On held-out prompts the policy wins ever less often, while its training score holds: it learns the prompts."""
     wins = read_series(run, "eval/win_rate")
-    width = _evaluations(wins)
+    width = _count_evaluations(wins)
     means = rolling_mean(wins.values, width)
     if len(wins) < 4 or measure_gain(read_score(run)).size <= 0:
         return None
@@ -160,4 +160,6 @@ def held_out_falls(run: RunRecord) -> Finding | None:
     advice = (
         "more prompts, fewer passes over them (ppo.total_episodes), raise ppo.kl_coef; model/ holds the best evaluation"
     )
-    return Finding(HELD_OUT_FALLS, _last_good(wins, means, best - ALIKE_ERRORS * error), text, evidence, advice)
+    return Finding(
+        HELD_OUT_FALLS, _find_last_good_update(wins, means, best - ALIKE_ERRORS * error), text, evidence, advice
+    )

@@ -28,7 +28,7 @@ NO_GAIN = "KL without gain"
 SCORE_FALLS = "score falls after its peak"
 
 
-def constant_scores(run: RunRecord) -> Finding | None:
+def check_constant_scores(run: RunRecord) -> Finding | None:
     """All answers of a batch get the same score, so that there is nothing to learn from."""
     spread, level = read_series(run, "objective/scores_std"), read_score(run)
     if len(spread) < 3:
@@ -51,7 +51,7 @@ def constant_scores(run: RunRecord) -> Finding | None:
     )
 
 
-def no_learning(run: RunRecord) -> Finding | None:
+def check_learning(run: RunRecord) -> Finding | None:
     """The policy has not moved from the reference policy, and the score has not either."""
     kl, scores = read_series(run, "objective/kl"), read_score(run)
     if len(kl) < 10 or len(scores) < 10 or _is_warming_up(run):
@@ -82,7 +82,7 @@ def _is_warming_up(run: RunRecord) -> bool:
     return bool(run.num_updates < 2 * updates)
 
 
-def no_gain(run: RunRecord) -> Finding | None:
+def check_gain(run: RunRecord) -> Finding | None:
     """The policy has gone far from the reference policy, and the reward model likes it no better."""
     kl, scores = read_series(run, "objective/kl"), read_score(run)
     if len(kl) < 10 or len(scores) < 10 or not kl.end > SPENT_KL:
@@ -90,7 +90,7 @@ def no_gain(run: RunRecord) -> Finding | None:
     change = measure_gain(scores)
     spread = read_series(run, "objective/scores_std")
     worth = GAIN_SPREAD * spread.start if len(spread) else 0.0
-    if change.size > worth or change.size > GAIN_ERRORS * change.error or _best_gain(scores) > STILL_ERRORS:
+    if change.size > worth or change.size > GAIN_ERRORS * change.error or _measure_best_gain(scores) > STILL_ERRORS:
         return None
     update = kl.where(kl.values > SPENT_KL)
     text = (
@@ -103,14 +103,14 @@ def no_gain(run: RunRecord) -> Finding | None:
     return Finding(NO_GAIN, update, text, evidence, advice)
 
 
-def _best_gain(scores: Series) -> float:
+def _measure_best_gain(scores: Series) -> float:
     """How far the best stretch is above the beginning, in standard errors."""
     width = max(3, len(scores) // 5)
     means = rolling_mean(scores.values, width)
     return float((means.max() - means[0]) / max(scores.noise * math.sqrt(2.0 / width), 1e-30)) if len(means) else 0.0
 
 
-def score_falls(run: RunRecord) -> Finding | None:
+def check_score_fall(run: RunRecord) -> Finding | None:
     """The score ends clearly below its best stretch, and has lost much of what it had gained.
 
     The noise is that of single updates about the trend, so that the best of many stretches is not taken for a peak.

@@ -41,7 +41,7 @@ LOSS_RUNS_AWAY = "loss runs away"
 VALUE_MODEL = "value model explains nothing"
 
 
-def updates_too_large(run: RunRecord) -> Finding | None:
+def check_update_size(run: RunRecord) -> Finding | None:
     """Single updates move the policy so far that what was sampled says little about it any more."""
     approxkl = read_series(run, "policy/approxkl_avg")
     update = approxkl.where(approxkl.values > LARGE_APPROXKL)
@@ -58,7 +58,7 @@ def updates_too_large(run: RunRecord) -> Finding | None:
     return Finding(UPDATES_TOO_LARGE, update, text, evidence, advice)
 
 
-def clipping(run: RunRecord) -> Finding | None:
+def check_clipping(run: RunRecord) -> Finding | None:
     """A clip range that holds back a large share of all tokens, or never anything.
 
     Where an update is a single step nothing has moved before it, and nothing can be clipped.
@@ -74,10 +74,10 @@ def clipping(run: RunRecord) -> Finding | None:
         advice = "raise ppo.clip_range (0.2 is usual)" if clip_range and clip_range < NARROW_RANGE else "lower ppo.lr"
         advice += "; fewer steps an update (ppo.num_ppo_epochs, ppo.num_minibatches)"
         return Finding(ALWAYS_CLIPS, update, text, {"median share clipped": level}, advice)
-    return _never_clips(run, clipped, range_text)
+    return _check_never_clips(run, clipped, range_text)
 
 
-def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | None:
+def _check_never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | None:
     steps = [read_config_value(run, key) for key in ("ppo.num_ppo_epochs", "ppo.num_minibatches")]
     if len(clipped) < 10 or steps == [1.0, 1.0]:
         return None
@@ -90,7 +90,7 @@ def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | 
     if not len(moves):
         # It may not have moved at all.
         return (
-            _never(clipped, range_text, "", evidence)
+            _make_never_clips(clipped, range_text, "", evidence)
             if largest <= UNCLIPPED and read_series(run, "objective/kl").end > MOVED_KL
             else None
         )
@@ -98,15 +98,15 @@ def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | 
     evidence["median approxkl"] = moved
     per_move = float(np.median(shares / np.sqrt(np.maximum(moves, 1e-30))))
     if moved > MOVES and (largest <= UNCLIPPED or (moved > MOVES_FAR and per_move < CLIPPED_PER_MOVE)):
-        return _never(
+        return _make_never_clips(
             clipped, range_text, f"although updates move the policy by {format_number(moved)} nats a token", evidence
         )
     if largest <= UNCLIPPED and moved > SINGLE_STEP:
-        return _never(clipped, range_text, "", evidence)
+        return _make_never_clips(clipped, range_text, "", evidence)
     return None
 
 
-def _never(clipped: Series, range_text: str, moved: str, evidence: Mapping[str, float]) -> Finding:
+def _make_never_clips(clipped: Series, range_text: str, moved: str, evidence: Mapping[str, float]) -> Finding:
     share = evidence["median share clipped"]
     subject = "nothing" if share <= UNCLIPPED else f"hardly anything ({format_number(100 * share, 2)} % of the tokens)"
     advice = "lower ppo.clip_range (0.2 is usual), or bound updates by ppo.target_kl"
@@ -116,12 +116,12 @@ def _never(clipped: Series, range_text: str, moved: str, evidence: Mapping[str, 
     return Finding(NEVER_CLIPS, int(clipped.updates[0]), text, evidence, advice)
 
 
-def gradients(run: RunRecord) -> Finding | None:
+def check_gradients(run: RunRecord) -> Finding | None:
     """Gradients ten times as large as at the beginning, for long."""
     names = {"policy/grad_norm": "policy", "value/grad_norm": "value model"}
     for metric, model_name in names.items():
         norms = read_series(run, metric)
-        growth = _growth(norms, GRADIENT_GROWTH)
+        growth = _find_growth(norms, GRADIENT_GROWTH)
         if growth is None:
             continue
         update, before = growth
@@ -136,12 +136,12 @@ def gradients(run: RunRecord) -> Finding | None:
     return None
 
 
-def losses(run: RunRecord) -> Finding | None:
+def check_losses(run: RunRecord) -> Finding | None:
     """A loss ten times as large as before, for long."""
     for metric, loss_name in (("loss/value_avg", "value"), ("loss/policy_avg", "policy")):
         loss = read_series(run, metric)
         sizes = Series(loss.updates, np.abs(loss.values))
-        growth = _growth(sizes, LOSS_GROWTH, 0.5 if loss_name == "value" else 1.0)
+        growth = _find_growth(sizes, LOSS_GROWTH, 0.5 if loss_name == "value" else 1.0)
         if growth is None:
             continue
         update, before = growth
@@ -155,7 +155,7 @@ def losses(run: RunRecord) -> Finding | None:
     return None
 
 
-def _growth(sizes: Series, factor: float, quantile: float = 0.5) -> tuple[int, float] | None:
+def _find_growth(sizes: Series, factor: float, quantile: float = 0.5) -> tuple[int, float] | None:
     """Where a positive metric gets to so many times its level in the first third, to stay there to the end.
 
     The policy's loss is near 0 while the policy stands still, so that its level is the largest (quantile 1).
@@ -171,7 +171,7 @@ def _growth(sizes: Series, factor: float, quantile: float = 0.5) -> tuple[int, f
     return None if update is None else (update, before)
 
 
-def value_model(run: RunRecord) -> Finding | None:
+def check_value_model(run: RunRecord) -> Finding | None:
     """The values foresee nothing of the returns: over no stretch of the run, or not any more.
 
     Where nearly all answers of a batch get the same score, little is left to explain, and the share that is explained
@@ -179,7 +179,7 @@ def value_model(run: RunRecord) -> Finding | None:
     whole only by updates whose rewards deviate at least half as much as at first, if these are most; and values that
     foresaw something once count as lost only where what they leave is as much as all there was at first.
     """
-    updates, explained, variances = _explained(run)
+    updates, explained, variances = _read_explained(run)
     if len(updates) < 10:
         return None
     width = min(max(5, len(updates) // 10), 25)
@@ -189,7 +189,7 @@ def value_model(run: RunRecord) -> Finding | None:
     end = f"; at the end it predicts {'worse' if late < -WORSE else 'no better'} than a constant"
     advice = "raise ppo.value_lr or ppo.vf_coef; ppo.value_warmup_updates=5; ppo.value_model=policy or reward_model;"
     advice += " bring scores to a common scale (reward_model.normalize=true)"
-    best = float(_pooled(explained[counts], variances[counts], 0.0, width).max(initial=-np.inf))
+    best = float(_pool_explained(explained[counts], variances[counts], 0.0, width).max(initial=-np.inf))
     evidence = {f"best explained variance over {width} updates": best, "median at the end": late}
     if best <= EXPLAINED:
         if counts.sum() < max(12, LEAST_COUNTED * len(updates)) or not first > 0:
@@ -198,7 +198,7 @@ def value_model(run: RunRecord) -> Finding | None:
         return Finding(VALUE_MODEL, int(updates[0]), f"{text} (over any {width} updates){end}", evidence, advice)
     if "objective/rewards_std" not in run.metrics:
         return None
-    pooled = Series(updates[width - 1 :], _pooled(explained, variances, first, width))
+    pooled = Series(updates[width - 1 :], _pool_explained(explained, variances, first, width))
     limit = min(EXPLAINED_LOST, EXPLAINED_KEPT * best)
     is_lost = pooled.values <= limit
     update = pooled.where(is_lost)
@@ -211,14 +211,14 @@ def value_model(run: RunRecord) -> Finding | None:
     return Finding(VALUE_MODEL, max(int(updates[0]), update - width // 2), text, evidence, advice)
 
 
-def _pooled(explained: Floats, variances: Floats, least: float, width: int) -> Floats:
+def _pool_explained(explained: Floats, variances: Floats, least: float, width: int) -> Floats:
     """Explained variance over all windows of so many updates, (n - width + 1,), of a variance of at least `least`."""
     left = rolling_mean((1.0 - explained) * variances, width)
     pooled: Floats = 1.0 - left / np.maximum(rolling_mean(variances, width), max(least, 1e-30))
     return pooled
 
 
-def _explained(run: RunRecord) -> tuple[Floats, Floats, Floats]:
+def _read_explained(run: RunRecord) -> tuple[Floats, Floats, Floats]:
     """Updates, explained variance, and the rewards' variance where it is known (else 1), (n,) each; without the first
     two updates, in which the value model has not learned yet."""
     if "objective/rewards_std" in run.metrics:

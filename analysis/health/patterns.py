@@ -37,27 +37,29 @@ def find_patterns(source: Source, by_run: Mapping[str, Sequence[Finding]]) -> li
     of axes and of findings (Bonferroni), and the pattern is shown at 0.05 or below.
     """
     axes = source.axes
-    units = _settings(source.runs, axes)
+    units = _group_by_setting(source.runs, axes)
     kinds = dict.fromkeys(finding.kind for own_findings in by_run.values() for finding in own_findings)
     clearest = []
     for kind in kinds:
         have = {name for name, own_findings in by_run.items() if any(finding.kind == kind for finding in own_findings)}
         is_sick = [2 * sum(run.name in have for run in unit) >= len(unit) for unit in units]
         looks = len(axes) * len(kinds)
-        candidates = [pattern for key in axes if (pattern := _pattern(kind, key, units, is_sick, looks)) is not None]
+        candidates = [
+            pattern for key in axes if (pattern := _find_pattern(kind, key, units, is_sick, looks)) is not None
+        ]
         if candidates:
             clearest.append(min(candidates, key=lambda pattern: pattern.p_value))
     return clearest
 
 
-def _settings(runs: Sequence[RunRecord], axes: Sequence[str]) -> list[list[RunRecord]]:
+def _group_by_setting(runs: Sequence[RunRecord], axes: Sequence[str]) -> list[list[RunRecord]]:
     units: dict[Hashable, list[RunRecord]] = {}
     for run in runs:
         units.setdefault(make_identity([run.look_up(key) for key in axes]), []).append(run)
     return list(units.values())
 
 
-def _pattern(
+def _find_pattern(
     kind: str, key: str, units: Sequence[Sequence[RunRecord]], is_sick: Sequence[bool], num_looks: int
 ) -> Pattern | None:
     values = [unit[0].look_up(key) for unit in units]
@@ -65,7 +67,7 @@ def _pattern(
     if len(sick) in (0, len(values)):
         return None
     if all(convert_number(value) is not None for value in values):
-        free, where = _numeric_side(key, values, sick)
+        free, where = _find_free_side(key, values, sick)
         sides = 2
     else:
         names = label_values(values)
@@ -85,7 +87,7 @@ def _pattern(
     return Pattern(kind, key, text, p_value)
 
 
-def _numeric_side(key: str, values: Sequence[float], sick: Sequence[float]) -> tuple[int, str]:
+def _find_free_side(key: str, values: Sequence[float], sick: Sequence[float]) -> tuple[int, str]:
     """How many settings are on the free side, the larger of the two, and the words for the other one."""
     below, above = sum(value < min(sick) for value in values), sum(value > max(sick) for value in values)
     if below >= above:

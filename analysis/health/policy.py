@@ -46,10 +46,10 @@ def find_collapse(run: RunRecord) -> Onset | None:
     """Where the entropy of a run collapses, as every verdict on it has it; None where it does not."""
     # A sum over responses falls with their length, too.
     is_sum = "policy/entropy_avg" not in run.metrics and "objective/length" not in run.metrics
-    return find_entropy_collapse(_entropy(run), is_sum)
+    return find_entropy_collapse(_read_entropy(run), is_sum)
 
 
-def kl_blow_up(run: RunRecord) -> Finding | None:
+def check_kl_blow_up(run: RunRecord) -> Finding | None:
     """The KL leaves the range in which answers stay language."""
     onset = read_divergence(run).blow_up
     if onset is None:
@@ -67,7 +67,7 @@ def kl_blow_up(run: RunRecord) -> Finding | None:
     return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
 
 
-def kl_budget(run: RunRecord) -> Finding | None:
+def check_kl_budget(run: RunRecord) -> Finding | None:
     """Evaluations beyond `objective.kl_budget` count for nothing: all of them, or all since the middle of the run."""
     kl = read_divergence(run)
     lost, evaluations = kl.lost_evaluations, kl.evaluations
@@ -85,7 +85,7 @@ def kl_budget(run: RunRecord) -> Finding | None:
     return Finding(OVER_BUDGET, lost.update, text, lost.evidence, advice)
 
 
-def kl_target(run: RunRecord) -> Finding | None:
+def check_kl_target(run: RunRecord) -> Finding | None:
     """The controller of the KL coefficient does not reach its target."""
     target, kl = read_config_value(run, "ppo.kl_target"), read_series(run, "objective/kl")
     if not target or target <= 0 or len(kl) < 10:
@@ -103,7 +103,7 @@ def kl_target(run: RunRecord) -> Finding | None:
     )
 
 
-def negative_kl(run: RunRecord) -> Finding | None:
+def check_negative_kl(run: RunRecord) -> Finding | None:
     """A KL is never negative; an estimate that stays so is not of the distribution that was sampled from."""
     onset = read_divergence(run).negative
     if onset is None:
@@ -116,7 +116,7 @@ def negative_kl(run: RunRecord) -> Finding | None:
     return Finding(NEGATIVE_KL, onset.update, text, onset.evidence, advice)
 
 
-def collapse(run: RunRecord) -> Finding | None:
+def check_entropy_collapse(run: RunRecord) -> Finding | None:
     """The policy becomes nearly deterministic."""
     onset = find_collapse(run)
     if onset is None:
@@ -131,7 +131,7 @@ def collapse(run: RunRecord) -> Finding | None:
     return Finding(ENTROPY_COLLAPSE, onset.update, text, onset.evidence, advice)
 
 
-def rise(run: RunRecord) -> Finding | None:
+def check_entropy_rise(run: RunRecord) -> Finding | None:
     """The policy gets ever less sure of its next token, as it does where it writes nonsense."""
     onset = find_entropy_rise(read_series(run, "policy/entropy_avg"))
     if onset is None:
@@ -142,7 +142,7 @@ def rise(run: RunRecord) -> Finding | None:
     return Finding(ENTROPY_RISE, onset.update, text, onset.evidence, advice)
 
 
-def _entropy(run: RunRecord) -> Series:
+def _read_entropy(run: RunRecord) -> Series:
     """Of a token, where that can be known.
 
     The sum over a response falls with its length; and as older TRL logs it, a nat is taken off for every padding token,

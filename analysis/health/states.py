@@ -20,7 +20,7 @@ _LONGEST = 200  # of a message
 _OTHER_HELP = "see rlhf_sweeps.log in the run's folder; the same command continues from the last checkpoint"
 
 
-def ended_badly(run: RunRecord) -> Finding | None:
+def check_end(run: RunRecord) -> Finding | None:
     """A run that failed, with its cause."""
     if run.cause is None:
         return None
@@ -44,7 +44,7 @@ def describe_failure(cause: str, update: int | None, message: str) -> Finding:
     return Finding(kind, update, text, {}, _HELP.get(cause, _OTHER_HELP))
 
 
-def memory_ran_short(run: RunRecord) -> Finding | None:
+def check_memory(run: RunRecord) -> Finding | None:
     """Batches were halved because memory did not suffice; the numbers are the same, the time is not."""
     for metric, key in (
         ("perf/microbatch_size", "ppo.microbatch_size"),

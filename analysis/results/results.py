@@ -9,7 +9,7 @@ from analysis.health.findings import FindingsByRun, diagnose_source
 from analysis.health.patterns import Pattern, find_patterns
 from analysis.records.runs import Source
 from analysis.results.ranking import SourceRanking, rank_beside, rank_source
-from analysis.sweep.analysis import SweepAnalysis, analyse
+from analysis.sweep.analysis import SweepAnalysis, analyse_sweep
 from analysis.sweep.ledger import Ledger, make_ledger
 from analysis.sweep.settings import REWARD_MODEL, View, make_views
 from analysis.wording.errors import AnalysisError
@@ -56,7 +56,7 @@ class Results:
     @cached_property
     def sweep(self) -> SweepAnalysis:
         """What mattered, how flat the best setting is, what to try next."""
-        return analyse(self.source, self.views, self.costs)
+        return analyse_sweep(self.source, self.views, self.costs)
 
     @cached_property
     def costs(self) -> Ledger:

@@ -58,7 +58,7 @@ class SweepAnalysis:
     notes: Sequence[str]
 
 
-def analyse(source: Source, views: Sequence[View] | None = None, costs: Ledger | None = None) -> SweepAnalysis:
+def analyse_sweep(source: Source, views: Sequence[View] | None = None, costs: Ledger | None = None) -> SweepAnalysis:
     """Everything about a sweep; of a source without trials only what it cost.
 
     Args:
@@ -88,20 +88,20 @@ def analyse(source: Source, views: Sequence[View] | None = None, costs: Ledger |
             f"{num_pruned} pruned trials are used in the fits: each with its last value plus the median later gain of "
             "complete trials; the spread of these gains is its uncertainty"
         )
-    return SweepAnalysis([_analysed(source, view, costs) for view in views[:_MAX_VIEWS]], costs, notes)
+    return SweepAnalysis([_analyse_view(source, view, costs) for view in views[:_MAX_VIEWS]], costs, notes)
 
 
-def _analysed(source: Source, view: View, costs: Ledger) -> ViewAnalysis:
+def _analyse_view(source: Source, view: View, costs: Ledger) -> ViewAnalysis:
     objectives = range(len(view.directions))
     importances = [measure_importance(view, objective) for objective in objectives]
     optimum = find_optimum(view) if view.is_single else None
-    lead = measure_lead(view, optimum.noise if optimum is not None else view.noise())
+    lead = measure_lead(view, optimum.noise if optimum is not None else view.estimate_noise())
     steps = suggest_next_steps(source, view, optimum, lead, costs)
     cuts = [cut_slices(view, objective) for objective in objectives]
-    return ViewAnalysis(view, importances, cuts, optimum, lead, front(view), steps, find_bad_regions(view))
+    return ViewAnalysis(view, importances, cuts, optimum, lead, select_front(view), steps, find_bad_regions(view))
 
 
-def front(view: View) -> list[Setting]:
+def select_front(view: View) -> list[Setting]:
     """The Pareto front: settings that keep all constraints, and than which none is better in all objectives.
 
     Of settings that are equal in all objectives only the first is among them. By the first objective, the best first.

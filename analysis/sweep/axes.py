@@ -26,12 +26,13 @@ def make_axes(space: Sequence[Axis], values: Mapping[str, Iterable[str]]) -> lis
     declared = {axis.key: axis for axis in space}
     keys = dict.fromkeys([*declared, *values])
     axes = [
-        _seen(declared.get(key, Axis(key)), key in declared, list(dict.fromkeys(values.get(key, ())))) for key in keys
+        _complete_axis(declared.get(key, Axis(key)), key in declared, list(dict.fromkeys(values.get(key, ()))))
+        for key in keys
     ]
     return [axis for axis in axes if axis is not None]
 
 
-def _seen(axis: Axis, is_known: bool, values: list[str]) -> Axis | None:
+def _complete_axis(axis: Axis, is_known: bool, values: list[str]) -> Axis | None:
     if is_known and axis.kind == INTERVAL:
         return axis
     choices = [normalize_text(text) for text in axis.choices]

@@ -28,7 +28,7 @@ def compute_p_values(axes: Sequence[Axis], positions: Floats, gains: Floats) -> 
     num = len(gains)
     random = np.random.default_rng(0)
     rows = np.stack([gains, *(random.permutation(gains) for _ in range(NUM_PERMUTATIONS))])
-    terms = [_terms(axis, positions[:, index]) for index, axis in enumerate(axes)]
+    terms = [_make_terms(axis, positions[:, index]) for index, axis in enumerate(axes)]
     num_terms = sum(columns.shape[1] for columns in terms)
     p_values = np.ones((len(axes), len(rows)))
     for index, own in enumerate(terms):
@@ -37,20 +37,20 @@ def compute_p_values(axes: Sequence[Axis], positions: Floats, gains: Floats) -> 
         others = [np.zeros((num, 0)), *(terms[:index] + terms[index + 1 :] if is_partial else [])]
         without = np.concatenate(others, axis=1)[is_active]
         full = np.concatenate([without, own[is_active]], axis=1)
-        p_values[index] = _tail(_basis(without), _basis(full), _ranks(rows[:, is_active]))
+        p_values[index] = _compute_tail(_make_basis(without), _make_basis(full), _rank_rows(rows[:, is_active]))
     smallest = p_values.min(axis=0)
     # The sweep as it is counts as one of the permutations; rounding must not tell it from its equals.
     return np.asarray([(smallest <= p_value * (1 + 1e-9)).mean() for p_value in p_values[:, 0]], dtype=np.float64)
 
 
-def _ranks(rows: Floats) -> Floats:
+def _rank_rows(rows: Floats) -> Floats:
     """The ranks within each row, 0 in the mean, (rows, settings)."""
     from scipy.stats import rankdata
 
     return np.asarray(rankdata(rows, axis=1) - (rows.shape[1] + 1) / 2, dtype=np.float64)
 
 
-def _tail(without: Floats, full: Floats, rows: Floats) -> Floats:
+def _compute_tail(without: Floats, full: Floats, rows: Floats) -> Floats:
     """The probability of the F statistic for what one basis explains more than another, for each row, (rows,)."""
     from scipy.stats import f
 
@@ -64,7 +64,7 @@ def _tail(without: Floats, full: Floats, rows: Floats) -> Floats:
     return np.asarray(f.sf(statistic, more, left), dtype=np.float64)
 
 
-def _terms(axis: Axis, column: Floats) -> Floats:
+def _make_terms(axis: Axis, column: Floats) -> Floats:
     """What an axis can explain among the settings in which it is active, (settings, terms); 0 in all others."""
     is_active = np.isfinite(column)
     levels = np.unique(column[is_active])
@@ -74,7 +74,7 @@ def _terms(axis: Axis, column: Floats) -> Floats:
     return np.asarray(column[:, None] == levels[None, 1:], dtype=np.float64)
 
 
-def _basis(terms: Floats) -> Floats:
+def _make_basis(terms: Floats) -> Floats:
     """An orthonormal basis of some terms, without the constant, (settings, at most terms)."""
     if not terms.size:
         return np.zeros((len(terms), 0))

@@ -51,13 +51,15 @@ def find_edges(view: View, optimum: Optimum | None) -> list[Edge]:
         if text is None or not axis.is_numeric or not (place <= NEAR_EDGE or place >= 1 - NEAR_EDGE):
             continue
         is_high = place > 0.5
-        probability, rise = _fitted(optimum.profiles[index], is_high) if optimum else _compared(view, best, axis)
+        probability, rise = (
+            _estimate_rise(optimum.profiles[index], is_high) if optimum else _compare_neighbours(view, best, axis)
+        )
         if probability >= SURE_EDGE:
-            winning.append(Edge(axis, is_high, text, probability, rise, _override(axis, is_high)))
+            winning.append(Edge(axis, is_high, text, probability, rise, _write_override(axis, is_high)))
     return winning
 
 
-def _fitted(profile: Profile, is_high: bool) -> tuple[float, float]:
+def _estimate_rise(profile: Profile, is_high: bool) -> tuple[float, float]:
     """How probable it is that the surface rises towards an edge, and by how much; 0 where its top is elsewhere."""
     if not profile.is_clear:
         return 0.0, 0.0
@@ -68,10 +70,10 @@ def _fitted(profile: Profile, is_high: bool) -> tuple[float, float]:
     return (float((rises > 0).mean()) if at_edge >= MOSTLY_AT_EDGE else 0.0), float(rises.mean())
 
 
-def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
+def _compare_neighbours(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
     from scipy.stats import t
 
-    noise = view.noise()
+    noise = view.estimate_noise()
     ordered = list(axis.choices)
     if axis.is_interval or len(ordered) < 2 or not noise.is_known:
         return 0.0, 0.0
@@ -86,20 +88,20 @@ def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
     ]
     if not others:
         return 0.0, 0.0
-    sign = view.sign()
+    sign = view.get_sign()
     rise = sign * float(best.objectives[0] - others[0].objectives[0])
     error = noise.deviation * np.sqrt(1 / len(best.by_run) + 1 / len(others[0].by_run))
     return float(t.cdf(rise / error, noise.freedom)), rise
 
 
-def _override(axis: Axis, is_high: bool) -> str | None:
+def _write_override(axis: Axis, is_high: bool) -> str | None:
     """The part of the axis next to the edge, and as much again beyond it; on a log axis a factor of ten."""
     most = _MOST.get(axis.key, np.inf)
     edge = axis.high if is_high else axis.low
     if not is_high and not axis.is_log and edge <= 0 <= axis.high:
         return None
     if axis.choices:
-        return _list_override(axis, is_high, most)
+        return _write_list_override(axis, is_high, most)
     inner = axis.value(1 - KEPT_BESIDE_EDGE if is_high else KEPT_BESIDE_EDGE)
     width = axis.high - axis.low
     if is_high:
@@ -114,7 +116,7 @@ def _override(axis: Axis, is_high: bool) -> str | None:
     return write_axis(axis, low, high)
 
 
-def _list_override(axis: Axis, is_high: bool, most: float) -> str | None:
+def _write_list_override(axis: Axis, is_high: bool, most: float) -> str | None:
     ordered: Sequence[str] = axis.choices if is_high else axis.choices[::-1]
     last, before = float(ordered[-1]), float(ordered[-2])
     ratio = last / before if last * before > 0 else 1.0

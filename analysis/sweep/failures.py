@@ -21,16 +21,16 @@ def find_bad_regions(view: View) -> list[Statement]:
         (f"ended as {cause}", lambda trial, cause=cause: trial.cause == cause)  # type: ignore[misc]
         for cause in OF_SETTING
     ]
-    kinds.append(("had no evaluation within objective.kl_budget", lambda trial: _never_allowed(trial.runs)))
-    return [statement for word, is_bad in kinds for statement in _region(view, word, is_bad)]
+    kinds.append(("had no evaluation within objective.kl_budget", lambda trial: _has_fallen_back(trial.runs)))
+    return [statement for word, is_bad in kinds for statement in _describe_region(view, word, is_bad)]
 
 
-def _never_allowed(runs: Sequence[RunRecord]) -> bool:
+def _has_fallen_back(runs: Sequence[RunRecord]) -> bool:
     """Whether a run fell back on the base policy's score; its summary then has no best evaluation."""
     return any(run.objectives is not None and "best" in run.summary and run.summary["best"] is None for run in runs)
 
 
-def _region(view: View, word: str, is_bad: Callable[[TrialRecord], bool]) -> list[Statement]:
+def _describe_region(view: View, word: str, is_bad: Callable[[TrialRecord], bool]) -> list[Statement]:
     """How many trials are bad, and the side of an axis that separates them from the others by more than chance."""
     ended = [trial for trial in view.trials if trial.state in (COMPLETE, PRUNED, FAILED)]
     bad = np.array([is_bad(trial) for trial in ended], dtype=bool)
@@ -38,7 +38,7 @@ def _region(view: View, word: str, is_bad: Callable[[TrialRecord], bool]) -> lis
     if not num:
         return []
     text = f"{num} of {len(ended)} trials {word}"
-    p_value, axis, is_high = _parting(view, ended, bad)
+    p_value, axis, is_high = _find_parting_axis(view, ended, bad)
     if axis is None or p_value > REGION_CHANCE:
         return [Statement(text, {"trials": float(num)})]
     places = np.array([axis.position(normalize_settings(trial).get(axis.key)) for trial in ended])
@@ -49,7 +49,7 @@ def _region(view: View, word: str, is_bad: Callable[[TrialRecord], bool]) -> lis
     return [Statement(text, {"trials": float(num), "trials there": float(num_inside), "p value": p_value})]
 
 
-def _parting(view: View, ended: Sequence[TrialRecord], bad: np.ndarray) -> tuple[float, Axis | None, bool]:
+def _find_parting_axis(view: View, ended: Sequence[TrialRecord], bad: np.ndarray) -> tuple[float, Axis | None, bool]:
     """The smallest p value of Mann and Whitney's test over the axes, corrected for their number; its axis and side."""
     from scipy.stats import mannwhitneyu
 

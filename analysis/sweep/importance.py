@@ -94,15 +94,15 @@ def measure_importance(view: View, objective: int = 0) -> Importance:
     # Without the pruned ones, the settings that did well would be compared with each other only.
     every = [*view.settings, *view.pruned]
     num = len(every)
-    gains = view.sign(objective) * np.array([setting.objectives[objective] for setting in every])
-    problem = _problem(view, gains)
+    gains = view.get_sign(objective) * np.array([setting.objectives[objective] for setting in every])
+    problem = _explain_problem(view, gains)
     if problem:
         return Importance(metric, (), num, problem)
-    p_values = compute_p_values(view.axes, view.positions([setting.values for setting in every]), gains)
+    p_values = compute_p_values(view.axes, view.compute_positions([setting.values for setting in every]), gains)
     chosen = pick_evenly(num, MAX_IMPORTANCE_SETTINGS)
     settings = [every[i] for i in chosen]
-    fanova = _stable(_fanova, view.axes, settings, gains[chosen])
-    ped_anova = _stable(_ped_anova, view.axes, settings, gains[chosen])
+    fanova = _resample_shares(_compute_fanova, view.axes, settings, gains[chosen])
+    ped_anova = _resample_shares(_compute_ped_anova, view.axes, settings, gains[chosen])
     keys = [
         KeyImportance(axis.key, fanova.get(axis.key), ped_anova.get(axis.key), float(p_value))
         for axis, p_value in zip(view.axes, p_values, strict=True)
@@ -111,7 +111,7 @@ def measure_importance(view: View, objective: int = 0) -> Importance:
     return Importance(metric, keys, num)
 
 
-def _problem(view: View, gains: Floats) -> str | None:
+def _explain_problem(view: View, gains: Floats) -> str | None:
     num = len(gains)
     if not view.axes:
         return "nothing but the seed differs between the trials"
@@ -127,7 +127,7 @@ def _problem(view: View, gains: Floats) -> str | None:
 Method = Callable[[Sequence[Axis], Sequence[Setting], Floats, bool], dict[str, float]]
 
 
-def _stable(
+def _resample_shares(
     method: Method, axes: Sequence[Axis], settings: Sequence[Setting], gains: Floats
 ) -> dict[str, ImportanceShare]:
     """The shares by a method, with their ranges over resampled settings."""
@@ -142,29 +142,31 @@ def _stable(
     return {key: ImportanceShare(value, min(ranges[key]), max(ranges[key])) for key, value in values.items()}
 
 
-def _fanova(axes: Sequence[Axis], settings: Sequence[Setting], gains: Floats, is_resampled: bool) -> dict[str, float]:
+def _compute_fanova(
+    axes: Sequence[Axis], settings: Sequence[Setting], gains: Floats, is_resampled: bool
+) -> dict[str, float]:
     from optuna.importance import FanovaImportanceEvaluator
 
     # A tree tries every choice at every node, which takes for ever with many.
     active = [
         axis
         for axis in axes
-        if len(_choices(axis)) <= MAX_CHOICES and all(axis.key in setting.values for setting in settings)
+        if len(_list_choices(axis)) <= MAX_CHOICES and all(axis.key in setting.values for setting in settings)
     ]
     trees = NUM_TREES_RESAMPLED if is_resampled else NUM_TREES
-    return _evaluated(lambda: FanovaImportanceEvaluator(n_trees=trees, seed=0), active, settings, gains)
+    return _evaluate_shares(lambda: FanovaImportanceEvaluator(n_trees=trees, seed=0), active, settings, gains)
 
 
-def _ped_anova(
+def _compute_ped_anova(
     axes: Sequence[Axis], settings: Sequence[Setting], gains: Floats, is_resampled: bool
 ) -> dict[str, float]:
     from optuna.importance import PedAnovaImportanceEvaluator
 
     share = min(max(SHARE_BEST, NUM_BEST / len(settings)), 0.5)
-    return _evaluated(lambda: PedAnovaImportanceEvaluator(target_quantile=share), axes, settings, gains)
+    return _evaluate_shares(lambda: PedAnovaImportanceEvaluator(target_quantile=share), axes, settings, gains)
 
 
-def _evaluated(
+def _evaluate_shares(
     make: Callable[[], Any], axes: Sequence[Axis], settings: Sequence[Setting], gains: Floats
 ) -> dict[str, float]:
     """Optuna's shares; empty where it has none. It takes lower values for better ones."""
@@ -191,7 +193,7 @@ def make_study(axes: Sequence[Axis], settings: Sequence[Setting], losses: Floats
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="minimize")
     kinds: dict[str, BaseDistribution] = {
-        axis.key: CategoricalDistribution(_choices(axis)) if _choices(axis) else FloatDistribution(0.0, 1.0)
+        axis.key: CategoricalDistribution(_list_choices(axis)) if _list_choices(axis) else FloatDistribution(0.0, 1.0)
         for axis in axes
     }
     for setting, loss in zip(settings, losses, strict=True):
@@ -200,12 +202,12 @@ def make_study(axes: Sequence[Axis], settings: Sequence[Setting], losses: Floats
             text = setting.values.get(axis.key)
             position = axis.position(text)
             if text is not None and np.isfinite(position):
-                params[axis.key] = text if _choices(axis) else min(max(position, 0.0), 1.0)
+                params[axis.key] = text if _list_choices(axis) else min(max(position, 0.0), 1.0)
         used = {key: kinds[key] for key in params}
         study.add_trial(create_trial(params=params, distributions=used, value=float(loss)))
     return study
 
 
-def _choices(axis: Axis) -> tuple[str, ...]:
+def _list_choices(axis: Axis) -> tuple[str, ...]:
     """What Optuna chooses from; empty where it takes a number."""
     return () if axis.is_interval or (axis.is_numeric and len(axis.choices) > MAX_CHOICES) else axis.choices

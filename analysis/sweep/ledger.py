@@ -49,10 +49,10 @@ class RunCost:
     peak_memory_mb: float = math.nan
     untold: Mapping[str, int] = field(default_factory=dict)
 
-    def plus(self, other: "RunCost") -> "RunCost":
+    def add(self, other: "RunCost") -> "RunCost":
         """Both together."""
         counts: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
-        sums: dict[str, Any] = {name: _sum_of(getattr(self, name), getattr(other, name)) for name in MEASURED}
+        sums: dict[str, Any] = {name: _sum_measured(getattr(self, name), getattr(other, name)) for name in MEASURED}
         peaks = [peak for peak in (self.peak_memory_mb, other.peak_memory_mb) if not math.isnan(peak)]
         untold = dict(Counter(self.untold) + Counter(other.untold))
         return RunCost(**counts, **sums, peak_memory_mb=max(peaks, default=math.nan), untold=untold)
@@ -62,7 +62,7 @@ COUNTS = ("runs", "updates", "planned_updates", "saved_updates")
 MEASURED = ("seconds", "gpu_seconds", "scoring_seconds", "tokens", "episodes", "saved_seconds")
 
 
-def _sum_of(*values: float) -> float:
+def _sum_measured(*values: float) -> float:
     measured = [value for value in values if not math.isnan(value)]
     return sum(measured) if measured else math.nan
 
@@ -128,7 +128,7 @@ class _Tally:
     def add(self, state: str, cost: RunCost) -> None:
         """Add a cost to that of the trials of a state."""
         if cost.runs or not math.isnan(cost.seconds) or state not in self.by_state:
-            self.by_state[state] = self.by_state.get(state, RunCost()).plus(cost)
+            self.by_state[state] = self.by_state.get(state, RunCost()).add(cost)
 
 
 def make_ledger(source: Source) -> Ledger:
@@ -136,7 +136,7 @@ def make_ledger(source: Source) -> Ledger:
     tally, trials = _Tally(), []
     most_runs = max((len(trial.runs) for trial in source.trials), default=0)
     for trial in source.trials:
-        cost, tests = _trial_cost(trial, tally, most_runs), _sum(trial.tests, _run_cost)
+        cost, tests = _compute_trial_cost(trial, tally, most_runs), _sum_costs(trial.tests, _compute_run_cost)
         tally.add(trial.state, cost)
         if trial.tests:
             tally.add(TEST, tests)
@@ -144,16 +144,16 @@ def make_ledger(source: Source) -> Ledger:
     counted = {id(run) for trial in source.trials for run in (*trial.runs, *trial.tests)}
     for run in source.runs:
         if id(run) not in counted:
-            tally.add(TEST if run.is_test else run.state, _run_cost(run))
+            tally.add(TEST if run.is_test else run.state, _compute_run_cost(run))
     total = RunCost()
     for cost in tally.by_state.values():
-        total = total.plus(cost)
+        total = total.add(cost)
     prices = [run.config.get("sweep.cost_per_hour") for run in source.runs[:1]]
     without = sum(not run.summary for run in source.runs)
-    return Ledger(trials, tally.by_state, total, source.seconds, _positive(prices), without, tally.shrunk)
+    return Ledger(trials, tally.by_state, total, source.seconds, _find_price(prices), without, tally.shrunk)
 
 
-def _trial_cost(trial: TrialRecord, tally: _Tally, most_runs: int) -> RunCost:
+def _compute_trial_cost(trial: TrialRecord, tally: _Tally, most_runs: int) -> RunCost:
     """The cost of a trial's runs that choose.
 
     Args:
@@ -162,7 +162,7 @@ def _trial_cost(trial: TrialRecord, tally: _Tally, most_runs: int) -> RunCost:
     if not trial.runs:
         # The study knows how long it took, though its folder is gone.
         return RunCost(seconds=trial.seconds or math.nan)
-    cost = _sum(trial.runs, _run_cost)
+    cost = _sum_costs(trial.runs, _compute_run_cost)
     if trial.state != PRUNED or not cost.updates:
         return cost
     saved = sum(max((run.planned_updates or 0) - run.num_updates, 0) for run in trial.runs)
@@ -172,59 +172,59 @@ def _trial_cost(trial: TrialRecord, tally: _Tally, most_runs: int) -> RunCost:
     saved += unstarted * (trial.runs[0].planned_updates or 0)
     # Updates get no cheaper or dearer on the way, bar longer responses; its own pace is the best guess.
     extra = RunCost(saved_updates=saved, saved_seconds=saved * cost.seconds / cost.updates)
-    return cost.plus(extra)
+    return cost.add(extra)
 
 
-def _sum(runs: Iterable[RunRecord], cost: Callable[[RunRecord], RunCost]) -> RunCost:
+def _sum_costs(runs: Iterable[RunRecord], cost: Callable[[RunRecord], RunCost]) -> RunCost:
     total = RunCost()
     for run in runs:
-        total = total.plus(cost(run))
+        total = total.add(cost(run))
     return total
 
 
-def _run_cost(run: RunRecord) -> RunCost:
+def _compute_run_cost(run: RunRecord) -> RunCost:
     summary = run.summary
-    seconds = _stated_or_summed(summary.get("seconds"), run, "perf/update_seconds")
+    seconds = _read_total(summary.get("seconds"), run, "perf/update_seconds")
     device = str(summary.get("device") or "")
     episodes = run.select_points("episode")[1]
     memory = run.select_points("perf/peak_memory_mb")[1]
     measured: dict[str, Any] = {
         "seconds": seconds,
         "gpu_seconds": math.nan if not device else seconds if device.startswith("cuda") else 0.0,
-        "scoring_seconds": _scoring(run),
-        "tokens": _stated_or_summed(
+        "scoring_seconds": _read_scoring_seconds(run),
+        "tokens": _read_total(
             summary.get("tokens"), run, *(name for name in run.metrics if name.startswith("tokens/"))
         ),
-        "episodes": _first(summary.get("episodes"), float(episodes.max()) if len(episodes) else math.nan),
+        "episodes": _read_number(summary.get("episodes"), float(episodes.max()) if len(episodes) else math.nan),
     }
     return RunCost(
         runs=1,
         **measured,
         updates=run.num_updates,
         planned_updates=max((run.planned_updates or 0), run.num_updates),
-        peak_memory_mb=_first(summary.get("peak_memory_mb"), float(memory.max()) if len(memory) else math.nan),
+        peak_memory_mb=_read_number(summary.get("peak_memory_mb"), float(memory.max()) if len(memory) else math.nan),
         untold={name: 1 for name, value in measured.items() if math.isnan(value)},
     )
 
 
-def _scoring(run: RunRecord) -> float:
+def _read_scoring_seconds(run: RunRecord) -> float:
     models = run.summary.get("scoring")
     if isinstance(models, Mapping) and models:
-        return sum(_first(model.get("seconds"), 0.0) for model in models.values() if isinstance(model, Mapping))
-    return _stated_or_summed(None, run, _SCORE_SECONDS)
+        return sum(_read_number(model.get("seconds"), 0.0) for model in models.values() if isinstance(model, Mapping))
+    return _read_total(None, run, _SCORE_SECONDS)
 
 
-def _stated_or_summed(stated: Any, run: RunRecord, *metrics: str) -> float:
+def _read_total(stated: Any, run: RunRecord, *metrics: str) -> float:
     """The total in a run's summary, else the sum of its metrics over all updates; nan where both are missing."""
     recorded = [metric for metric in metrics if len(run.select_points(metric)[0])]
-    return _first(stated, sum(run.sum_metric(metric) for metric in recorded) if recorded else math.nan)
+    return _read_number(stated, sum(run.sum_metric(metric) for metric in recorded) if recorded else math.nan)
 
 
-def _first(value: Any, otherwise: float) -> float:
+def _read_number(value: Any, otherwise: float) -> float:
     number = convert_number(value)
     return otherwise if number is None else number
 
 
-def _positive(prices: Sequence[Any]) -> float | None:
-    positive = [_first(price, 0.0) for price in prices if _first(price, 0.0) > 0]
+def _find_price(prices: Sequence[Any]) -> float | None:
+    positive = [_read_number(price, 0.0) for price in prices if _read_number(price, 0.0) > 0]
     return positive[0] if positive else None

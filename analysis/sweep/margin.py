@@ -52,7 +52,7 @@ class Lead:
     def sizes(self) -> list[tuple[int, int]]:
         """The numbers of runs of the best and of each other setting that are compared."""
         others = zip(self.ranked[1:], self.are_tested[1:], strict=True)
-        return [_sizes(self.best, other, is_tested) for other, is_tested in others]
+        return [_count_runs(self.best, other, is_tested) for other, is_tested in others]
 
     @property
     def is_clear(self) -> bool | None:
@@ -73,20 +73,20 @@ def measure_lead(view: View, noise: Noise) -> Lead | None:
     ranked = view.ranked
     if len(ranked) < 2:
         return None
-    gaps = [view.gap(ranked[0], setting) for setting in ranked]
+    gaps = [view.measure_gap(ranked[0], setting) for setting in ranked]
     are_tested = [view.are_tested(ranked[0], setting) for setting in ranked]
     standing = Lead(ranked, gaps, are_tested, noise, math.nan, None)
     sizes = standing.sizes[: MAX_PAIRED - 1]
     if all(min(pair) > 1 for pair in sizes) or (any(max(pair) > 1 for pair in sizes) and not noise.is_fitted):
-        return replace(standing, pairs=_paired(view, ranked[:MAX_PAIRED]))
+        return replace(standing, pairs=_compare_pairs(view, ranked[:MAX_PAIRED]))
     return replace(standing, limit=noise.margin(*sizes[0]))
 
 
-def _sizes(best: Setting, other: Setting, is_tested: bool) -> tuple[int, int]:
+def _count_runs(best: Setting, other: Setting, is_tested: bool) -> tuple[int, int]:
     return (len(best.by_test), len(other.by_test)) if is_tested else (len(best.by_run), len(other.by_run))
 
 
-def _paired(view: View, ranked: Sequence[Setting]) -> list[GroupPair]:
+def _compare_pairs(view: View, ranked: Sequence[Setting]) -> list[GroupPair]:
     """The best against each other setting; one with a better mean over runs than the best is within noise of it."""
     groups: dict[str, Strata] = {
         str(place): {(): np.array(setting.by_run[:, 0])} for place, setting in enumerate(ranked)
@@ -96,10 +96,10 @@ def _paired(view: View, ranked: Sequence[Setting]) -> list[GroupPair]:
         for place, setting in enumerate(ranked)
         if view.are_tested(setting, setting)
     }
-    pair_of = {frozenset((pair.first, pair.second)): pair for pair in rank(groups, view.sign() < 0, tested).pairs}
+    pair_of = {frozenset((pair.first, pair.second)): pair for pair in rank(groups, view.get_sign() < 0, tested).pairs}
     pairs = [pair_of[frozenset(("0", str(place)))] for place in range(1, len(ranked))]
-    return [pair if pair.first == "0" or pair.verdict != BETTER else _turned(pair) for pair in pairs]
+    return [pair if pair.first == "0" or pair.verdict != BETTER else _mark_as_noise(pair) for pair in pairs]
 
 
-def _turned(pair: GroupPair) -> GroupPair:
+def _mark_as_noise(pair: GroupPair) -> GroupPair:
     return replace(pair, verdict=NOISE)

@@ -30,16 +30,16 @@ def suggest_next_steps(
     if not view.is_single or view.best is None:
         return []
     edges = find_edges(view, optimum)
-    steps = [_edge_step(edge) for edge in edges]
+    steps = [_suggest_widening(edge) for edge in edges]
     widened = {edge.axis.key for edge in edges}
     if optimum is not None:
         for profile in optimum.profiles:
             if profile.axis.key not in widened:
-                steps += _profile_steps(view, optimum, profile)
-    return [*steps, *_seed_steps(lead), *_budget_steps(source, view, optimum, costs)]
+                steps += _suggest_by_profile(view, optimum, profile)
+    return [*steps, *_suggest_seeds(lead), *_suggest_budget(source, view, optimum, costs)]
 
 
-def _edge_step(edge: Edge) -> Statement:
+def _suggest_widening(edge: Edge) -> Statement:
     axis_noun = "list" if edge.axis.choices else "interval"
     side = "upper" if edge.is_high else "lower"
     value = label_position(edge.axis, edge.axis.position(edge.value))
@@ -50,7 +50,7 @@ def _edge_step(edge: Edge) -> Statement:
     return Statement(text, {"probability that it rises": edge.probability, "rise of the objective": edge.rise})
 
 
-def _profile_steps(view: View, optimum: Optimum, profile: Profile) -> list[Statement]:
+def _suggest_by_profile(view: View, optimum: Optimum, profile: Profile) -> list[Statement]:
     axis = profile.axis
     evidence = {
         "noise": optimum.noise.deviation,
@@ -61,7 +61,7 @@ def _profile_steps(view: View, optimum: Optimum, profile: Profile) -> list[State
         text = f"{axis.key} does not matter here: leave it out of the next search"
         return [
             Statement(
-                text + (f", with {axis.key}={view.label_of(axis.key, value)}" if value is not None else ""), evidence
+                text + (f", with {axis.key}={view.label_value(axis.key, value)}" if value is not None else ""), evidence
             )
         ]
     if not profile.is_clear:
@@ -73,10 +73,10 @@ def _profile_steps(view: View, optimum: Optimum, profile: Profile) -> list[State
             return []
         text = f"{axis.key}={axis.choices[top]} is the best choice: keep it in the next search"
         return [Statement(text, {"probability": share})]
-    return _gap_steps(view, profile) or _narrow_steps(profile)
+    return _suggest_filling_gap(view, profile) or _suggest_narrowing(profile)
 
 
-def _narrow_steps(profile: Profile) -> list[Statement]:
+def _suggest_narrowing(profile: Profile) -> list[Statement]:
     axis, possible = profile.axis, profile.possible
     width = float(possible[-1] - possible[0])
     if not axis.is_interval or width > NARROW or width <= 0:
@@ -87,7 +87,7 @@ def _narrow_steps(profile: Profile) -> list[Statement]:
     return [Statement(f"{text}: narrow it to {write_axis(axis, low, high)}", {"share of the axis": width})]
 
 
-def _gap_steps(view: View, profile: Profile) -> list[Statement]:
+def _suggest_filling_gap(view: View, profile: Profile) -> list[Statement]:
     """The widest part of an interval that no setting lies in, where the best may lie."""
     axis = profile.axis
     if not axis.is_interval:
@@ -106,7 +106,7 @@ def _gap_steps(view: View, profile: Profile) -> list[Statement]:
     return [Statement(f"{text}: try {override}", {"share of the axis": high - low})]
 
 
-def _seed_steps(lead: Lead | None) -> list[Statement]:
+def _suggest_seeds(lead: Lead | None) -> list[Statement]:
     """More seeds, where they would separate settings. `lead`: the best setting against the others."""
     if lead is None:
         return []
@@ -145,13 +145,13 @@ def _largest(count: int) -> str:
     return "the largest" if count == 1 else f"each of the {count} largest"
 
 
-def _budget_steps(source: Source, view: View, optimum: Optimum | None, costs: Ledger) -> list[Statement]:
+def _suggest_budget(source: Source, view: View, optimum: Optimum | None, costs: Ledger) -> list[Statement]:
     """Whether more trials of the same search are worth it, by the gain in its last third."""
     complete = [trial for trial in view.trials if trial.state == COMPLETE and trial.objectives]
     is_search = any(axis.is_interval for axis in view.axes)
     if not is_search or optimum is None or len(complete) < MIN_COMPLETE_TRIALS or view.label:
         return []
-    sign = view.sign()
+    sign = view.get_sign()
     gains = [sign * float((trial.objectives or [math.nan])[0]) for trial in complete]
     cut = 2 * len(gains) // 3
     rise = max(gains[cut:]) - max(gains[:cut])

@@ -72,7 +72,7 @@ class Profile:
     @property
     def likely(self) -> Floats:
         """The positions that are more likely than not within noise of the best, those in one piece with the best."""
-        return self._around(LIKELY)
+        return self._select_around(LIKELY)
 
     @property
     def possible(self) -> Floats:
@@ -89,7 +89,7 @@ class Profile:
     def _rules_out_any(self) -> bool:
         return bool((self.within < POSSIBLE).any())
 
-    def _around(self, level: float) -> Floats:
+    def _select_around(self, level: float) -> Floats:
         best = int(self.within.argmax())
         if self.axis.choices:
             return self.positions[self.within >= level]
@@ -139,35 +139,37 @@ def find_optimum(view: View, objective: int = 0) -> Optimum | None:
     """
     complete = [setting for setting in view.settings if setting.is_feasible]
     settings = [*complete, *view.pruned]
-    sign = view.sign(objective)
+    sign = view.get_sign(objective)
     gains = sign * np.array([setting.objectives[objective] for setting in settings])
     if not view.axes or explain_too_few(view, len(complete), len(settings)) or are_equal(gains):
         return None
     # Evenly, not the best ones: those are the lucky ones, and would seem less noisy than they are.
     chosen = pick_evenly(len(gains), MAX_SETTINGS)
     settings, gains = [settings[i] for i in chosen], gains[chosen]
-    points = view.positions([setting.values for setting in settings])
+    points = view.compute_positions([setting.values for setting in settings])
     p_values = compute_p_values(view.axes, points, gains)
-    seed_noise = view.noise(objective)
+    seed_noise = view.estimate_noise(objective)
     num_runs = np.array([float(len(setting.by_run)) for setting in settings])
     deviations = np.array([setting.deviation for setting in settings])
     surface = fit_surface(
         view.axes, points, raise_to_floor(gains), num_runs, (seed_noise.deviation, seed_noise.repetitions), deviations
     )
     is_measured = np.array([not setting.is_estimate for setting in settings])
-    explained = _explained(surface, is_measured)
+    explained = _measure_explained_share(surface, is_measured)
     if p_values.min() > MATTERS_BY_CHANCE and explained < MIN_EXPLAINED:
         return None
     # The highest point of the surface is less lucky than the highest measurement.
-    best = int(np.where(is_measured, surface.mean(points), -np.inf).argmax())
-    profiles = [_profile(surface, points[best], index, sign, float(p_value)) for index, p_value in enumerate(p_values)]
+    best = int(np.where(is_measured, surface.predict_mean(points), -np.inf).argmax())
+    profiles = [
+        _make_profile(surface, points[best], index, sign, float(p_value)) for index, p_value in enumerate(p_values)
+    ]
     noise = Noise(surface.noise, surface.freedom, seed_noise.repetitions, is_fitted=True)
     return Optimum(surface, settings[best], profiles, noise, explained)
 
 
-def _explained(surface: FittedSurface, is_measured: NDArray[np.bool_]) -> float:
+def _measure_explained_share(surface: FittedSurface, is_measured: NDArray[np.bool_]) -> float:
     heights = surface.gains[is_measured]
-    left = heights - surface.left_out()[is_measured]
+    left = heights - surface.predict_left_out()[is_measured]
     return 1 - float((left**2).mean() / max(heights.var(), 1e-300))
 
 
@@ -181,21 +183,21 @@ def raise_to_floor(gains: Floats) -> Floats:
     return np.maximum(gains, middle - FLOOR_DEPTH * (float(gains.max()) - middle))
 
 
-def _profile(surface: FittedSurface, anchor: Floats, index: int, sign: float, p_value: float) -> Profile:
+def _make_profile(surface: FittedSurface, anchor: Floats, index: int, sign: float, p_value: float) -> Profile:
     axis = surface.axes[index]
-    positions = _grid(axis)
+    positions = _make_grid(axis)
     points = np.tile(anchor, (len(positions), 1))
     points[:, index] = positions
     mean, covariance = surface.predict(points)
     margin = BAND * np.sqrt(np.clip(np.diag(covariance), 0, None))
-    draws = surface.draws(points, NUM_DRAWS)
+    draws = surface.draw_surfaces(points, NUM_DRAWS)
     within = (draws >= draws.max(axis=1, keepdims=True) - surface.noise).mean(axis=0)
     highest = np.bincount(draws.argmax(axis=1), minlength=len(positions)) / len(draws)
     low, high = sorted((sign * (mean - margin), sign * (mean + margin)), key=lambda band: float(band.sum()))
     return Profile(axis, positions, sign * mean, low, high, within, highest, draws, p_value)
 
 
-def _grid(axis: Axis) -> Floats:
+def _make_grid(axis: Axis) -> Floats:
     if axis.is_interval:
         return np.linspace(0, 1, NUM_POINTS)
     return np.array([axis.position(text) for text in axis.choices])

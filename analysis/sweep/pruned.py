@@ -44,7 +44,7 @@ def estimate_pruned(study: Any, trials: Sequence[TrialRecord], num_objectives: i
         if trial.state != PRUNED or not own:
             continue
         share = max(own)
-        gains = [end - reported for report, end in ends if (reported := _at(report, share)) is not None]
+        gains = [end - reported for report, end in ends if (reported := _find_last_report(report, share)) is not None]
         if len(gains) >= MIN_COMPLETE:
             middle = float(np.median(gains))
             spread = DEVIATION_PER_MAD * float(np.median(np.abs(np.array(gains) - middle)))
@@ -53,7 +53,7 @@ def estimate_pruned(study: Any, trials: Sequence[TrialRecord], num_objectives: i
     return estimates
 
 
-def _at(report: Mapping[float, float], share: float) -> float | None:
+def _find_last_report(report: Mapping[float, float], share: float) -> float | None:
     """The last report up to a share of a run; the last of all where the trial ended before."""
     shares = [reported for reported in report if reported <= share]
     return report[max(shares)] if shares else None

@@ -87,26 +87,26 @@ class View:
         """Whether there is one objective only."""
         return len(self.directions) == 1
 
-    def sign(self, objective: int = 0) -> float:
+    def get_sign(self, objective: int = 0) -> float:
         """What an objective is multiplied with so that more is better."""
         return 1.0 if self.directions[objective] == "maximize" else -1.0
 
-    def gains(self, objective: int = 0) -> Floats:
+    def compute_gains(self, objective: int = 0) -> Floats:
         """An objective of each setting, signed so that more is better, (settings,)."""
-        return self.sign(objective) * np.array([setting.objectives[objective] for setting in self.settings])
+        return self.get_sign(objective) * np.array([setting.objectives[objective] for setting in self.settings])
 
-    def noise(self, objective: int = 0) -> Noise:
+    def estimate_noise(self, objective: int = 0) -> Noise:
         """The noise of an objective by repetitions alone; runs on test seeds are groups of their own."""
         groups = [runs for setting in self.settings for runs in (setting.by_run, setting.by_test)]
         return pool_noise(runs[:, objective] for runs in groups)
 
-    def positions(self, settings: Sequence[Mapping[str, str]] | None = None) -> Floats:
+    def compute_positions(self, settings: Sequence[Mapping[str, str]] | None = None) -> Floats:
         """Where settings lie on each axis, nan where a key is not active, (settings, axes)."""
         rows = [setting.values for setting in self.settings] if settings is None else settings
         places = [[axis.position(row.get(axis.key)) for axis in self.axes] for row in rows]
         return np.array(places, dtype=np.float64).reshape(len(rows), len(self.axes))
 
-    def label_of(self, key: str, text: str) -> str:
+    def label_value(self, key: str, text: str) -> str:
         """The label of a value of an axis; different values have different labels."""
         return self._labels.get(key, {}).get(text) or format_setting(text)
 
@@ -130,11 +130,11 @@ class View:
         """Whether two settings are compared on test seeds: where both ran on some, and there is one objective."""
         return self.is_single and setting.tested is not None and other.tested is not None
 
-    def gap(self, better: Setting, worse: Setting) -> float:
+    def measure_gap(self, better: Setting, worse: Setting) -> float:
         """By how much a setting is better in the first objective, on the test seeds where `are_tested`."""
         if self.are_tested(better, worse) and better.tested is not None and worse.tested is not None:
-            return self.sign() * (better.tested[0] - worse.tested[0])
-        return self.sign() * float(better.objectives[0] - worse.objectives[0])
+            return self.get_sign() * (better.tested[0] - worse.tested[0])
+        return self.get_sign() * float(better.objectives[0] - worse.objectives[0])
 
     @property
     def best(self) -> Setting | None:
@@ -146,19 +146,19 @@ def make_views(source: Source) -> list[View]:
     """One view of all settings, or one for each reward model where reward models were compared."""
     if not source.trials:
         return []
-    columns = _columns(source.trials)
+    columns = _make_columns(source.trials)
     if not are_incomparable(source, columns):
-        return [_view(source, "", source.trials)]
+        return [_make_view(source, "", source.trials)]
     groups: dict[str, list[TrialRecord]] = defaultdict(list)
     for trial in source.trials:
-        groups[_label(trial)].append(trial)
-    return [_view(source, label, trials) for label, trials in groups.items()]
+        groups[_label_trial(trial)].append(trial)
+    return [_make_view(source, label, trials) for label, trials in groups.items()]
 
 
 def are_incomparable(source: Source, columns: Mapping[str, Sequence[str]] | None = None) -> bool:
     """Whether trials have different reward models, or their sweep says so: objectives without a common scale."""
-    columns = _columns(source.trials) if columns is None else columns
-    names = {name for trial in source.trials if (name := _reward_model(trial))}  # a damaged config has none
+    columns = _make_columns(source.trials) if columns is None else columns
+    names = {name for trial in source.trials if (name := _find_reward_model(trial))}  # a damaged config has none
     is_varied = source.is_comparison or len(set(columns.get(REWARD_MODEL, ()))) > 1 or len(names) > 1
     return is_varied and not source.objective.is_judged
 
@@ -168,7 +168,7 @@ def normalize_settings(trial: TrialRecord) -> dict[str, str]:
     return {str(key).lstrip("+"): normalize_text(text) for key, text in trial.settings.items()}
 
 
-def _columns(trials: Sequence[TrialRecord]) -> dict[str, list[str]]:
+def _make_columns(trials: Sequence[TrialRecord]) -> dict[str, list[str]]:
     columns: dict[str, list[str]] = defaultdict(list)
     for trial in trials:
         for key, text in normalize_settings(trial).items():
@@ -176,7 +176,7 @@ def _columns(trials: Sequence[TrialRecord]) -> dict[str, list[str]]:
     return columns
 
 
-def _reward_model(trial: TrialRecord) -> str:
+def _find_reward_model(trial: TrialRecord) -> str:
     for run in trial.runs:
         name = run.look_up(REWARD_MODEL)
         if name is not None:
@@ -184,38 +184,38 @@ def _reward_model(trial: TrialRecord) -> str:
     return ""
 
 
-def _label(trial: TrialRecord) -> str:
+def _label_trial(trial: TrialRecord) -> str:
     """The reward model of a trial: its name, else the keys of it that were set, which no run's config gives a name."""
     settings = normalize_settings(trial)
     own_keys = [f"{key}={text}" for key, text in settings.items() if key.startswith(f"{REWARD_MODEL}.")]
     has_name = any({REWARD_MODEL, f"{REWARD_MODEL}.name"} & run.config.keys() for run in trial.runs)
-    return settings.get(REWARD_MODEL) or (_reward_model(trial) if has_name or not own_keys else ",".join(own_keys))
+    return settings.get(REWARD_MODEL) or (_find_reward_model(trial) if has_name or not own_keys else ",".join(own_keys))
 
 
-def _view(source: Source, label: str, trials: Sequence[TrialRecord]) -> View:
-    columns = {key: values for key, values in _columns(trials).items() if key != "seed"}
+def _make_view(source: Source, label: str, trials: Sequence[TrialRecord]) -> View:
+    columns = {key: values for key, values in _make_columns(trials).items() if key != "seed"}
     if label:
         columns = {key: values for key, values in columns.items() if key.split(".")[0] != REWARD_MODEL}
     axes = [axis for axis in make_axes(source.space, columns) if axis.key in columns and not axis.is_single]
     num_objectives = len(source.directions)
-    settings = list(_merged(trials, num_objectives, [axis.key for axis in axes]))
-    axes, tied = _untied(axes, [normalize_settings(trial) for trial in trials])
+    settings = list(_merge_trials(trials, num_objectives, [axis.key for axis in axes]))
+    axes, tied = _untie_axes(axes, [normalize_settings(trial) for trial in trials])
     axis_keys = [axis.key for axis in axes]
-    pruned = list(_pruned(source, trials, axis_keys))
+    pruned = list(_make_pruned_settings(source, trials, axis_keys))
     return View(label, axes, settings, pruned, trials, tied, source.metrics, source.directions)
 
 
-def _merged(trials: Sequence[TrialRecord], num_objectives: int, keys: Sequence[str]) -> Iterator[Setting]:
+def _merge_trials(trials: Sequence[TrialRecord], num_objectives: int, keys: Sequence[str]) -> Iterator[Setting]:
     groups: dict[tuple[str | None, ...], list[TrialRecord]] = defaultdict(list)
     for trial in trials:
-        if trial.state == COMPLETE and _values(trial.objectives, num_objectives) is not None:
+        if trial.state == COMPLETE and _read_values(trial.objectives, num_objectives) is not None:
             values_of = normalize_settings(trial)
             groups[tuple(values_of.get(key) for key in keys)].append(trial)
     for values, trials_of_one in groups.items():
         # A copy repeats the objectives of another trial: it is no further seed.
         group = [trial for trial in trials_of_one if trial.has_run] or trials_of_one
-        by_trial = [_values(trial.objectives, num_objectives) for trial in group]
-        by_run = [_of_runs(trial.runs, num_objectives) for trial in group]
+        by_trial = [_read_values(trial.objectives, num_objectives) for trial in group]
+        by_run = [_read_run_objectives(trial.runs, num_objectives) for trial in group]
         # The trial's own number stands where its runs are gone or have none.
         rows = [own if len(own) else np.array([worth]) for own, worth in zip(by_run, by_trial, strict=True)]
         runs = np.concatenate(rows)
@@ -224,12 +224,12 @@ def _merged(trials: Sequence[TrialRecord], num_objectives: int, keys: Sequence[s
             {key: text for key, text in zip(keys, values, strict=True) if text is not None},
             np.array(by_trial[0] if len(group) == 1 else mean_over_seeds(runs.tolist())),
             runs,
-            np.concatenate([_of_runs(trial.tests, num_objectives) for trial in group]),
+            np.concatenate([_read_run_objectives(trial.tests, num_objectives) for trial in group]),
             mean_violations([trial.violations for trial in group]),
         )
 
 
-def _pruned(source: Source, trials: Sequence[TrialRecord], keys: Sequence[str]) -> Iterator[Setting]:
+def _make_pruned_settings(source: Source, trials: Sequence[TrialRecord], keys: Sequence[str]) -> Iterator[Setting]:
     by_number = {trial.number: trial for trial in trials}
     for estimate in estimate_pruned(source.study, trials, len(source.directions)):
         values = {key: text for key, text in normalize_settings(by_number[estimate.number]).items() if key in keys}
@@ -237,29 +237,29 @@ def _pruned(source: Source, trials: Sequence[TrialRecord], keys: Sequence[str]) 
         yield Setting((estimate.number,), values, objectives, objectives[None], none, {}, True, estimate.deviation)
 
 
-def _values(values: Sequence[float] | None, num_objectives: int) -> list[float] | None:
+def _read_values(values: Sequence[float] | None, num_objectives: int) -> list[float] | None:
     numbers = list(values or [])
     is_sound = all(isinstance(value, int | float) and abs(value) < TOO_LARGE for value in numbers)
     return [float(value) for value in numbers] if is_sound and len(numbers) == num_objectives else None
 
 
-def _of_runs(runs: Sequence[RunRecord], num_objectives: int) -> Floats:
+def _read_run_objectives(runs: Sequence[RunRecord], num_objectives: int) -> Floats:
     """Of those that came to their end: others may have an objective, but one of fewer updates."""
-    worths = [_values(run.objectives, num_objectives) for run in runs if run.state == COMPLETE]
+    worths = [_read_values(run.objectives, num_objectives) for run in runs if run.state == COMPLETE]
     return np.array([worth for worth in worths if worth is not None], dtype=np.float64).reshape(-1, num_objectives)
 
 
-def _untied(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[list[Axis], dict[str, str]]:
+def _untie_axes(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[list[Axis], dict[str, str]]:
     """The axes that do not always move along with another one; and each other axis -> the axis that it follows."""
     keys = {axis.key for axis in axes}
     leaders = {axis.key: axis.tied_to.lstrip("+") for axis in axes if axis.tied_to is not None}
-    tied = {name: key for name, key in leaders.items() if {name, key} <= keys and _move_along(rows, name, key)}
+    tied = {name: key for name, key in leaders.items() if {name, key} <= keys and _are_tied(rows, name, key)}
     leading: list[Axis] = []
     columns: list[Floats] = []
     for axis in axes:
         if axis.key in tied:
             continue
-        column = np.array([_rank(axis, row.get(axis.key)) for row in rows])
+        column = np.array([_locate_text(axis, row.get(axis.key)) for row in rows])
         same = [
             k
             for k, other in enumerate(columns)
@@ -273,13 +273,13 @@ def _untied(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[li
     return leading, tied
 
 
-def _move_along(rows: Sequence[Mapping[str, str]], key: str, other: str) -> bool:
+def _are_tied(rows: Sequence[Mapping[str, str]], key: str, other: str) -> bool:
     """Whether two keys' values belong together one to one; a space that was changed may have had other ties before."""
     pairs = {(row.get(key), row.get(other)) for row in rows}
     return len(pairs) == len({value for value, _ in pairs}) == len({value for _, value in pairs})
 
 
-def _rank(axis: Axis, text: str | None) -> float:
+def _locate_text(axis: Axis, text: str | None) -> float:
     """Of a list the index, since tied lists have their own values; of an interval the position."""
     if axis.is_interval or text is None:
         return axis.position(text)

@@ -65,21 +65,21 @@ def cut_slices(view: View, objective: int = 0) -> list[Slice]:
     is_best = max if view.directions[objective] == "maximize" else min
     along_axes = []
     for index, axis in enumerate(view.axes):
-        column = view.positions()[:, index]
+        column = view.compute_positions()[:, index]
         are_active = np.isfinite(column)
         numbers = [
             setting.numbers[0] for setting, is_active in zip(view.settings, are_active, strict=True) if is_active
         ]
-        bins = _bins(axis, column[are_active], values[are_active])
+        bins = _make_bins(axis, column[are_active], values[are_active])
         summaries = [
-            SliceBin(label, low, high, len(inside), *_mean_and_ends(inside), is_best(inside.tolist()))
-            for label, (low, high, inside) in zip(_labels(axis, bins), bins, strict=True)
+            SliceBin(label, low, high, len(inside), *_measure_mean_and_ends(inside), is_best(inside.tolist()))
+            for label, (low, high, inside) in zip(_label_bins(axis, bins), bins, strict=True)
         ]
         along_axes.append(Slice(axis, column[are_active], values[are_active], numbers, summaries))
     return along_axes
 
 
-def _bins(axis: Axis, positions: Floats, values: Floats) -> list[tuple[float, float, Floats]]:
+def _make_bins(axis: Axis, positions: Floats, values: Floats) -> list[tuple[float, float, Floats]]:
     if not axis.is_interval:
         places = [axis.position(text) for text in axis.choices]
         groups = [(place, place, values[np.isclose(positions, place)]) for place in places]
@@ -92,12 +92,12 @@ def _bins(axis: Axis, positions: Floats, values: Floats) -> list[tuple[float, fl
     return [(float(positions[part[0]]), float(positions[part[-1]]), values[part]) for part in parts]
 
 
-def _labels(axis: Axis, bins: Sequence[tuple[float, float, Floats]]) -> list[str]:
+def _label_bins(axis: Axis, bins: Sequence[tuple[float, float, Floats]]) -> list[str]:
     """`0.001 to 0.002`, or one value; ends of different bins are told apart."""
     ends = label_positions(axis, [end for low, high, _ in bins for end in (low, high)])
     return [low if low == high else f"{low} to {high}" for low, high in zip(ends[::2], ends[1::2], strict=True)]
 
 
-def _mean_and_ends(values: Floats) -> tuple[float, float, float]:
+def _measure_mean_and_ends(values: Floats) -> tuple[float, float, float]:
     mean, margin = mean_and_margin(values)
     return mean, mean - margin, mean + margin

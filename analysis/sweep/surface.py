@@ -56,7 +56,7 @@ class FittedSurface:
         from scipy.linalg import cho_solve
 
         standard = (self.gains - self.center) / self.scale
-        kernel = _kernel(_squares(self.axes, self.points, self.points), self.theta)[0]
+        kernel = _compute_kernel(_measure_squares(self.axes, self.points, self.points), self.theta)[0]
         kernel[np.diag_indices(len(standard))] += np.exp(self.theta[-1]) * self.share + self.extra + JITTER
         factor = np.asarray(np.linalg.cholesky(kernel), dtype=np.float64)
         return factor, np.asarray(cho_solve((factor, True), standard), dtype=np.float64)
@@ -66,18 +66,18 @@ class FittedSurface:
         from scipy.linalg import solve_triangular
 
         factor, weights = self._solved
-        cross = _kernel(_squares(self.axes, points, self.points), self.theta)[0]
-        prior = _kernel(_squares(self.axes, points, points), self.theta)[0]
+        cross = _compute_kernel(_measure_squares(self.axes, points, self.points), self.theta)[0]
+        prior = _compute_kernel(_measure_squares(self.axes, points, points), self.theta)[0]
         half = solve_triangular(factor, cross.T, lower=True)
         covariance = prior - half.T @ half
         return self.center + self.scale * (cross @ weights), self.scale**2 * covariance
 
-    def mean(self, points: Floats) -> Floats:
+    def predict_mean(self, points: Floats) -> Floats:
         """The surface's mean at many points, without their covariance, (points,)."""
-        cross = _kernel(_squares(self.axes, points, self.points), self.theta)[0]
+        cross = _compute_kernel(_measure_squares(self.axes, points, self.points), self.theta)[0]
         return np.asarray(self.center + self.scale * (cross @ self._solved[1]), dtype=np.float64)
 
-    def draws(self, points: Floats, num: int, seed: int = 0) -> Floats:
+    def draw_surfaces(self, points: Floats, num: int, seed: int = 0) -> Floats:
         """Surfaces that the data allow, at some points, (num, points); equal arguments, equal draws."""
         mean, covariance = self.predict(points)
         # Of a covariance that rounding may have left indefinite, the root by eigenvalues is safe.
@@ -86,7 +86,7 @@ class FittedSurface:
         normal = np.random.default_rng(seed).standard_normal((num, len(mean)))
         return np.asarray(mean + normal @ root.T, dtype=np.float64)
 
-    def left_out(self) -> Floats:
+    def predict_left_out(self) -> Floats:
         """The surface's prediction of each point from all others (equations 5.12), (points,)."""
         from scipy.linalg import cho_solve
 
@@ -116,16 +116,16 @@ def fit_surface(
 
     center, scale = float(gains.mean()), float(gains.std()) or 1.0
     standard = (gains - center) / scale
-    squares = _squares(axes, points, points)
+    squares = _measure_squares(axes, points, points)
     share = 1 / num_runs
     more = np.zeros(len(gains)) if extra is None else (extra / scale) ** 2
-    prior = _noise_prior(known_noise, scale)
+    prior = _make_noise_prior(known_noise, scale)
     num_axes = len(axes)
     means = np.array([*[LENGTH_SCALE_PRIOR[0]] * num_axes, SIGNAL_PRIOR[0], prior[0]])
     deviations = np.array([*[LENGTH_SCALE_PRIOR[1]] * num_axes, SIGNAL_PRIOR[1], prior[1]])
 
     def penalize_loss(theta: Floats) -> tuple[float, Floats]:
-        value, gradient = _loss(theta, squares, standard, share, more)
+        value, gradient = _compute_loss(theta, squares, standard, share, more)
         away = (theta - means) / deviations
         return value + 0.5 * float(away @ away), gradient + away / deviations
 
@@ -135,11 +135,11 @@ def fit_surface(
     best = min(solutions, key=lambda solution: float(solution.fun))
     theta = np.asarray(best.x, dtype=np.float64)
     noise = scale * float(np.exp(theta[-1] / 2))
-    freedom = _freedom(theta, lambda place: penalize_loss(place)[1])
+    freedom = _estimate_freedom(theta, lambda place: penalize_loss(place)[1])
     return FittedSurface(axes, points, gains, noise, freedom, theta, share, more, center, scale)
 
 
-def _noise_prior(seed_noise: tuple[float, int], scale: float) -> tuple[float, float]:
+def _make_noise_prior(seed_noise: tuple[float, int], scale: float) -> tuple[float, float]:
     """Mean and standard deviation of the prior of the noise variance's logarithm.
 
     The logarithm of a variance estimated from repetitions is biased downwards, the more so the fewer there are
@@ -156,7 +156,7 @@ def _noise_prior(seed_noise: tuple[float, int], scale: float) -> tuple[float, fl
     return mean, max(float(precisions.sum() ** -0.5), 0.05)
 
 
-def _freedom(theta: Floats, gradient: Callable[[Floats], Floats]) -> float:
+def _estimate_freedom(theta: Floats, gradient: Callable[[Floats], Floats]) -> float:
     """Degrees of freedom of the noise: 2 over the variance of its logarithm (Laplace's approximation), at least 1.
 
     The curvature is that of all hyperparameters together, since a rougher surface could stand for part of the noise.
@@ -169,17 +169,17 @@ def _freedom(theta: Floats, gradient: Callable[[Floats], Floats]) -> float:
     return max(2 / variance, 1.0) if variance > 0 else 1.0
 
 
-def _filled(points: Floats) -> Floats:
+def _fill_missing(points: Floats) -> Floats:
     return np.where(np.isnan(points), MISSING_POSITION, points)
 
 
-def _squares(axes: Sequence[Axis], first: Floats, second: Floats) -> Floats:
+def _measure_squares(axes: Sequence[Axis], first: Floats, second: Floats) -> Floats:
     """Squared distances along each axis, (axes, first, second).
 
     Two choices without order are 1 apart. Where a key is not active a setting lies beside the axis, at a distance of 1
     from its middle.
     """
-    apart = _filled(first).T[:, :, None] - _filled(second).T[:, None, :]
+    apart = _fill_missing(first).T[:, :, None] - _fill_missing(second).T[:, None, :]
     beside = np.isnan(first).T[:, :, None] != np.isnan(second).T[:, None, :]
     for index, axis in enumerate(axes):
         if not axis.is_numeric:
@@ -187,7 +187,7 @@ def _squares(axes: Sequence[Axis], first: Floats, second: Floats) -> Floats:
     return np.asarray(apart**2 + beside, dtype=np.float64)
 
 
-def _kernel(squares: Floats, theta: Floats) -> tuple[Floats, Floats]:
+def _compute_kernel(squares: Floats, theta: Floats) -> tuple[Floats, Floats]:
     """Covariances, and their derivative by the squared scaled distance, (first, second) each."""
     scaled = np.tensordot(np.exp(-2 * theta[:-2]), squares, axes=1)
     signal = np.exp(theta[-2])
@@ -196,11 +196,13 @@ def _kernel(squares: Floats, theta: Floats) -> tuple[Floats, Floats]:
     return decay * (1 + root + 5 / 3 * scaled) + MEAN_VARIANCE, -5 / 6 * decay * (1 + root)
 
 
-def _loss(theta: Floats, squares: Floats, standard: Floats, share: Floats, extra: Floats) -> tuple[float, Floats]:
+def _compute_loss(
+    theta: Floats, squares: Floats, standard: Floats, share: Floats, extra: Floats
+) -> tuple[float, Floats]:
     """The negative log likelihood and its gradient by theta."""
     from scipy.linalg import cho_solve
 
-    kernel, slope = _kernel(squares, theta)
+    kernel, slope = _compute_kernel(squares, theta)
     noise = np.exp(theta[-1]) * share
     full = kernel.copy()
     full[np.diag_indices(len(standard))] += noise + extra + JITTER

@@ -9,7 +9,7 @@ from analysis.records.constraints import write_constraint_sentences
 from analysis.records.runs import Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
-from analysis.sweep.analysis import front
+from analysis.sweep.analysis import select_front
 from analysis.views.counted import SCORE, write_counted_sentences
 from analysis.views.noise import write_noise_sentences
 from analysis.views.problems import write_failure_sentence
@@ -136,7 +136,7 @@ def _describe_front(ranking: SourceRanking) -> list[str]:
     if ranking.view is None:
         return []
     titles = {entry.numbers: entry.title for entry in ranking.ranked}
-    names = [titles[setting.numbers] for setting in front(ranking.view)]
+    names = [titles[setting.numbers] for setting in select_front(ranking.view)]
     metrics = join_words(ranking.view.metrics)
     if len(names) == 1:
         return [f"{names[0]} is the best in {metrics} at once"]

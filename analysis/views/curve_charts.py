@@ -7,7 +7,7 @@ import numpy as np
 from analysis.curves.curves import MetricCurve
 from analysis.curves.metrics import find_title
 from analysis.curves.panels import Choice, MetricPanel
-from analysis.curves.sentences import Described
+from analysis.curves.sentences import MetricDescription
 from analysis.output.charts import Band, Chart, ChartAxis, Color, ColorScale, Layer, Line, Panel, Points, Rule, Span
 from analysis.output.colors import COLORS, pick_color
 from analysis.records.runs import CUMULATIVE_REWARD, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
@@ -28,7 +28,7 @@ Looks = Mapping[str, tuple[str, Color, str]]  # a line -> its name in the legend
 
 
 def make_curve_charts(
-    title: str, metric_panels: Sequence[MetricPanel], choice: Choice, descriptions: Mapping[str, Described]
+    title: str, metric_panels: Sequence[MetricPanel], choice: Choice, descriptions: Mapping[str, MetricDescription]
 ) -> list[Chart]:
     """As many charts as all panels take: curves, curves_2 ...
 
@@ -46,7 +46,11 @@ def make_curve_charts(
 
 
 def _make_chart(
-    title: str, place: int, metric_panels: Sequence[MetricPanel], choice: Choice, descriptions: Mapping[str, Described]
+    title: str,
+    place: int,
+    metric_panels: Sequence[MetricPanel],
+    choice: Choice,
+    descriptions: Mapping[str, MetricDescription],
 ) -> Chart:
     name = "curves" if place == 1 else f"curves_{place}"
     scale = _make_scale(choice)
@@ -85,7 +89,7 @@ def _choose_looks(choice: Choice, scale: ColorScale | None) -> Looks:
     return looks
 
 
-def _make_panel(metric_panel: MetricPanel, unit: str, looks: Looks, description: Described | None) -> Panel:
+def _make_panel(metric_panel: MetricPanel, unit: str, looks: Looks, description: MetricDescription | None) -> Panel:
     metric = metric_panel.metric
     title = find_title(metric)
     layers: list[Layer] = []

@@ -9,7 +9,7 @@ from analysis.curves.axis import EPISODE, convert_unit, place_along
 from analysis.curves.curves import select_choosing
 from analysis.curves.metrics import choose_metrics, find_title
 from analysis.curves.panels import Choice, MetricPanel, choose_axis, choose_lines, explain_missing_means, make_panels
-from analysis.curves.sentences import Described, describe, describe_metric
+from analysis.curves.sentences import MetricDescription, describe_metric, describe_runs
 from analysis.curves.thresholds import MAX_LINES
 from analysis.output.parts import Document, Part, Rows, Sentences
 from analysis.output.thinning import pick_evenly
@@ -26,7 +26,7 @@ _MAX_METRICS = 8  # of a line, in sentences; phases.json has them all
 _MAX_GROUPS = 6  # of runs that are described in the report
 _MAX_RUNS = 60  # of such a group: their mean is described
 
-Descriptions = Mapping[str, Sequence[Described]]  # line -> a description of each metric that it has
+Descriptions = Mapping[str, Sequence[MetricDescription]]  # line -> a description of each metric that it has
 
 
 def curves_view(
@@ -153,7 +153,7 @@ def write_course_sentences(results: Results) -> list[Part]:
     for title, runs in groups:
         names = tuple(run.name for run in runs[:_MAX_RUNS])
         if names not in statements:
-            statements[names] = describe(runs[:_MAX_RUNS])
+            statements[names] = describe_runs(runs[:_MAX_RUNS])
         if statements[names]:
             parts.append(Sentences(statements[names], title))
     return parts

@@ -32,7 +32,9 @@ def write_noise_sentences(ranking: SourceRanking, analysis: SweepAnalysis | None
         return ["Unknown: there is no common scale to compare by"]
     is_same = analysis is not None and len(analysis.views) == 1
     standing = (
-        analysis.views[0].lead if analysis is not None and is_same else measure_lead(ranking.view, ranking.view.noise())
+        analysis.views[0].lead
+        if analysis is not None and is_same
+        else measure_lead(ranking.view, ranking.view.estimate_noise())
     )
     if standing is None:
         return []

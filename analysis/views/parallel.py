@@ -48,7 +48,7 @@ def make_parallel_chart(analysis: ViewAnalysis) -> Chart | None:
     keys = rank_axes(view.axes, order)[:_MOST_KEYS]
     coordinates = [_make_objective_coordinate(view, place) for place in range(len(view.directions))]
     coordinates += [_make_key_coordinate(view, place) for place in keys]
-    worst_first = np.argsort(view.gains(), kind="stable")
+    worst_first = np.argsort(view.compute_gains(), kind="stable")
     chosen = worst_first[pick_evenly(len(worst_first), _MOST_LINES)]
     layers: list[Layer] = [Rule(place) for place in range(len(coordinates))]
     layers += _draw_lines(view, chosen, coordinates)
@@ -87,7 +87,7 @@ def _make_objective_coordinate(view: View, objective: int) -> _Coordinate:
 def _make_key_coordinate(view: View, place: int) -> _Coordinate:
     """A setting in which the key is not active lies below the axis."""
     axis = view.axes[place]
-    positions = view.positions()[:, place]
+    positions = view.compute_positions()[:, place]
     if axis.is_interval:
         ticks = np.linspace(0, 1, _NUM_TICKS).tolist()
         names = label_positions(axis, ticks)
@@ -101,7 +101,7 @@ def _make_key_coordinate(view: View, place: int) -> _Coordinate:
         ticks, names = [low, *ticks], ["not active", *names]
     heights = _compute_heights(np.where(is_absent, low, positions), low, high)
     texts = [
-        view.label_of(axis.key, text) if text is not None else "not active" for text in _list_texts(view, axis.key)
+        view.label_value(axis.key, text) if text is not None else "not active" for text in _list_texts(view, axis.key)
     ]
     return _Coordinate(
         axis.key, heights, texts, list(zip(_compute_heights(np.array(ticks), low, high), names, strict=True))

@@ -181,7 +181,7 @@ def _make_front_table(view_analysis: ViewAnalysis, identity: str) -> Table:
     for setting in view_analysis.front:
         texts = {key: setting.values.get(key) for key in keys}
         settings = [
-            make_setting_cell(text, view_analysis.view.label_of(key, text) if text is not None else None)
+            make_setting_cell(text, view_analysis.view.label_value(key, text) if text is not None else None)
             for key, text in texts.items()
         ]
         objectives = [make_number_cell(float(value)) for value in setting.objectives]

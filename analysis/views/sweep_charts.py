@@ -176,16 +176,16 @@ def make_contour_chart(analysis: ViewAnalysis) -> Chart | None:
         return None
     first, second = numeric[:2]
     grid = np.linspace(0, 1, _NUM_CELLS)
-    points = np.tile(view.positions([optimum.anchor.values])[0], (_NUM_CELLS**2, 1))
+    points = np.tile(view.compute_positions([optimum.anchor.values])[0], (_NUM_CELLS**2, 1))
     points[:, first], points[:, second] = np.tile(grid, _NUM_CELLS), np.repeat(grid, _NUM_CELLS)
-    heights = view.sign() * optimum.surface.mean(points).reshape(_NUM_CELLS, _NUM_CELLS)
+    heights = view.get_sign() * optimum.surface.predict_mean(points).reshape(_NUM_CELLS, _NUM_CELLS)
     values = [_list_values(axes[place], grid) for place in (first, second)]
     settings = [view.settings[place] for place in pick_evenly(len(view.settings), _MOST_SETTINGS)]
-    positions = view.positions([setting.values for setting in settings])
+    positions = view.compute_positions([setting.values for setting in settings])
     x, y = (_list_values(axes[place], positions[:, place]) for place in (first, second))
     hover = [_describe_setting(setting) for setting in settings]
     layers: list[Layer] = [
-        Surface(values[0], values[1], heights, view.metrics[0], view.sign() < 0),
+        Surface(values[0], values[1], heights, view.metrics[0], view.get_sign() < 0),
         Points(x, y, color=_WHITE, size=8, hover=[""] * len(settings)),
         Points(x, y, color=_DARK, size=5, hover=hover),
     ]

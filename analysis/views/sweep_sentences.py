@@ -63,7 +63,7 @@ def _write_front_statement(view: View, front: Sequence[Setting]) -> Statement:
 def write_settings(setting: Setting, view: View) -> str:
     """`ppo.lr=0.0005708, ppo.kl_coef=0.0136`."""
     values = setting.values
-    texts = [f"{axis.key}={view.label_of(axis.key, values[axis.key])}" for axis in view.axes if axis.key in values]
+    texts = [f"{axis.key}={view.label_value(axis.key, values[axis.key])}" for axis in view.axes if axis.key in values]
     return ", ".join(texts) or "only the seed was swept"
 
 
@@ -127,7 +127,7 @@ def _explain_unknown_width(view: View) -> list[Statement]:
     if not view.axes or not num:
         return []
     reason = explain_too_few(view, num, num + len(view.pruned))
-    if reason is None and are_equal(view.gains()):
+    if reason is None and are_equal(view.compute_gains()):
         reason = "all settings have the same objective"
     reason = reason or "no key stands out from chance, so a surface would be fitted to noise"
     return [Statement(f"the width of the optimum cannot be estimated: {reason}", {"settings": float(num)})]

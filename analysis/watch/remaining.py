@@ -29,18 +29,18 @@ def estimate_seconds(
     """
     wholes = [row.whole for row in trials if row.whole is not None]
     complete = [row.seconds for row in trials if row.state == COMPLETE and row.seconds > 0]
-    ended = [row.seconds for row in trials if _tells(row)]
+    ended = [row.seconds for row in trials if _predicts_others(row)]
     running = [row.whole for row in trials if row.is_open and row.whole is not None]
     if not (complete or ended or wholes):
         return None
     full = fmean(complete or wholes or ended)
     each = fmean([*ended, *running] or wholes)
     seeds = max((row.num_seeds for row in trials), default=1)
-    searched = estimate_span(*_begun(trials, full), [each] * num_new, workers)
-    return searched + estimate_span(*_begun(tests, full / seeds), [full / seeds] * num_tests, workers)
+    searched = estimate_span(*_list_seconds_left(trials, full), [each] * num_new, workers)
+    return searched + estimate_span(*_list_seconds_left(tests, full / seeds), [full / seeds] * num_tests, workers)
 
 
-def _tells(row: TrialRow) -> bool:
+def _predicts_others(row: TrialRow) -> bool:
     """Whether an ended trial predicts the time of others: not where it failed for a reason outside of its setting."""
     return not row.is_open and row.seconds > 0 and (row.state != FAILED or row.cause in OF_SETTING)
 
@@ -66,7 +66,7 @@ def estimate_span(busy: Sequence[float], begun: Sequence[float], new: Sequence[f
     return last
 
 
-def _begun(rows: Sequence[TrialRow], full: float) -> tuple[list[float], list[float]]:
+def _list_seconds_left(rows: Sequence[TrialRow], full: float) -> tuple[list[float], list[float]]:
     """Seconds that running rows, and begun rows that wait, still take."""
     running: list[float] = []
     waiting: list[float] = []

@@ -138,52 +138,52 @@ class Snapshot:
         keys = dict.fromkeys(key for row in self.rows for key in row.settings)
         return {key: label_settings(row.settings[key] for row in self.rows if key in row.settings) for key in keys}
 
-    def ranking(self) -> list[TrialRow]:
+    def rank_trials(self) -> list[TrialRow]:
         """Complete trials that keep the constraints, the best first; those on a Pareto front before all others."""
-        ordered = self._ordered()
-        front = self._front(ordered)
+        ordered = self._order_trials()
+        front = self._select_front(ordered)
         return [*front, *(row for row in ordered if not any(row is leader for leader in front))]
 
-    def best(self) -> list[TrialRow]:
+    def select_best(self) -> list[TrialRow]:
         """The best trial, if there is one; of several objectives the Pareto front."""
-        return self._front(self._ordered())
+        return self._select_front(self._order_trials())
 
-    def same(self, row: TrialRow) -> list[TrialRow]:
+    def select_same(self, row: TrialRow) -> list[TrialRow]:
         """The complete trials of a trial's setting: several in sweeps over seeds of an earlier version."""
         if SEED not in row.settings:
             return [row]
         return [other for other in self.trials if other.state == COMPLETE and other.setting == row.setting]
 
-    def worth(self, row: TrialRow) -> list[float]:
+    def average_objectives(self, row: TrialRow) -> list[float]:
         """A value for each objective, the mean over the seeds of a trial's setting; empty where that is unknown."""
-        return mean_over_seeds(trial.objectives for trial in self.same(row)) or []
+        return mean_over_seeds(trial.objectives for trial in self.select_same(row)) or []
 
-    def tests(self, row: TrialRow) -> list[list[float]]:
+    def list_test_objectives(self, row: TrialRow) -> list[list[float]]:
         """The objectives of each run of a trial's setting on a test seed."""
-        return [worth for trial in self.same(row) for worth in trial.tests]
+        return [worth for trial in self.select_same(row) for worth in trial.tests]
 
     def is_feasible(self, row: TrialRow) -> bool:
         """Whether a trial's setting keeps the constraints, in the mean over its seeds."""
-        return keeps_constraints(mean_violations(trial.violations for trial in self.same(row)))
+        return keeps_constraints(mean_violations(trial.violations for trial in self.select_same(row)))
 
-    def _ordered(self) -> list[TrialRow]:
+    def _order_trials(self) -> list[TrialRow]:
         """The trials that can be best, best first."""
         complete = [row for row in self.trials if row.state == COMPLETE and self.is_feasible(row)]
-        valued = [row for row in complete if compute_losses(self.worth(row), self.directions)]
-        return sorted(valued, key=self._rank_key)
+        valued = [row for row in complete if compute_losses(self.average_objectives(row), self.directions)]
+        return sorted(valued, key=self._make_rank_key)
 
-    def _rank_key(self, row: TrialRow) -> tuple[bool, list[float], list[float]]:
-        return rank_key(self.worth(row), mean_over_seeds(self.tests(row)), self.directions)
+    def _make_rank_key(self, row: TrialRow) -> tuple[bool, list[float], list[float]]:
+        return rank_key(self.average_objectives(row), mean_over_seeds(self.list_test_objectives(row)), self.directions)
 
-    def _front(self, ordered: Sequence[TrialRow]) -> list[TrialRow]:
+    def _select_front(self, ordered: Sequence[TrialRow]) -> list[TrialRow]:
         if len(self.directions) == 1:
             return list(ordered[:1])
         return [
             ordered[place]
-            for place in find_front([compute_losses(self.worth(row), self.directions) for row in ordered])
+            for place in find_front([compute_losses(self.average_objectives(row), self.directions) for row in ordered])
         ]
 
-    def counts(self) -> str:
+    def count_states(self) -> str:
         """`9 complete, 2 failed (1 diverged, 1 error), 1 running`."""
         return format_counts((row.state, row.cause) for row in self.trials)
 
@@ -221,8 +221,8 @@ def make_row(
         state,
         cause,
         num_seeds,
-        _objectives(runs, optuna_trial) if state == COMPLETE else None,
-        _violations(runs, optuna_trial) if state == COMPLETE else {},
+        _find_objectives(runs, optuna_trial) if state == COMPLETE else None,
+        _find_violations(runs, optuna_trial) if state == COMPLETE else {},
         is_test,
     )
 
@@ -233,13 +233,13 @@ def read_run_settings(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[
     return read_settings(overrides, keys or [text.lstrip("+").partition("=")[0] for text in overrides])
 
 
-def _violations(runs: Sequence[FollowedRun], optuna_trial: Any) -> Mapping[str, float]:
+def _find_violations(runs: Sequence[FollowedRun], optuna_trial: Any) -> Mapping[str, float]:
     """The excesses over the constraints by the study, else their means over seeds."""
     stated = (getattr(optuna_trial, "constraints", None) or {}) if optuna_trial is not None else {}
     return {**mean_violations(run.broken for run in runs), **stated}
 
 
-def _objectives(runs: Sequence[FollowedRun], optuna_trial: Any) -> list[float] | None:
+def _find_objectives(runs: Sequence[FollowedRun], optuna_trial: Any) -> list[float] | None:
     """The study's, else the mean over seeds."""
     if optuna_trial is not None and optuna_trial.values:
         return [float(value) for value in optuna_trial.values]

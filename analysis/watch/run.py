@@ -73,16 +73,16 @@ class FollowedRun:
         if self._run.read_position.is_damaged:  # what can be read of the whole file
             self._points, rows = [], salvage_rows(path, [])
         for row in rows:
-            self._take(row)
+            self._take_row(row)
 
-    def _take(self, row: Any) -> None:
-        update = _number(row.get("update")) if isinstance(row, dict) else math.nan
+    def _take_row(self, row: Any) -> None:
+        update = _read_number(row.get("update")) if isinstance(row, dict) else math.nan
         if not math.isfinite(update):
             return
         while self._points and self._points[-1].update >= update:  # it has gone on from a checkpoint
             self._points.pop()
         names = ("objective/rlhf_reward", "eval/score", "eval/kl", "perf/update_seconds")
-        self._points.append(_Point(update, *(_number(row.get(name)) for name in names)))
+        self._points.append(_Point(update, *(_read_number(row.get(name)) for name in names)))
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -100,25 +100,25 @@ class FollowedRun:
     @property
     def num_updates(self) -> int | None:
         """Updates in a whole run; None where its config does not tell."""
-        ppo = self._group("ppo")
+        ppo = self._read_group("ppo")
         planned = count_planned_updates(ppo.get("total_episodes"), ppo.get("batch_size"))
         return self.update if planned is None and self.summary.get("status") == COMPLETE else planned
 
     @property
     def update(self) -> int:
         """The newest update."""
-        newest = self._points[-1].update if self._points else _number(self.summary.get("updates"))
+        newest = self._points[-1].update if self._points else _read_number(self.summary.get("updates"))
         return int(newest) if math.isfinite(newest) else 0
 
     @property
     def score(self) -> float | None:
         """The score of its newest evaluation."""
-        return self._newest("score")
+        return self._find_newest("score")
 
     @property
     def kl(self) -> float | None:
         """The KL of its newest evaluation, in nats a response."""
-        return self._newest("kl")
+        return self._find_newest("kl")
 
     @property
     def rewards(self) -> list[float]:
@@ -128,13 +128,13 @@ class FollowedRun:
     @property
     def seconds(self) -> float:
         """Seconds of training."""
-        total = _number(self.summary.get("seconds"))
-        return sum(self._durations()) if math.isnan(total) else total
+        total = _read_number(self.summary.get("seconds"))
+        return sum(self._list_durations()) if math.isnan(total) else total
 
     @property
     def seconds_per_update(self) -> float | None:
         """The mean over the newest updates, with evaluations and checkpoints."""
-        durations = self._durations()[-NEWEST_UPDATES:]
+        durations = self._list_durations()[-NEWEST_UPDATES:]
         if durations:
             return sum(durations) / len(durations)
         return self.seconds / self.update if self.update and self.seconds else None
@@ -147,14 +147,14 @@ class FollowedRun:
     @property
     def reward_model(self) -> str | None:
         """The name of its reward model; None where its config has none."""
-        name = self._group("reward_model").get("name")
+        name = self._read_group("reward_model").get("name")
         return name if isinstance(name, str) else None
 
     @property
     def broken(self) -> Mapping[str, float]:
         """Constraint -> by how much a run that has ended breaks it; 0 and below: kept, nan: unknown."""
         if self._broken is None:
-            is_limited = bool(self._group("objective").get("constraints"))
+            is_limited = bool(self._read_group("objective").get("constraints"))
             self._broken = measure_violations(read_run(self._run, self.folder.name)) if is_limited else {}
         return self._broken
 
@@ -184,7 +184,7 @@ class FollowedRun:
         newest = max(take_stamp(file).modified for file in (run.metrics_file, run.start_file, run.summary_file))
         return max(0.0, time.time() - newest / 1e9)
 
-    def _group(self, name: str) -> Mapping[str, Any]:
+    def _read_group(self, name: str) -> Mapping[str, Any]:
         """A group of the config; empty where the record has none."""
         if not self._config:
             config = salvage_object(self._run.start_file, []).get("config")
@@ -192,19 +192,19 @@ class FollowedRun:
         group = self._config.get(name)
         return group if isinstance(group, dict) else {}
 
-    def _durations(self) -> list[float]:
+    def _list_durations(self) -> list[float]:
         return [point.seconds for point in self._points if math.isfinite(point.seconds)]
 
-    def _newest(self, name: str) -> float | None:
+    def _find_newest(self, name: str) -> float | None:
         values = (getattr(point, name) for point in reversed(self._points))
         newest = next((value for value in values if not math.isnan(value)), math.nan)
         if math.isnan(newest):
             last = self.summary.get("last")
-            newest = _number(last.get(name)) if isinstance(last, dict) else math.nan
+            newest = _read_number(last.get(name)) if isinstance(last, dict) else math.nan
         return None if math.isnan(newest) else newest
 
 
-def _number(value: Any) -> float:
+def _read_number(value: Any) -> float:
     """A value as a number; nan for anything else."""
     number = convert_number(value)
     return math.nan if number is None else number

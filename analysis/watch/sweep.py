@@ -62,7 +62,7 @@ class FollowedSweep:
         is_alive = is_swept(self.folder, salvage_object(self._sweep.holder_file, []))
         silent = time.monotonic() - self._heard
         unended = RUNNING if (silent < SILENT_AFTER if is_alive is None else is_alive) else UNFINISHED
-        trials, tests = self._rows(unended)
+        trials, tests = self._make_rows(unended)
         self._most_running = max(self._most_running, sum(row.state == RUNNING for row in [*trials, *tests]))
         is_done = self._is_done(trials, tests)
         return Snapshot(
@@ -73,15 +73,15 @@ class FollowedSweep:
             self._objective.directions,
             num_planned=self._plan.num_trials,
             is_comparison=self._has_own_scales,
-            elapsed=self._elapsed(min(silent, GRACE) if unended == RUNNING and not is_done else 0.0),
-            left=self._left(trials, tests) if unended == RUNNING and not is_done else None,
-            note=self._note(is_alive, is_done, silent),
+            elapsed=self._measure_elapsed(min(silent, GRACE) if unended == RUNNING and not is_done else 0.0),
+            left=self._estimate_left(trials, tests) if unended == RUNNING and not is_done else None,
+            note=self._write_note(is_alive, is_done, silent),
             warning=self._warnings.look([*trials, *tests]),
             has_ended=not is_alive if is_done else is_alive is False and silent > GRACE,
             is_complete=is_done,
         )
 
-    def _rows(self, unended: str) -> tuple[list[TrialRow], list[TrialRow]]:
+    def _make_rows(self, unended: str) -> tuple[list[TrialRow], list[TrialRow]]:
         """Trials by number, and the runs on test seeds."""
         places = list_runs(self._sweep)
         old = self._runs
@@ -111,12 +111,12 @@ class FollowedSweep:
     def _is_done(self, trials: Sequence[TrialRow], tests: Sequence[TrialRow]) -> bool:
         """Whether all that was planned has ended."""
         planned = self._plan.num_trials
-        counted = _compared(trials)
+        counted = _select_compared(trials)
         if planned is None or len(counted) < planned or any(row.is_open for row in [*trials, *tests]):
             return False
-        return len(_compared(tests)) >= self._num_tests(counted)
+        return len(_select_compared(tests)) >= self._count_tests(counted)
 
-    def _num_tests(self, trials: Sequence[TrialRow]) -> int:
+    def _count_tests(self, trials: Sequence[TrialRow]) -> int:
         done = [row for row in trials if row.state == COMPLETE and row.is_feasible]
         if self._has_own_scales:  # then the best setting of each reward model is tested
             return self._plan.most_tests(len({row.runs[0].reward_model for row in done if row.runs}))
@@ -131,41 +131,41 @@ class FollowedSweep:
         """Whether reward models are compared, each with an objective of its own."""
         return self._plan.is_comparison and not self._objective.is_judged
 
-    def _note(self, is_alive: bool | None, is_done: bool, silent: float) -> str | None:
+    def _write_note(self, is_alive: bool | None, is_done: bool, silent: float) -> str | None:
         if is_done:
             return "all trials have ended, the sweeper is finishing" if is_alive else None
         command = self._plan.command(self.folder)
         if is_alive is False:
             if command is None:
-                return f"no sweeper is running; {self._lost_command()}"
+                return f"no sweeper is running; {self._explain_lost_command()}"
             return f"no sweeper is running: {CONTINUE}{command}"
         if is_alive is None and silent > SILENT_AFTER:
             since = f" for {silent / 60:.0f} min" if silent < 360_000 else ""
             return f"no sign of a sweeper{since}" + ("" if command is None else f"; if it is gone, {CONTINUE}{command}")
         return None
 
-    def _lost_command(self) -> str:
+    def _explain_lost_command(self) -> str:
         """Why the command that continues is unknown; an earlier version had it in Hydra's config only."""
         file = self._sweep.hydra_file if self._start.get("schema_version") == 1 else self._sweep.start_file
         if file == self._sweep.start_file and self._start:
             return f"{file.name} does not name the command that continues"
         return f"{file.name}, which has the command that continues, is {'damaged' if file.exists() else 'missing'}"
 
-    def _elapsed(self, since_heard: float) -> float | None:
+    def _measure_elapsed(self, since_heard: float) -> float | None:
         seconds = convert_number(self._start.get("seconds"))
         return None if seconds is None else seconds + since_heard
 
-    def _left(self, trials: Sequence[TrialRow], tests: Sequence[TrialRow]) -> float | None:
+    def _estimate_left(self, trials: Sequence[TrialRow], tests: Sequence[TrialRow]) -> float | None:
         """Seconds until the end, or until the budget's."""
-        hours, elapsed = convert_number(self._config.get("sweep.budget_hours")), self._elapsed(0.0) or 0.0
+        hours, elapsed = convert_number(self._config.get("sweep.budget_hours")), self._measure_elapsed(0.0) or 0.0
         limit = None if hours is None else max(0.0, hours * 3600 - elapsed)
         planned = self._plan.num_trials
         if planned is None:
             return limit
-        counted = _compared(trials)
+        counted = _select_compared(trials)
         num_new = max(0, planned - len(counted))
         may_complete = num_new + sum(row.is_open or (row.state == COMPLETE and row.is_feasible) for row in counted)
-        num_tests = max(0, self._plan.most_tests(may_complete) - len(_compared(tests)))
+        num_tests = max(0, self._plan.most_tests(may_complete) - len(_select_compared(tests)))
         left = estimate_seconds(trials, tests, num_new, num_tests, self._plan.num_workers or self._most_running)
         return min(left, limit) if left is not None and limit is not None else limit if left is None else left
 
@@ -174,7 +174,7 @@ class FollowedSweep:
         if not start:
             return
         if start.get("seconds") != self._start.get("seconds"):
-            self._heard = time.monotonic() - (0.0 if self._start else _age(self._sweep.start_file))
+            self._heard = time.monotonic() - (0.0 if self._start else _measure_age(self._sweep.start_file))
         # The next start of a sweep may want more trials.
         self._start, self._plan = start, read_plan(start)
 
@@ -200,10 +200,10 @@ class FollowedSweep:
         self._study_due = time.monotonic() + (time.monotonic() - now) / SHARE_OF_STUDY
 
 
-def _compared(rows: Sequence[TrialRow]) -> list[TrialRow]:
+def _select_compared(rows: Sequence[TrialRow]) -> list[TrialRow]:
     return [row for row in rows if row.is_compared]
 
 
-def _age(path: Path) -> float:
+def _measure_age(path: Path) -> float:
     """Seconds since a file was written, by this machine's clock."""
     return max(0.0, time.time() - take_stamp(path).modified / 1e9)

@@ -40,40 +40,40 @@ class Page:
     num_trends: int = 100
 
 
-def draw(snapshots: Sequence[Snapshot], page: Page) -> RenderableType:
+def draw_snapshots(snapshots: Sequence[Snapshot], page: Page) -> RenderableType:
     """Everything at one look; of several sweeps and runs, those that have ended take a line each."""
     if len(snapshots) == 1:
-        return Group(*_block(snapshots[0], page, page.height))
+        return Group(*_draw_block(snapshots[0], page, page.height))
     open_snapshots = [snapshot for snapshot in snapshots if not snapshot.has_ended]
     ended = [snapshot for snapshot in snapshots if snapshot.has_ended]
     room, hidden = None, 0
     if page.height is not None:
         hidden = max(0, len(ended) - max(1, page.height // 3))
         room = (page.height - (len(ended) - hidden) - bool(hidden)) // max(1, len(open_snapshots))
-    parts: list[RenderableType] = [_line(f"{hidden} more have ended", "dim")] if hidden else []
-    parts += [_line(_summary(snapshot)) for snapshot in ended[hidden:]]
+    parts: list[RenderableType] = [_make_line(f"{hidden} more have ended", "dim")] if hidden else []
+    parts += [_make_line(_write_summary(snapshot)) for snapshot in ended[hidden:]]
     for snapshot in open_snapshots:
         is_tight = room is not None and room < MIN_BLOCK
-        parts += [_line(_summary(snapshot))] if is_tight else _block(snapshot, page, room)
+        parts += [_make_line(_write_summary(snapshot))] if is_tight else _draw_block(snapshot, page, room)
     return Group(*parts)
 
 
-def _block(snapshot: Snapshot, page: Page, room: int | None) -> list[RenderableType]:
+def _draw_block(snapshot: Snapshot, page: Page, room: int | None) -> list[RenderableType]:
     """One sweep or run in so many lines."""
-    top = [_line(text) for text in wrap(_summary(snapshot), page.width, break_on_hyphens=False)]
-    top += [_line(_best_text(snapshot))] if snapshot.is_sweep else []
-    top += [_line(text, "yellow") for text in _note_lines(snapshot.note or "", page.width)]
-    top += [_line(snapshot.warning, "red")] if snapshot.warning else []
-    rows = _chosen(snapshot, None if room is None else max(0, room - len(top) - LINES_BESIDE_ROWS))
+    top = [_make_line(text) for text in wrap(_write_summary(snapshot), page.width, break_on_hyphens=False)]
+    top += [_make_line(_describe_best(snapshot))] if snapshot.is_sweep else []
+    top += [_make_line(text, "yellow") for text in _wrap_note(snapshot.note or "", page.width)]
+    top += [_make_line(snapshot.warning, "red")] if snapshot.warning else []
+    rows = _choose_rows(snapshot, None if room is None else max(0, room - len(top) - LINES_BESIDE_ROWS))
     parts: list[RenderableType] = [*top]
     if rows:
-        parts.append(_table(snapshot, rows, page))
+        parts.append(_draw_rows(snapshot, rows, page))
     if (hidden := len(snapshot.rows) - len(rows)) > 0:
-        parts.append(_line(f"and {hidden} more", "dim"))
+        parts.append(_make_line(f"and {hidden} more", "dim"))
     return parts
 
 
-def _note_lines(note: str, width: int) -> list[str]:
+def _wrap_note(note: str, width: int) -> list[str]:
     """A command that is to be copied must be whole, and be one also where it takes several lines."""
     sentence, marker, command = note.partition(CONTINUE)
     if not marker:
@@ -83,63 +83,66 @@ def _note_lines(note: str, width: int) -> list[str]:
     return [*wrap(sentence + marker, width, break_on_hyphens=False), *fold_command(command, width)]
 
 
-def _summary(snapshot: Snapshot) -> str:
+def _write_summary(snapshot: Snapshot) -> str:
     """`outputs/s  3/20 trials done: 2 complete, 1 pruned, 2 running; 0:03:12, about 0:01:40 left`."""
-    times = [] if snapshot.elapsed is None else [_duration(snapshot.elapsed)]
-    times += [] if snapshot.left is None else [f"about {_duration(snapshot.left)} left"]
+    times = [] if snapshot.elapsed is None else [_format_duration(snapshot.elapsed)]
+    times += [] if snapshot.left is None else [f"about {_format_duration(snapshot.left)} left"]
     if not snapshot.is_sweep:
         return f"{snapshot.name}: {', '.join([format_state(snapshot.rows[0].state, snapshot.rows[0].cause), *times])}"
     done = sum(not row.is_open for row in snapshot.trials)
     total = "" if snapshot.num_planned is None else f"/{snapshot.num_planned}"
     tests = [row for row in snapshot.rows if row.is_test and row.is_compared]
     num_earlier = sum(not row.is_compared and not row.is_test for row in snapshot.rows)
-    counts = f": {snapshot.counts()}" if snapshot.trials else ""
+    counts = f": {snapshot.count_states()}" if snapshot.trials else ""
     parts = [f"{done}{total} trials done{counts}"]
     parts += [f"{sum(not row.is_open for row in tests)}/{len(tests)} test runs done"] if tests else []
     parts += [f"{format_count(num_earlier, 'trial')} of an earlier configuration"] if num_earlier else []
     return f"{snapshot.name}: {'; '.join([*parts, ', '.join(times)] if times else parts)}"
 
 
-def _best_text(snapshot: Snapshot) -> str:
+def _describe_best(snapshot: Snapshot) -> str:
     if snapshot.is_comparison:
         return "best: known when all reward models are compared"
-    winners = snapshot.best()
+    winners = snapshot.select_best()
     if not winners:
         return "best so far: none yet"
     if len(snapshot.directions) > 1:
         return f"best so far (Pareto front): trials {', '.join(row.label for row in winners)}"
     (winner,) = winners
     settings = " ".join(f"{key}={snapshot.labels[key][text]}" for key, text in winner.setting.items())
-    worth, labels = f"objective {_values(snapshot.worth(winner))}", [row.label for row in snapshot.same(winner)]
-    tests = snapshot.tests(winner)
+    worth, labels = (
+        f"objective {_format_values(snapshot.average_objectives(winner))}",
+        [row.label for row in snapshot.select_same(winner)],
+    )
+    tests = snapshot.list_test_objectives(winner)
     if (tested := mean_over_seeds(tests)) is not None:
         seeds = format_count(len(tests), "test seed")
-        worth = f"objective {_values(tested)} on {seeds}, chosen by {worth}"
+        worth = f"objective {_format_values(tested)} on {seeds}, chosen by {worth}"
     return f"best so far: {worth}, trial{'s' * (len(labels) > 1)} {join_words(labels)}: {settings}"
 
 
-def _chosen(snapshot: Snapshot, room: int | None) -> list[TrialRow]:
+def _choose_rows(snapshot: Snapshot, room: int | None) -> list[TrialRow]:
     """The rows that fit: those that run, those that wait, the best, then the newest of the others."""
 
     def select_states(states: Sequence[str]) -> list[TrialRow]:
         return [row for row in snapshot.rows if row.state in states]
 
     # One reward model's scores say nothing about another's.
-    ranked = select_states([COMPLETE]) if snapshot.is_comparison else snapshot.ranking()
+    ranked = select_states([COMPLETE]) if snapshot.is_comparison else snapshot.rank_trials()
     first = [*select_states([RUNNING]), *select_states([WAITING]), *ranked]
     taken = {id(row) for row in first}
     others = [row for row in snapshot.rows if id(row) not in taken]
-    ordered = [*first, *sorted(others, key=lambda row: (row.is_test, not row.is_open, -_int(row.label)))]
+    ordered = [*first, *sorted(others, key=lambda row: (row.is_test, not row.is_open, -_parse_number(row.label)))]
     return ordered if room is None else ordered[:room]
 
 
-def _table(snapshot: Snapshot, rows: Sequence[TrialRow], page: Page) -> Table:
-    winners = {id(row) for row in snapshot.best()} if snapshot.is_sweep and not snapshot.is_comparison else set()
+def _draw_rows(snapshot: Snapshot, rows: Sequence[TrialRow], page: Page) -> Table:
+    winners = {id(row) for row in snapshot.select_best()} if snapshot.is_sweep and not snapshot.is_comparison else set()
     styles = [choose_style(row.state, id(row) in winners) for row in rows]
-    return draw_table(_columns(snapshot, rows, page), styles, page.width, page.is_ascii)
+    return draw_table(_make_columns(snapshot, rows, page), styles, page.width, page.is_ascii)
 
 
-def _columns(snapshot: Snapshot, rows: Sequence[TrialRow], page: Page) -> list[TrialColumn]:
+def _make_columns(snapshot: Snapshot, rows: Sequence[TrialRow], page: Page) -> list[TrialColumn]:
     runs = [row.current for row in rows]
     trends = []
     for index, run in enumerate(runs):
@@ -148,36 +151,36 @@ def _columns(snapshot: Snapshot, rows: Sequence[TrialRow], page: Page) -> list[T
         trends.append("" if run is None else draw_sparkline(run.rewards, page.is_ascii))
     columns = [
         TrialColumn(
-            "trial" if snapshot.is_sweep else "run", [_label(row) for row in rows], is_left=not snapshot.is_sweep
+            "trial" if snapshot.is_sweep else "run", [_label_row(row) for row in rows], is_left=not snapshot.is_sweep
         )
     ]
     settings = [{key: snapshot.labels[key].get(text, "") for key, text in row.settings.items()} for row in rows]
     columns += make_setting_columns(settings)
-    columns.append(TrialColumn("update", [_progress(row) for row in rows]))
+    columns.append(TrialColumn("update", [_format_progress(row) for row in rows]))
     columns.append(
         TrialColumn("score", ["" if run is None or run.score is None else format_number(run.score) for run in runs])
     )
     columns.append(TrialColumn("KL", ["" if run is None or run.kl is None else format_number(run.kl) for run in runs]))
     if any(row.objectives for row in rows):
-        columns.append(TrialColumn("objective", [_values(row.objectives) for row in rows]))
+        columns.append(TrialColumn("objective", [_format_values(row.objectives) for row in rows]))
     columns.append(TrialColumn("trend", trends, is_left=True))
     speeds = [None if run is None else run.seconds_per_update for run in runs]
     columns.append(TrialColumn("s/update", ["" if speed is None else format_number(speed, 2) for speed in speeds]))
     if any(row.state == RUNNING for row in rows):
         lefts = [row.left if row.state == RUNNING else None for row in rows]
-        columns.append(TrialColumn("left", ["" if left is None else _duration(left) for left in lefts]))
+        columns.append(TrialColumn("left", ["" if left is None else _format_duration(left) for left in lefts]))
     return [*columns, TrialColumn("state", [format_state(row.state, row.cause) for row in rows], is_left=True)]
 
 
-def _label(row: TrialRow) -> str:
+def _label_row(row: TrialRow) -> str:
     return row.label if row.is_compared else f"{row.label} earlier"
 
 
-def _values(values: Sequence[float] | None) -> str:
+def _format_values(values: Sequence[float] | None) -> str:
     return ", ".join(format_number(value, 4) for value in values or [])
 
 
-def _progress(row: TrialRow) -> str:
+def _format_progress(row: TrialRow) -> str:
     run = row.current
     if run is None:
         return ""
@@ -185,15 +188,15 @@ def _progress(row: TrialRow) -> str:
     return f"{run.update}/{run.num_updates or '?'}{seeds}"
 
 
-def _line(text: str, style: str = "") -> Text:
+def _make_line(text: str, style: str = "") -> Text:
     return Text(drop_controls(text), style, no_wrap=True, overflow="crop")
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return str(timedelta(seconds=round(min(seconds, 8e13))))
 
 
-def _int(label: str) -> int:
+def _parse_number(label: str) -> int:
     digits = label.partition(" ")[0]
     return int(digits) if digits.isdigit() else 0
 

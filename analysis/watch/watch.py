@@ -24,7 +24,7 @@ from rich.text import Text
 
 from analysis.watch.places import Places
 from analysis.watch.rows import Snapshot
-from analysis.watch.table import BLOCKS, Page, draw
+from analysis.watch.table import BLOCKS, Page, draw_snapshots
 from analysis.watch.thresholds import MIN_PAUSE, PLAIN_WIDTH
 from analysis.wording.errors import AnalysisError
 
@@ -48,7 +48,7 @@ def watch(folder: Path, *, once: bool = False, interval: float = 2.0) -> int:
     if not (math.isfinite(interval) and interval > 0):
         raise AnalysisError(f"--interval={interval:g}: must be above 0 seconds")
     is_terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-    _check(folder, may_come=is_terminal and not once)
+    _check_folder(folder, may_come=is_terminal and not once)
     places = Places(folder)
     try:
         if is_terminal and not once:
@@ -58,7 +58,7 @@ def watch(folder: Path, *, once: bool = False, interval: float = 2.0) -> int:
         return INTERRUPTED
 
 
-def _check(folder: Path, may_come: bool) -> None:
+def _check_folder(folder: Path, may_come: bool) -> None:
     if folder.is_dir():
         return
     if folder.exists():
@@ -76,12 +76,12 @@ def _show_once(places: Places, folder: Path, is_terminal: bool) -> int:
         raise AnalysisError(f"{folder}: holds no run and no sweep yet")
     if is_terminal:
         console = Console()
-        console.print(draw(snapshots, Page(console.width, console.height - 2, _is_ascii())))
+        console.print(draw_snapshots(snapshots, Page(console.width, console.height - 2, _is_ascii())))
     else:
         width = shutil.get_terminal_size((PLAIN_WIDTH, 0)).columns
         # Neither colours nor a terminal's abilities, whatever FORCE_COLOR and the like say.
         console = Console(width=width, force_terminal=False, color_system=None, legacy_windows=False)
-        console.print(draw(snapshots, Page(width, is_ascii=_is_ascii())))
+        console.print(draw_snapshots(snapshots, Page(width, is_ascii=_is_ascii())))
     return 0
 
 
@@ -90,11 +90,11 @@ def _follow(places: Places, folder: Path, interval: float) -> int:
     console, is_ascii = Console(), _is_ascii()  # asked before Live puts something else in stdout's place
     snapshots: list[Snapshot] = []
     # Redrawn here alone. The alternate screen leaves no debris when the window changes its size.
-    with _quiet_termination(), Live(console=console, screen=True, auto_refresh=False) as live:
+    with _quieten_termination(), Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             begun = time.monotonic()
             snapshots = places.look()
-            page: RenderableType = draw(snapshots, Page(console.width, console.height, is_ascii))
+            page: RenderableType = draw_snapshots(snapshots, Page(console.width, console.height, is_ascii))
             live.update(
                 page if snapshots else Text(f"{folder}: nothing there yet; waiting (Ctrl-C ends)"), refresh=True
             )
@@ -102,7 +102,7 @@ def _follow(places: Places, folder: Path, interval: float) -> int:
                 break
             time.sleep(max(MIN_PAUSE, begun + interval - time.monotonic()))
     # A prompt is to follow.
-    console.print(draw(snapshots, Page(console.width, console.height - 2, is_ascii)))
+    console.print(draw_snapshots(snapshots, Page(console.width, console.height - 2, is_ascii)))
     return 0 if len(snapshots) > 1 or snapshots[0].is_complete else 1
 
 
@@ -115,7 +115,7 @@ def _is_ascii() -> bool:
 
 
 @contextlib.contextmanager
-def _quiet_termination() -> Iterator[None]:
+def _quieten_termination() -> Iterator[None]:
     """Have SIGTERM leave the terminal as it was."""
 
     def exit_by_signal(number: int, frame: FrameType | None) -> None:

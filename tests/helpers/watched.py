@@ -15,7 +15,7 @@ from rich.console import Console
 
 from analysis.watch.places import Places
 from analysis.watch.rows import Snapshot
-from analysis.watch.table import Page, draw
+from analysis.watch.table import Page, draw_snapshots
 from helpers.records import lose
 from rlhf_sweeps.record import Run, Sweep
 
@@ -37,7 +37,7 @@ def see(folder: Path) -> Snapshot:
 def text(seen: Sequence[Snapshot], width: int = 120, height: int | None = None, is_ascii: bool = False) -> list[str]:
     """What is drawn, line by line."""
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(draw(seen, Page(width, height, is_ascii)))
+    console.print(draw_snapshots(seen, Page(width, height, is_ascii)))
     output = console.file
     assert isinstance(output, io.StringIO)
     return [line.rstrip() for line in output.getvalue().splitlines()]

@@ -12,7 +12,7 @@ from helpers.curve_runs import SCORES, noise, write_curves
 from analysis.command import main
 from analysis.curves.axis import choose_unit, count_episodes, measure_pace, place_along
 from analysis.curves.metrics import read_curve
-from analysis.curves.sentences import describe, describe_metric
+from analysis.curves.sentences import describe_metric, describe_runs
 from analysis.output.parts import Block
 from analysis.reading.sources import read
 from analysis.reading.wandb_runs import make_run
@@ -154,10 +154,10 @@ def test_sums_stay_over_updates_and_sentences_say_episodes() -> None:
 
 
 def test_sentences_of_runs_together_are_at_equal_episodes() -> None:
-    (text, *_) = describe([batches(16), batches(64)], [SCORES])
+    (text, *_) = describe_runs([batches(16), batches(64)], [SCORES])
     assert text.text == "score (mean of 2 runs) rises throughout, from 0.64 to 9.6"
     assert text.evidence["last episode"] == 960
-    (text, *_) = describe([batches(16)], [SCORES])
+    (text, *_) = describe_runs([batches(16)], [SCORES])
     assert text.evidence["last update"] == 60
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.curves.phases import find_phases
-from analysis.curves.sentences import describe
+from analysis.curves.sentences import describe_runs
 from analysis.curves.verdicts import describe_entropy, describe_kl
 from analysis.health.findings import diagnose_run
 from analysis.records.runs import Floats, RunRecord
@@ -77,7 +77,7 @@ def test_curves_and_health_say_the_same_of_a_kl_and_an_entropy() -> None:
     blown = np.where(updates < 16, 5.0, 37.5)  # 2.5 budgets of 15
     below = np.where(updates < 26, 0.05, -0.2)
     run = record(config={"objective.kl_budget": 15.0}, policy__entropy_avg=fallen, objective__entropy=10 * fallen)
-    (told,) = describe([run], ["objective/entropy"])
+    (told,) = describe_runs([run], ["objective/entropy"])
     assert told.text.endswith("collapse from update 20 on: 20 % of its start is left at the end")
     assert [one.kind for one in diagnose_run(run)] == ["entropy collapse"]
     for kl, kind, word in (
@@ -85,7 +85,7 @@ def test_curves_and_health_say_the_same_of_a_kl_and_an_entropy() -> None:
         (below, "negative KL", "negative, although a"),
     ):
         run = record(config={"objective.kl_budget": 15.0}, objective__kl=kl)
-        (told,) = describe([run])
+        (told,) = describe_runs([run])
         assert f"; {word}" in told.text
         assert not any(word in told.text for word in ("under control", "over the budget"))
         assert [one.kind for one in diagnose_run(run)] == [kind]

@@ -7,7 +7,13 @@ import pytest
 from scipy.stats import kendalltau, t
 
 from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
-from analysis.curves.phases import _classifier_of_lines, _classifier_of_sums, _kind_by_ranks, _meeting, find_phases
+from analysis.curves.phases import (
+    _choose_kind_by_ranks,
+    _end_at_crossing,
+    _make_line_classifier,
+    _make_sum_classifier,
+    find_phases,
+)
 from analysis.curves.segmentation import Segmentation
 from analysis.curves.spikes import remove_spikes
 
@@ -33,7 +39,7 @@ def test_a_line_rises_where_its_ends_differ_by_more_than_noise_makes_them(memory
     noise = np.sqrt(NUM / (NUM - 2))
     spread = np.sqrt(12 / NUM * factor) if factor else np.sqrt(1.2 * NUM * (1 - memory**2))
     limit = t.ppf(0.9975, NUM - 2) * noise * spread
-    judge = _classifier_of_lines(level_line(memory))
+    judge = _make_line_classifier(level_line(memory))
     assert [judge(phase(sign * 0.999 * limit)) for sign in (1, -1)] == [LEVEL, LEVEL]
     assert [judge(phase(sign * 1.001 * limit)) for sign in (1, -1)] == [RISES, FALLS]
 
@@ -50,7 +56,7 @@ def test_a_sum_is_level_where_its_steps_make_up_little_of_it(start: float, end: 
     updates = np.arange(10.0, 111.0)
     found = level_line(num=100, first=10.0)
     found = Segmentation(found.x, 1e-9 * found.y, found.cuts, found.fitted, 1e-9, 0.0, ())
-    judge = _classifier_of_sums(found, updates, np.ones(100), 200.0)
+    judge = _make_sum_classifier(found, updates, np.ones(100), 200.0)
     assert judge(phase(0.99 * share * 200, start, end)) == LEVEL
     assert judge(phase(1.01 * share * 200, start, end)) == RISES
 
@@ -62,7 +68,7 @@ def test_a_sum_rises_where_its_steps_add_up_to_more_than_their_noise_does(length
     noise, all_lengths = np.sqrt(NUM / (NUM - 2)), np.tile(lengths, NUM // 2)
     updates = np.cumsum([0.0, *all_lengths])
     found = replace(level_line(), x=updates[:-1])
-    judge = _classifier_of_sums(found, updates, all_lengths, 1.0)
+    judge = _make_sum_classifier(found, updates, all_lengths, 1.0)
     limit = t.ppf(0.9975, NUM - 1) * noise * np.sqrt(NUM) * uneven
     assert judge(phase(0.999 * limit, 0.0, updates[-1])) == LEVEL
     assert judge(phase(1.001 * limit, 0.0, updates[-1])) == RISES
@@ -79,8 +85,8 @@ def test_ranks_rise_by_manns_test(memory: float, least: int) -> None:
         ranks[: num_turned + 1] = np.roll(ranks[: num_turned + 1], 1)  # so many pairs the wrong way round
         concordance = 45 - 2 * num_turned
         assert kendalltau(np.arange(10), ranks).statistic == pytest.approx(concordance / 45)
-        assert _kind_by_ranks(ranks, memory) == (RISES if concordance >= least else LEVEL)
-        assert _kind_by_ranks(-ranks, memory) == (FALLS if concordance >= least else LEVEL)
+        assert _choose_kind_by_ranks(ranks, memory) == (RISES if concordance >= least else LEVEL)
+        assert _choose_kind_by_ranks(-ranks, memory) == (FALLS if concordance >= least else LEVEL)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,7 @@ def test_two_lines_meet_where_they_cross_if_the_cut_may_be_there(
     """Up by 1 an update from 0 at 0 to 10 at 10, and down from 11 at 12."""
     up = Phase(RISES, 0.0, 10.0, 0.0, 10.0, 1.0, 0.0, (0.0, 0.0))
     down = Phase(FALLS, 12.0, 22.0, 11.0, 1.0, 1.0, 0.0, begins)
-    met = _meeting(up, down)
+    met = _end_at_crossing(up, down)
     assert (met.start, met.end, met.first, met.last) == (0.0, end, 0.0, pytest.approx(last))
 
 

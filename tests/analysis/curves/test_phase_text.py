@@ -7,7 +7,7 @@ from helpers.curve_runs import noise
 from analysis.curves.phase import DROPS, LEVEL, RISES
 from analysis.curves.phase_text import describe_curve
 from analysis.curves.phases import find_phases, find_sum_phases
-from analysis.curves.sentences import describe
+from analysis.curves.sentences import describe_runs
 from analysis.curves.spikes import remove_spikes, select_large_spikes
 from analysis.records.runs import REWARD, Floats, RunRecord
 
@@ -126,7 +126,7 @@ def test_a_metric_that_ends_before_its_run_says_so() -> None:
     sparse = np.where(updates % 5 == 0, 2.0, np.nan)
     sparse[-1] = np.nan  # one evaluation is missing, which may not have come yet
     run = RunRecord("0", {"update": updates, "objective/kl": kl, "eval/score": sparse, REWARD: updates})
-    ended, missed, whole = describe([run], ["objective/kl", "eval/score", REWARD])
+    ended, missed, whole = describe_runs([run], ["objective/kl", "eval/score", REWARD])
     assert ended.text.endswith("; no usable value after update 20 of 30")
     assert ended.evidence["last usable value at update"] == 20
     assert "no usable value" not in missed.text

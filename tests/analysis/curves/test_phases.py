@@ -9,8 +9,8 @@ from helpers.curve_runs import noise
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES
 from analysis.curves.phase_text import describe_place
 from analysis.curves.phases import find_phases, find_sum_phases
-from analysis.curves.segmentation import average_down, cut, measure_gap_gain
-from analysis.curves.sentences import describe
+from analysis.curves.segmentation import average_down, measure_gap_gain, segment_curve
+from analysis.curves.sentences import describe_runs
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Floats, RunRecord
 from analysis.wording.statements import format_number
 
@@ -180,7 +180,7 @@ def test_sentences_of_a_run_like_the_published_one() -> None:
     steps = np.interp(share, [0, 0.6, 0.66, 0.84, 0.86, 1], [1.2, 0.7, 0, 0, -1, -1]) + 0.3 * noise(90, 0)
     entropy = np.interp(share, [0, 0.62, 1], [1.7, 0.6, 1.1]) + 0.04 * noise(90, 1)
     run = record(objective__rlhf_reward=steps, objective__entropy=entropy, objective__kl=0.06 + 0.003 * noise(90, 2))
-    texts = {text.text.split(" ")[0]: text for text in describe([run])}
+    texts = {text.text.split(" ")[0]: text for text in describe_runs([run])}
     total = texts["cumulative"]
     assert "until update 5" in total.text or "until about update 5" in total.text
     assert "stays level" in total.text
@@ -205,21 +205,21 @@ def test_a_turn_is_named_as_exactly_as_it_is_known(begins: tuple[float, float], 
 
 
 def test_what_is_missing_or_short_is_said() -> None:
-    assert describe([]) == []
-    assert describe([RunRecord("0", {"update": np.empty(0)})]) == []
-    (one, _) = describe([record(objective__scores=np.array([2.0]))])
+    assert describe_runs([]) == []
+    assert describe_runs([RunRecord("0", {"update": np.empty(0)})]) == []
+    (one, _) = describe_runs([record(objective__scores=np.array([2.0]))])
     assert one.text == "score has one value: 2 at update 1"
-    (three, _) = describe([record(objective__scores=np.array([2.0, np.nan, 4.0]))])
+    (three, _) = describe_runs([record(objective__scores=np.array([2.0, np.nan, 4.0]))])
     assert three.text.startswith("score has 2 values, too few")
 
 
 def test_a_rise_that_is_soon_done_is_not_said_to_go_on() -> None:
     values = 10 * (1 - np.exp(-np.arange(30.0) / 4)) + 0.8 * noise(30, 2)
     run = record(config={"objective.kl_budget": 12.0}, objective__kl=values)
-    (text,) = describe([run])
+    (text,) = describe_runs([run])
     assert "still" not in text.text
     assert "stays level" in text.text or "80 % of it by update" in text.text
-    (line,) = describe([record(objective__kl=np.linspace(0, 10, 30) + 0.5 * noise(30, 2))])
+    (line,) = describe_runs([record(objective__kl=np.linspace(0, 10, 30) + 0.5 * noise(30, 2))])
     assert "rises throughout" in line.text
     assert line.text.endswith("though it still rises at the end")
 
@@ -227,26 +227,26 @@ def test_a_rise_that_is_soon_done_is_not_said_to_go_on() -> None:
 def test_runs_that_disagree_are_named() -> None:
     up, down = np.linspace(0, 1, 30), np.linspace(1, 0, 30)
     runs = [record(str(seed), objective__scores=(up, up, down)[seed] + 0.05 * noise(30, seed)) for seed in range(3)]
-    texts = [text.text for text in describe(runs, ["objective/scores"])]
+    texts = [text.text for text in describe_runs(runs, ["objective/scores"])]
     assert texts[0].startswith("score (mean of 3 runs) rises")
     assert texts[1] == (
         "the runs disagree on score: it ends higher than it starts in 2 of 3, it ends lower in 1 of 3 (2)"
     )
-    assert len(describe(runs[:2], ["objective/scores"])) == 1
+    assert len(describe_runs(runs[:2], ["objective/scores"])) == 1
 
 
 def test_a_mean_is_over_runs_that_last() -> None:
     """The bad run ends early; without care the mean would jump where it does."""
     good = [record(str(i), objective__scores=1 + 0.02 * noise(60, i)) for i in range(3)]
     bad = record("3", objective__scores=-5 + 0.02 * noise(30, 3))
-    (text, *_) = describe([*good, bad], ["objective/scores"])
+    (text, *_) = describe_runs([*good, bad], ["objective/scores"])
     assert text.text.startswith("score (mean of the 3 longest of 4 runs) has no trend")
     assert text.evidence["runs"] == 3
 
 
 def test_cumulative_reward_is_known_without_its_column() -> None:
     run = record(objective__rlhf_reward=np.full(20, 0.5))
-    (text,) = describe([run], [CUMULATIVE_REWARD])
+    (text,) = describe_runs([run], [CUMULATIVE_REWARD])
     assert text.text == "cumulative reward rises throughout, from 0.5 to 10"
     assert REWARD in run.metrics
 
@@ -256,7 +256,7 @@ def test_a_gap_counts_by_the_variance_that_noise_with_a_memory_has(memory: float
     """The variance of a sum of noise with memory m is (1 + m) / (1 - m) times that of white noise."""
     x = np.arange(40.0)
     y = np.where(x < 20, 0.0, 5.0) + np.random.default_rng(7).standard_normal(40)
-    white = replace(cut(x, y), noise=1.0, autocorrelation=0.0)
+    white = replace(segment_curve(x, y), noise=1.0, autocorrelation=0.0)
     assert len(white.cuts) == 3
     assert measure_gap_gain(replace(white, autocorrelation=memory), 1) == pytest.approx(
         measure_gap_gain(white, 1) / times

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers.health_runs import UPDATES, Floats, found, run
 
-from analysis.health.hacking import _evaluations, average_judges, bound_win_error, list_judges, own_is_up
+from analysis.health.hacking import _count_evaluations, average_judges, bound_win_error, is_own_score_up, list_judges
 from rlhf_sweeps.verdicts.series import Series
 
 
@@ -26,7 +26,7 @@ def test_a_win_rate_is_a_mean_of_wins_and_losses(config: dict[str, object], num:
 
 @pytest.mark.parametrize(("num", "width"), [(1, 1), (2, 1), (3, 2), (14, 2), (15, 3), (100, 20)])
 def test_a_fifth_of_the_evaluations_makes_a_level(num: int, width: int) -> None:
-    assert _evaluations(Series(np.arange(float(num)), np.zeros(num))) == width
+    assert _count_evaluations(Series(np.arange(float(num)), np.zeros(num))) == width
 
 
 def test_judges_together_are_the_mean_of_their_last_two_evaluations() -> None:
@@ -42,15 +42,15 @@ def test_judges_together_are_the_mean_of_their_last_two_evaluations() -> None:
 
 def test_the_own_score_is_up_by_three_and_a_half_standard_errors() -> None:
     """Of two evaluations of 100 prompts one is 0.5 / root of 200: 0.6237. Gains of scores are told in the same way."""
-    assert own_is_up(run(eval__win_rate=np.where(UPDATES < 99, 0.0, 0.625)))
-    assert not own_is_up(run(eval__win_rate=np.where(UPDATES < 99, 1.0, 0.622)))
+    assert is_own_score_up(run(eval__win_rate=np.where(UPDATES < 99, 0.0, 0.625)))
+    assert not is_own_score_up(run(eval__win_rate=np.where(UPDATES < 99, 1.0, 0.622)))
     wobble = np.tile([0.1, -0.1], 50)  # a noise of 0.2 / root 2 / 0.6745 x 1.04, over 20 updates: 0.069
-    assert own_is_up(run(eval__score=np.where(UPDATES <= 50, 0.0, 0.25) + wobble))
-    assert not own_is_up(run(eval__score=np.where(UPDATES <= 50, 0.0, 0.23) + wobble))
-    assert not own_is_up(run(eval__score=np.where(UPDATES <= 50, 0.25, 0.0) + wobble))
+    assert is_own_score_up(run(eval__score=np.where(UPDATES <= 50, 0.0, 0.25) + wobble))
+    assert not is_own_score_up(run(eval__score=np.where(UPDATES <= 50, 0.0, 0.23) + wobble))
+    assert not is_own_score_up(run(eval__score=np.where(UPDATES <= 50, 0.25, 0.0) + wobble))
     # Without six evaluations it is the training's score.
     few = np.where(UPDATES > 95, 1.0, np.nan)
-    assert own_is_up(run(eval__score=few, objective__scores=np.where(UPDATES <= 50, 0.0, 0.25) + wobble))
+    assert is_own_score_up(run(eval__score=few, objective__scores=np.where(UPDATES <= 50, 0.0, 0.25) + wobble))
 
 
 def test_a_judge_turns_away_by_an_eighth_or_what_noise_cannot_do() -> None:

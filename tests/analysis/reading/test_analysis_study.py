@@ -121,5 +121,5 @@ def test_a_copy_of_a_trial_is_no_further_seed(tmp_path: Path) -> None:
     assert [trial.has_run for trial in source.trials] == [True, True, True, False, False]
     (view,) = make_views(source)
     assert [(setting.numbers, len(setting.by_run)) for setting in view.settings] == [((0,), 1), ((1,), 1), ((2,), 1)]
-    assert (view.noise().repetitions, view.noise().is_known) == (0, False)
+    assert (view.estimate_noise().repetitions, view.estimate_noise().is_known) == (0, False)
     assert [entry.title for entry in rank_source(source).ranked] == ["Trial 0", "Trial 1", "Trial 2"]

@@ -63,8 +63,8 @@ def test_what_is_said_of_a_sweep_of_version_1_is_what_was_said_then(name: str, t
         "command": plan.command(Path("here")),
     }
     (seen,) = Places(old.folder).look()
-    ranking, best = ([row.label for row in rows] for rows in (seen.ranking(), seen.best()))
-    assert [seen.counts(), seen.num_planned, seen.is_complete, ranking, best] == facts["watch"]
+    ranking, best = ([row.label for row in rows] for rows in (seen.rank_trials(), seen.select_best()))
+    assert [seen.count_states(), seen.num_planned, seen.is_complete, ranking, best] == facts["watch"]
 
 
 @pytest.mark.parametrize("name", FACTS)

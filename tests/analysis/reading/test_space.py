@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Transformer
 from scipy.stats import f_oneway, linregress, rankdata
 
 from analysis.records.runs import Source
-from analysis.sweep.analysis import analyse
+from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.chance import compute_p_values
 from analysis.sweep.edges import find_edges
 from analysis.sweep.settings import make_views
@@ -93,7 +93,7 @@ def test_a_key_that_is_tied_is_no_axis_of_its_own(descending: bool) -> None:
         ("lr", ("0.0001", "0.001", "0.01"), True)
     ]
     assert view.tied == {"k": "lr"}
-    assert "k always changes with lr, so their effects are one" in analyse(tied(descending)).notes
+    assert "k always changes with lr, so their effects are one" in analyse_sweep(tied(descending)).notes
 
 
 # Keys that are not active in all settings
@@ -158,7 +158,7 @@ def test_tied_intervals_follow_by_position() -> None:
     trials = [trial(n, {"a": 10**-p, "b": 1 + 2 * p}, [float(p)]) for n, p in enumerate(places)]
     (view,) = make_views(of(trials, space={"a": "tag(log,interval(0.1,1)) with b=interval(1,3)"}))
     assert view.tied == {"b": "a"}
-    assert linregress(places, view.positions()[:, 0]).slope == pytest.approx(-1)
+    assert linregress(places, view.compute_positions()[:, 0]).slope == pytest.approx(-1)
 
 
 def test_a_tie_that_the_trials_do_not_keep_is_none() -> None:

@@ -32,9 +32,9 @@ COMPARING = [compare.compare_groups, pairs.rank, estimates.estimate, judge_matri
 COMPUTING: list[Callable[..., Any]] = [
     *COMPARING[:1],
     *(groups.group_runs, run_values.measure_values, frontier.trace_frontiers, matched_kl.match_groups),
-    *(ranking.rank_source, unswept.treat_as_sweep, settings.make_views, margin.measure_lead, sentences.describe),
+    *(ranking.rank_source, unswept.treat_as_sweep, settings.make_views, margin.measure_lead, sentences.describe_runs),
     *(
-        analysis.analyse,
+        analysis.analyse_sweep,
         importance.measure_importance,
         optimum.find_optimum,
         slices.cut_slices,
@@ -125,10 +125,10 @@ def test_nothing_is_computed_before_it_is_asked_for_and_then_once() -> None:
 def test_a_changed_source_has_other_results() -> None:
     """Nothing that is known of a source is kept but in its Results."""
     source = sweep()
-    before = analysis.analyse(source).views[0].view.best
+    before = analysis.analyse_sweep(source).views[0].view.best
     source.trials[0].objectives[0] = 9.0  # type: ignore[index]
     source.trials[0].runs[0].summary["objectives"][0] = 9.0
-    after = analysis.analyse(source).views[0].view.best
+    after = analysis.analyse_sweep(source).views[0].view.best
     assert before is not None
     assert after is not None
     assert (before.numbers, after.numbers) == ((3,), (0,))
@@ -171,7 +171,7 @@ def test_the_curves_of_a_comparison_name_its_best_without_making_it(tmp_path: Pa
         nonlocal text
         text, _ = write_curves(source, tmp_path, formats=())
 
-    found = calls([*COMPARING, analysis.analyse, ledger.make_ledger, findings.diagnose_run], ask)
+    found = calls([*COMPARING, analysis.analyse_sweep, ledger.make_ledger, findings.diagnose_run], ask)
     assert found == {}
     assert "named: the best by other judges; grey: the 10 other runs" in text
     named = list(dict.fromkeys(row.split(",")[1] for row in (tmp_path / "curves.csv").read_text().splitlines()[1:]))

@@ -179,7 +179,7 @@ def test_pruning_may_have_saved_a_time_that_nobody_knows() -> None:
 
 
 def test_costs_add_up() -> None:
-    total = RunCost(runs=1, seconds=2.0).plus(RunCost(runs=2, peak_memory_mb=7.0))
+    total = RunCost(runs=1, seconds=2.0).add(RunCost(runs=2, peak_memory_mb=7.0))
     assert (total.runs, total.seconds, total.peak_memory_mb) == (3, 2.0, 7.0)
 
 

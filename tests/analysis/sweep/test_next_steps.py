@@ -8,9 +8,9 @@ from helpers.sweep_sources import hill, of, run, search, swept, trial
 from scipy.stats import t
 
 from analysis.records.runs import Source
-from analysis.sweep.analysis import analyse
+from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.edges import Edge, find_edges, write_axis
-from analysis.sweep.next_steps import _profile_steps
+from analysis.sweep.next_steps import _suggest_by_profile
 from analysis.sweep.optimum import find_optimum
 from analysis.sweep.settings import make_views
 from analysis.wording.statements import Statement
@@ -23,7 +23,7 @@ def found_edges(source: Source) -> list[Edge]:
 
 
 def steps(source: Source) -> list[str]:
-    return [step.text for one in analyse(source).views for step in one.steps]
+    return [step.text for one in analyse_sweep(source).views for step in one.steps]
 
 
 def test_an_optimum_inside_seldom_looks_as_if_it_lay_beyond_an_edge() -> None:
@@ -124,8 +124,8 @@ def test_a_key_that_is_not_clear_is_not_narrowed() -> None:
     found = find_optimum(view)
     assert found is not None
     profile = found.profiles[0]
-    assert _profile_steps(view, found, profile)
-    assert not _profile_steps(view, found, replace(profile, p_value=0.06))
+    assert _suggest_by_profile(view, found, profile)
+    assert not _suggest_by_profile(view, found, replace(profile, p_value=0.06))
 
 
 def test_without_repetitions_seeds_are_asked_for_and_with_them_rivals_are_counted() -> None:
@@ -148,7 +148,7 @@ def test_noise_alone_gives_no_advice_but_seeds_and_rest() -> None:
 
 
 def failures(source: Source) -> list[Statement]:
-    return [one for view in analyse(source).views for one in view.failures]
+    return [one for view in analyse_sweep(source).views for one in view.failures]
 
 
 def test_failures_are_placed_where_they_lie() -> None:

@@ -15,7 +15,7 @@ from analysis.output.thinning import pick_evenly, pick_extremes
 from analysis.reading.folders import read_run
 from analysis.records.runs import RunRecord, Source
 from analysis.results.ranking import list_leaders, rank_source
-from analysis.sweep.analysis import analyse
+from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.margin import measure_lead
 from analysis.sweep.settings import are_incomparable, make_views
 from analysis.sweep.surface import fit_surface
@@ -66,7 +66,7 @@ def with_tests(source: Source, *values: float) -> Source:
 
 def test_terminal_and_report_name_the_same_noise_and_the_same_rivals() -> None:
     source = with_tests(search(hill(-3.3), 16, 0.1, seed=2), 0.0, 0.02)
-    found = analyse(source)
+    found = analyse_sweep(source)
     (told,) = [one.text for one in write_view_statements(found.views[0]) if one.text.startswith("noise of one run")]
     (said,) = write_noise_sentences(rank_source(source), found)
     (deviation,) = re.findall(r"noise of one run: (\S+) \(standard deviation\), from (.+?);", told)
@@ -85,7 +85,7 @@ def test_the_leader_is_the_one_with_the_best_mean_whatever_its_middle_half() -> 
     source = swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], values)
     ranking = rank_source(source)
     (view,) = make_views(source)
-    won = measure_lead(view, view.noise())
+    won = measure_lead(view, view.estimate_noise())
     assert won is not None
     assert ranking.best is not None
     assert (won.best.numbers, ranking.best.numbers) == ((0,), (0,))
@@ -219,12 +219,12 @@ def test_whether_a_lead_is_clear_where_test_runs_tell_the_noise() -> None:
     for other, is_clear in ((0.39, True), (0.395, False)):
         best = trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[run(0, 0, 1.0)], tests=tests)
         (view,) = make_views(of([best, trial(1, {"ppo.lr": 1e-3}, [other], runs=[run(1, 0, other)])]))
-        won = measure_lead(view, view.noise())
+        won = measure_lead(view, view.estimate_noise())
         assert won is not None
         assert won.limit == pytest.approx(0.6085, abs=1e-4)
         assert won.is_clear == is_clear
     (view,) = make_views(swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[1.0], [0.0]]))
-    won = measure_lead(view, view.noise())
+    won = measure_lead(view, view.estimate_noise())
     assert won is not None
     assert won.is_clear is None
 

@@ -11,7 +11,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from analysis.records.runs import Source
-from analysis.sweep.analysis import analyse
+from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.optimum import Optimum, Profile, find_optimum, raise_to_floor
 from analysis.sweep.settings import make_views
 from analysis.sweep.surface import fit_surface
@@ -44,7 +44,7 @@ def test_the_surface_is_that_of_another_library() -> None:
     ours, spread = surface.predict(places)
     np.testing.assert_allclose(ours, gains.mean() + gains.std() * mean, atol=1e-9)
     np.testing.assert_allclose(np.diag(spread), gains.var() * (np.diag(covariance) - noise), atol=1e-9)
-    np.testing.assert_allclose(surface.mean(places), ours, atol=1e-12)
+    np.testing.assert_allclose(surface.predict_mean(places), ours, atol=1e-12)
 
 
 def test_what_is_left_out_is_foretold_as_if_it_had_never_been_there() -> None:
@@ -59,7 +59,7 @@ def test_what_is_left_out_is_foretold_as_if_it_had_never_been_there() -> None:
     for index in range(12):
         others = np.arange(12) != index
         expected.append(other.fit(points[others], standard[others]).predict(points[[index]])[0])
-    np.testing.assert_allclose(surface.left_out(), gains.mean() + gains.std() * np.array(expected), atol=1e-7)
+    np.testing.assert_allclose(surface.predict_left_out(), gains.mean() + gains.std() * np.array(expected), atol=1e-7)
 
 
 def test_more_runs_and_guesses_weigh_as_they_should() -> None:
@@ -69,7 +69,7 @@ def test_more_runs_and_guesses_weigh_as_they_should() -> None:
     runs = np.array([50.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     extra = np.array([0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0])
     surface = fit_surface([Axis("a")], points, gains, runs, (0.3, 50), extra)
-    low, high = surface.mean(np.array([[0.0], [1.0]]))
+    low, high = surface.predict_mean(np.array([[0.0], [1.0]]))
     assert low < 0.2
     assert high < 0.5
 
@@ -155,7 +155,7 @@ def test_where_constraints_are_broken_nothing_is_best() -> None:
     assert find_optimum(view) is None
     assert (
         "none of 20 complete settings is known to keep all constraints"
-        in write_view_statements(analyse(of(trials)).views[0])[0].text
+        in write_view_statements(analyse_sweep(of(trials)).views[0])[0].text
     )
 
 
@@ -177,7 +177,7 @@ def test_sentences_name_the_range_and_what_is_worse() -> None:
 def test_the_front_has_what_no_other_beats() -> None:
     values = [[1.0, 5.0], [2.0, 6.0], [2.0, 7.0], [0.5, 4.0], [0.5, 4.0], [1.0, 6.0]]
     trials = [trial(n, {"ppo.lr": 1e-4 * (n + 1)}, one) for n, one in enumerate(values)]
-    found = analyse(of(trials, metrics=["eval/score", "eval/kl"], directions=["maximize", "minimize"]))
+    found = analyse_sweep(of(trials, metrics=["eval/score", "eval/kl"], directions=["maximize", "minimize"]))
     assert [setting.numbers[0] for setting in found.views[0].front] == [1, 0, 3]
     assert found.views[0].view.best is None
 
@@ -199,7 +199,7 @@ def test_the_band_is_one_of_90_percent() -> None:
     source = search(hill(-3.3), 24, 0.2, 7)
     found, (view,) = fitted(source), make_views(source)
     profile = found.profiles[0]
-    points = np.tile(view.positions([found.anchor.values])[0], (len(profile.positions), 1))
+    points = np.tile(view.compute_positions([found.anchor.values])[0], (len(profile.positions), 1))
     points[:, 0] = profile.positions
     mean, covariance = found.surface.predict(points)
     deviations = np.sqrt(np.diag(covariance))

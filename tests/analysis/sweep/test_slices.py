@@ -51,14 +51,14 @@ def test_trials_that_differ_in_the_seed_are_one_setting() -> None:
     assert [setting.numbers for setting in view.settings] == [(0, 1, 2), (3, 4, 5)]
     assert [float(setting.objectives[0]) for setting in view.settings] == [2.0, 5.0]
     # (1 + 0 + 1 + 1 + 1 + 4) / 4 degrees of freedom
-    assert (view.noise().deviation, view.noise().freedom) == (pytest.approx(math.sqrt(2.0)), 4)
+    assert (view.estimate_noise().deviation, view.estimate_noise().freedom) == (pytest.approx(math.sqrt(2.0)), 4)
 
 
 def test_test_seeds_tell_of_noise_but_not_of_the_objective() -> None:
     tests = [run(0, 100, 1.0), run(0, 101, 2.0)]
     (view,) = make_views(of([trial(0, {"ppo.lr": 1e-4}, [5.0], runs=[run(0, 0, 5.0)], tests=tests)]))
     assert float(view.settings[0].objectives[0]) == 5.0
-    assert (view.noise().deviation, view.noise().freedom) == (pytest.approx(math.sqrt(0.5)), 1)
+    assert (view.estimate_noise().deviation, view.estimate_noise().freedom) == (pytest.approx(math.sqrt(0.5)), 1)
 
 
 def test_keys_that_are_tied_are_one_axis() -> None:

@@ -14,14 +14,14 @@ from analysis.output.embed import embed_json
 from analysis.output.plotly_figures import make_figures
 from analysis.records.runs import Source
 from analysis.results.results import Results
-from analysis.sweep.analysis import analyse
+from analysis.sweep.analysis import analyse_sweep
 from analysis.views.parallel import make_parallel_chart
 from analysis.views.sweep import make_sweep_tab
 from analysis.views.sweep_charts import make_contour_chart, make_front_chart, make_importance_chart, make_slices_chart
 
 
 def test_importance_is_a_bar_for_each_key_and_method_with_its_range() -> None:
-    importance = analyse(search(hill(-3.3), 24, 0.1, 0)).views[0].importances[0]
+    importance = analyse_sweep(search(hill(-3.3), 24, 0.1, 0)).views[0].importances[0]
     chart = make_importance_chart(importance)
     assert chart is not None
     (panel,) = chart.panels
@@ -39,7 +39,7 @@ def test_importance_is_a_bar_for_each_key_and_method_with_its_range() -> None:
 
 
 def test_slices_have_settings_means_and_the_fit() -> None:
-    analysis = analyse(search(hill(-3.3), 40, 0.05, 0)).views[0]
+    analysis = analyse_sweep(search(hill(-3.3), 40, 0.05, 0)).views[0]
     chart = make_slices_chart(analysis, 0)
     assert chart is not None
     rate, _, clip = chart.panels
@@ -69,7 +69,7 @@ _FIT = "fit through the best, with 90 % band"
 
 def ticks_of(choices: list[str]) -> list[str]:
     trials = [trial(n, {"key": text}, [float(n)]) for n, text in enumerate(choices)]
-    chart = make_slices_chart(analyse(of(trials, space={"key": f"choice({','.join(choices)})"})).views[0], 0)
+    chart = make_slices_chart(analyse_sweep(of(trials, space={"key": f"choice({','.join(choices)})"})).views[0], 0)
     assert chart is not None
     return [name for _, name in chart.panels[0].x.ticks]
 
@@ -90,7 +90,7 @@ def test_every_name_has_its_tick_however_long_they_are() -> None:
 
 
 def test_the_contour_shows_the_surface_where_it_is_known() -> None:
-    chart = make_contour_chart(analyse(with_study(60)).views[0])
+    chart = make_contour_chart(analyse_sweep(with_study(60)).views[0])
     assert chart is not None
     (panel,) = chart.panels
     surface = panel.layers[0]
@@ -101,7 +101,7 @@ def test_the_contour_shows_the_surface_where_it_is_known() -> None:
 
 
 def front_of(source: Source) -> Chart:
-    chart = make_front_chart(analyse(source).views[0])
+    chart = make_front_chart(analyse_sweep(source).views[0])
     assert chart is not None
     return chart
 
@@ -130,13 +130,13 @@ def test_three_objectives_have_a_panel_for_each_pair() -> None:
 
 
 def test_one_objective_has_no_front() -> None:
-    assert make_front_chart(analyse(with_study(20)).views[0]) is None
+    assert make_front_chart(analyse_sweep(with_study(20)).views[0]) is None
 
 
 def test_parallel_coordinates_are_lines_in_fifths() -> None:
     """Ten settings: 0 to 9 in the objective, all with one rate but the last."""
     points = [{"ppo.lr": 1e-2 if n == 9 else 1e-5, "ppo.kl_coef": 0.01 + n / 100} for n in range(10)]
-    chart = make_parallel_chart(analyse(swept(points, [[float(n)] for n in range(10)])).views[0])
+    chart = make_parallel_chart(analyse_sweep(swept(points, [[float(n)] for n in range(10)])).views[0])
     assert chart is not None
     (panel,) = chart.panels
     assert [name for _, name in panel.x.ticks] == ["eval/score", "ppo.lr", "ppo.kl_coef"]
@@ -147,7 +147,7 @@ def test_parallel_coordinates_are_lines_in_fifths() -> None:
     assert np.isnan(lines[4].y[3])
     assert lines[4].hover[4] == "trial 9\neval/score 9\nppo.lr 0.01\nppo.kl_coef 0.1"
     lower = swept(points, [[float(n)] for n in range(10)], directions=("minimize",))
-    drawn_lower = make_parallel_chart(analyse(lower).views[0])
+    drawn_lower = make_parallel_chart(analyse_sweep(lower).views[0])
     assert drawn_lower is not None
     assert [layer.name for layer in drawn_lower.panels[0].layers if isinstance(layer, Line)][-1] == "0 to 1"
 
@@ -156,7 +156,7 @@ def test_keys_that_are_not_active_lie_below_their_axis() -> None:
     points = drawn(30, 1)
     for point in points[::2]:
         del point["ppo.kl_coef"]
-    chart = make_parallel_chart(analyse(swept(points, [[hill(-3.3)(point)] for point in points])).views[0])
+    chart = make_parallel_chart(analyse_sweep(swept(points, [[hill(-3.3)(point)] for point in points])).views[0])
     assert chart is not None
     (panel,) = chart.panels
     place = [name for _, name in panel.x.ticks].index("ppo.kl_coef")
@@ -172,7 +172,7 @@ def test_categories_with_equal_beginnings_keep_their_place() -> None:
     names = ["c" * 250 + ending for ending in "ab"]
     trials = [trial(n, {"model.path": names[n % 2], "ppo.lr": n / 10}, [float(n)]) for n in range(6)]
     source = of(trials, space={"model.path": f"choice({','.join(names)})", "ppo.lr": "interval(0,1)"})
-    chart = make_parallel_chart(analyse(source).views[0])
+    chart = make_parallel_chart(analyse_sweep(source).views[0])
     assert chart is not None
     lines = [layer for layer in chart.panels[0].layers if isinstance(layer, Line)]
     assert len({text for line in lines for text in line.hover if "model.path" in text}) == 6

@@ -11,7 +11,7 @@ from helpers.watched import see
 from analysis.reading.folders import read_folder
 from analysis.results.ranking import rank_source
 from analysis.watch.rows import Snapshot, TrialRow
-from analysis.watch.table import _best_text
+from analysis.watch.table import _describe_best
 from analysis.wording.statements import join_words
 
 
@@ -24,7 +24,7 @@ def test_the_tests_of_a_setting_are_those_of_all_its_trials(tmp_path: Path) -> N
 
     rows_ = [row("0", "1", "0", 2.0, 1.0, 3.0), row("1", "1", "1", 2.0, 5.0), row("2", "2", "0", 9.0, 2.9)]
     seen = Snapshot("s", tmp_path, rows_)
-    assert _best_text(seen) == (
+    assert _describe_best(seen) == (
         "best so far: objective 3 on 3 test seeds, chosen by objective 2, trials 0 and 1: ppo.lr=1"
     )
 
@@ -55,7 +55,7 @@ def test_watch_and_report_have_a_setting_keep_its_limits_in_the_mean_over_the_se
         settings = {"objective__constraints": ["eval/length<=30"], "seed": point["seed"]}
         overrides = [f"{key}={value}" for key, value in point.items()]
         write_run(sweep.trial(number), metrics, settings=settings, overrides=overrides)
-    assert f", {best}: ppo.lr=" in _best_text(see(sweep.folder))
+    assert f", {best}: ppo.lr=" in _describe_best(see(sweep.folder))
     winner = rank_source(read_folder(sweep)).best
     assert winner is not None
     assert best == "trials " + join_words([str(number) for number in winner.numbers])

@@ -29,11 +29,11 @@ def test_a_finished_grid(tmp_path: Path, study: bool) -> None:
     sweep = write_sweep(tmp_path / "s", POINTS, heights=[1.0, 3.0, 2.0], study=study)
     plan_of(sweep.folder)
     seen = see(sweep.folder)
-    assert (seen.num_planned, seen.counts()) == (3, "3 complete")
+    assert (seen.num_planned, seen.count_states()) == (3, "3 complete")
     assert (seen.has_ended, seen.is_complete, seen.note) == (True, True, None)
-    assert [row.label for row in seen.ranking()] == ["1", "2", "0"]
-    assert seen.ranking()[0].settings == {"ppo.lr": "0.0005"}
-    assert seen.ranking()[0].objectives == [pytest.approx(rows(30, seed=1, height=3.0)[29]["eval/score"])]
+    assert [row.label for row in seen.rank_trials()] == ["1", "2", "0"]
+    assert seen.rank_trials()[0].settings == {"ppo.lr": "0.0005"}
+    assert seen.rank_trials()[0].objectives == [pytest.approx(rows(30, seed=1, height=3.0)[29]["eval/score"])]
     lines = text([seen])
     assert lines[0] == "s: 3/3 trials done: 3 complete; 0:01:00"
     assert re.fullmatch(r"best so far: objective 2\.8\d+, trial 1: ppo.lr=0\.0005", lines[1])
@@ -54,7 +54,7 @@ def test_the_study_knows_of_trials_what_their_runs_do_not(tmp_path: Path) -> Non
     study.add_trial(lost)
     unfinish(write_run(sweep.trial(4)), 3)
     seen = see(sweep.folder)
-    assert seen.counts() == "3 complete, 1 pruned, 1 failed (lost_process)"
+    assert seen.count_states() == "3 complete, 1 pruned, 1 failed (lost_process)"
     assert seen.trials[3].settings == {"ppo.lr": "1e-4"}
     assert [row.state for row in seen.trials][4] == "failed"
 
@@ -81,7 +81,7 @@ def test_a_running_sweep(tmp_path: Path) -> None:
     swept_by(sweep.folder, os.getpid())
     with claim(sweep.folder, ""):
         seen = see(sweep.folder)
-    assert (seen.counts(), seen.num_planned, seen.has_ended) == ("2 complete, 1 running", 4, False)
+    assert (seen.count_states(), seen.num_planned, seen.has_ended) == ("2 complete, 1 running", 4, False)
     assert 100.0 <= seen.elapsed < 105.0  # and since its last word
     # Two took 15 s each; one has gone on for 6 s of its 15, one is to come; two at a time.
     assert seen.left == pytest.approx(15)
@@ -104,7 +104,7 @@ def test_seeds_and_test_seeds(tmp_path: Path) -> None:
     seen = see(sweep.folder)
     mean = np.mean([rows(30, height=height)[29]["eval/score"] for height in (2.0, 3.0)])
     assert seen.trials[0].objectives == [pytest.approx(mean)]
-    assert seen.counts() == "1 complete, 1 failed (diverged)"
+    assert seen.count_states() == "1 complete, 1 failed (diverged)"
     assert not seen.is_complete  # two test runs are to come
     write_run(sweep.test_run(0, 7).folder, overrides=["ppo.lr=1", "seed=7"])
     unfinish(write_run(sweep.test_run(0, 8).folder, overrides=["ppo.lr=1", "seed=8"]), 10)
@@ -143,7 +143,7 @@ def test_trials_of_an_earlier_configuration_are_seen_and_count_for_nothing(tmp_p
     assert see(sweep.folder).is_complete
     plan_of(sweep.folder, **told, compared=[1])  # changes are accepted, no new trial is there yet
     seen = see(sweep.folder)
-    assert (seen.trials, seen.best(), seen.is_complete) == ([], [], False)
+    assert (seen.trials, seen.select_best(), seen.is_complete) == ([], [], False)
     assert (seen.elapsed, seen.left) == (pytest.approx(60, abs=5), 45.0)  # two trials and a test of 15 s each
     swept_by(sweep.folder, dead_process)
     told_now = [
@@ -158,7 +158,11 @@ def test_trials_of_an_earlier_configuration_are_seen_and_count_for_nothing(tmp_p
     study.add_trial(optuna.trial.create_trial(value=1.0, user_attrs=notes))
     write_run(sweep.trial(2), rows(30, height=1.0), overrides=["ppo.lr=0.0001"])
     seen = see(sweep.folder)
-    assert ([row.label for row in seen.best()], seen.counts(), seen.is_complete) == (["2"], "1 complete", False)
+    assert ([row.label for row in seen.select_best()], seen.count_states(), seen.is_complete) == (
+        ["2"],
+        "1 complete",
+        False,
+    )
     lines = text([seen])
     assert lines[0] == "s: 1/2 trials done: 1 complete; 2 trials of an earlier configuration; 0:01:00"
     assert lines[1] == "best so far: objective 1, trial 2: ppo.lr=0.0001"
@@ -180,7 +184,7 @@ def test_a_seed_that_was_typed_with_plus_signs_is_no_setting(tmp_path: Path) -> 
         known = optuna.trial.create_trial(value=value, user_attrs=notes)
         found.append(make_row(number, [], known, ["ppo.lr", "seed"], 1, "unfinished"))
     seen = Snapshot("s", tmp_path, found)
-    assert [row.label for row in seen.ranking()] == ["2", "3", "0", "1"]
+    assert [row.label for row in seen.rank_trials()] == ["2", "3", "0", "1"]
     assert "best so far: objective 3.5, trials 2 and 3: ppo.lr=2" in text([seen])
 
 
@@ -190,11 +194,11 @@ def test_constraints_and_pareto_fronts(tmp_path: Path) -> None:
 
     one = [row("0", 1.0), row("1", 3.0, length=0.5), row("2", 2.0), row("3", 2.0)]
     seen = Snapshot("s", tmp_path, one)
-    assert [row.label for row in seen.best()] == ["2"]
-    assert [row.label for row in seen.ranking()] == ["2", "3", "0"]
+    assert [row.label for row in seen.select_best()] == ["2"]
+    assert [row.label for row in seen.rank_trials()] == ["2", "3", "0"]
     several = [row("0", 1.0, 5.0), row("1", 2.0, 6.0), row("2", 0.5, 7.0), row("3", 1.0, 5.0), row("4", 3.0)]
     seen = Snapshot("s", tmp_path, several, ("a", "b"), ("maximize", "minimize"))
-    assert {row.label for row in seen.best()} == {"0", "1"}
+    assert {row.label for row in seen.select_best()} == {"0", "1"}
     assert "best so far (Pareto front): trials 1, 0" in text([seen])
 
 
@@ -207,7 +211,7 @@ def test_constraints_hold_without_a_study(tmp_path: Path) -> None:
             lose(sweep.trial(number) / file)
         settings = {"objective__constraints": ["objective/length<=30"]}
         write_run(sweep.trial(number), metrics, settings=settings, overrides=[f"ppo.lr={points[number]['ppo.lr']}"])
-    assert [row.label for row in see(sweep.folder).best()] == ["1"]
+    assert [row.label for row in see(sweep.folder).select_best()] == ["1"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
 from analysis.results.ranking import rank_source
 from analysis.results.results import Results
-from analysis.sweep.analysis import analyse
+from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.axes import label_choices, label_position, label_positions, make_axes
 from analysis.sweep.settings import make_views
 from analysis.views.config import config_view
@@ -150,7 +150,7 @@ def test_findings_belong_to_values() -> None:
 def test_trials_near_each_other_in_the_sweep() -> None:
     trials = [trial(n, {"ppo.lr": lr}, [float(n)]) for n, lr in enumerate(NEAR)]
     (view,) = make_views(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"}))
-    (analysis,) = analyse(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"})).views
+    (analysis,) = analyse_sweep(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"})).views
     (statement, *_) = write_view_statements(analysis)
     assert statement.text == "best eval/score 1: trial 1, ppo.lr=0.00012344"
     assert label_choices(view.axes[0]) == ["0.00012341", "0.00012344"]

@@ -15,12 +15,12 @@ from optuna import load_study
 from analysis.comparison.compare import compare_groups
 from analysis.reading.folders import read_folder
 from analysis.results.ranking import rank_source
-from analysis.sweep.analysis import analyse
+from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.settings import make_views
 from analysis.views.answers import make_answers, make_sweep_tiles
 from analysis.views.sweep_sentences import write_view_statements
 from analysis.watch.sweep import FollowedSweep
-from analysis.watch.table import _best_text
+from analysis.watch.table import _describe_best
 from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.verdicts.settings import mean_over_seeds, rank_key
 
@@ -62,10 +62,10 @@ def told_by_the_analysis(folder: Path) -> dict[str, tuple[str, float]]:
     assert "seed" not in best.settings
     told = dict(make_answers(source, ranking, [], []).answers)["Which settings won?"][0]
     won = re.search(r"ppo.kl_coef=([\d.]+): its eval/score is ([\d.]+)", told)
-    (sentence, *_) = write_view_statements(analyse(source).views[0])
+    (sentence, *_) = write_view_statements(analyse_sweep(source).views[0])
     text = re.search(r"best eval/score ([\d.]+).*: trial \d+, ppo.kl_coef=([\d.]+)", sentence.text)
     seen = re.search(
-        r"best so far: objective ([\d.]+).* ppo.kl_coef=([\d.]+)", _best_text(FollowedSweep(Sweep(folder)).look(""))
+        r"best so far: objective ([\d.]+).* ppo.kl_coef=([\d.]+)", _describe_best(FollowedSweep(Sweep(folder)).look(""))
     )
     assert won is not None
     assert text is not None
@@ -115,8 +115,8 @@ def test_settings_that_were_tested_are_compared_by_their_tests(tmp_path: Path) -
     sweep(tmp_path, *GRID, *TESTS, "seed=0,1,2")
     (view,) = make_views(read_folder(Sweep(tmp_path)))
     best, second, third = view.ranked
-    assert view.gap(best, second) == pytest.approx(1.25 - 0.8)
-    assert view.gap(best, third) == pytest.approx(1.0 - 0.2)  # which was not tested
+    assert view.measure_gap(best, second) == pytest.approx(1.25 - 0.8)
+    assert view.measure_gap(best, third) == pytest.approx(1.0 - 0.2)  # which was not tested
 
 
 def test_a_record_with_a_trial_for_each_seed_is_merged_to_the_same(tmp_path: Path) -> None:
