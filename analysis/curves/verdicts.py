@@ -83,7 +83,10 @@ def _describe_grave_kl(kl: Divergence, word: str, unit: str) -> str:
         return f"{begins}: over {format_number(onset.limit)} nats ({onset.why}), up to {highest}"
     if word == NEGATIVE and (onset := kl.negative):
         level = format_number(onset.evidence["mean KL at the end"])
-        return f"{_explain_word(NEGATIVE)}: {level} at the end, so the estimate is biased, as it is with truncated sampling"
+        return (
+            f"{_explain_word(NEGATIVE)}: {level} at the end, so the estimate is biased, as it is with "
+            "truncated sampling"
+        )
     if onset := kl.over_budget:
         back = kl.kl.end <= onset.limit
         end = f"on, back below it at the end ({format_number(kl.kl.end)})" if back else "on"

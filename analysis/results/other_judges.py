@@ -11,7 +11,7 @@ from rlhf_sweeps.verdicts.estimates import choose_statistic
 
 
 def find_rates_by_others(source: Source) -> dict[str, float]:
-    """Reward model -> its win rate under the other judges, as the sweep has written it; else as `compare_groups` estimates it.
+    """Reward model -> its win rate under the other judges, as the sweep wrote it, or as `compare_groups` finds it.
 
     Empty where there are no such rates.
     """

@@ -116,8 +116,8 @@ def _describe_winner(ranking: SourceRanking) -> list[str]:
         values = [f"its {ranking.metric} is {quoted}", f"It was chosen by {chosen}"]
     elif best.tested is not None:
         values.append(
-            f"Its {ranking.metric} on test seeds is {_describe_test_result(best)}; with several objectives, test seeds do not "
-            "change the order"
+            f"Its {ranking.metric} on test seeds is {_describe_test_result(best)}; with several objectives, "
+            "test seeds do not change the order"
         )
     lines = [] if is_single else _describe_front(ranking)
     lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *write_counted_sentences(best)]

@@ -59,8 +59,8 @@ def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping
     chance_text = f"a run of the best beats a run of the second with probability {format_probability(chance)}"
     if standing.is_clear:
         return [
-            f"Yes: {titles[standing.best.numbers]} {_conjugate_be([standing.best])} better than every other by more than seeds "
-            f"differ, with p = {format_number(second.p_value, 2)} against the second; {chance_text}"
+            f"Yes: {titles[standing.best.numbers]} {_conjugate_be([standing.best])} better than every other "
+            f"by more than seeds differ, with p = {format_number(second.p_value, 2)} against the second; {chance_text}"
         ]
     within_noise, beaten, unknown = (
         [setting for setting, pair in zip(standing.ranked[1:], pairs, strict=False) if pair.verdict == verdict]
