@@ -13,7 +13,7 @@ from analysis.sweep.next_steps import suggest_next_steps
 from analysis.sweep.optimum import Optimum, find_optimum
 from analysis.sweep.settings import Setting, View, are_incomparable, make_views
 from analysis.sweep.slices import Slice, cut_slices
-from analysis.wording.statements import Statement
+from analysis.wording.statements import Statement, format_number, join_words
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front
 
 # Nobody reads about more reward models than these; each takes seconds.
@@ -72,8 +72,9 @@ def analyse(source: Source, views: Sequence[View] | None = None, costs: Ledger |
     elif are_incomparable(source):
         notes.append(
             "the trials have different reward models, whose objectives have no common scale: none is best by them, and "
-            "reward_model gets no importance; what follows is for each reward model alone"
+            "reward_model gets no importance"
         )
+        notes.append(_say_what_follows(views))
     if len(views) > _MAX_VIEWS:
         notes.append(f"{len(views)} reward models; only the first {_MAX_VIEWS} are looked at here")
     held = [([str(number) for number in each.numbers], each.violations) for view in views for each in view.settings]
@@ -87,6 +88,15 @@ def analyse(source: Source, views: Sequence[View] | None = None, costs: Ledger |
             "trials gained from there on, as uncertain as these gains differ"
         )
     return SweepAnalysis([_analysed(source, view, costs) for view in views[:_MAX_VIEWS]], costs, notes)
+
+
+def _say_what_follows(views: Sequence[View]) -> str:
+    """That reward models are looked at apart; or what their settings are worth, where each has no other settings."""
+    if any(view.axes for view in views):
+        return "what follows is for each reward model alone"
+    worths = [f"{view.label} {format_number(float(view.best.objectives[0]), 4)}" for view in views if view.best]
+    listed = f": by its own objective, {join_words(worths, _MAX_VIEWS)}" if worths else ""
+    return f"each reward model has one setting, so that there are no settings of it to compare{listed}"
 
 
 def _analysed(source: Source, view: View, costs: Ledger) -> ViewAnalysis:
