@@ -25,6 +25,7 @@ class ChartAxis:
         low, high: its ends; None: what the layers take.
         is_reversed: whether it starts at the top, as the rows of a table do.
         is_hidden: whether only its layers are drawn.
+        is_whole: whether its numbers are whole, such as updates, so that a file has no ticks between them.
     """
 
     label: str = ""
@@ -34,6 +35,7 @@ class ChartAxis:
     high: float | None = None
     is_reversed: bool = False
     is_hidden: bool = False
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,8 @@ def _draw_panel(axes: "Axes", panel: Panel, chart: Chart, num_note_lines: int) -
     _set_axis(axes, panel.x, "x", chart.width)
     _set_axis(axes, panel.y, "y", chart.width)
     if not panel.x.ticks and not panel.x.is_log:
-        axes.locator_params(axis="x", nbins=min(9, max(3, chart.width // _NUMBER_WIDTH)))
+        nbins = min(9, max(3, chart.width // _NUMBER_WIDTH))
+        axes.locator_params(axis="x", nbins=nbins, integer=panel.x.is_whole)
     note = "\n".join(_wrap(panel.note, chart.width, _NOTE))
     room = 8.5 * num_note_lines
     axes.set_title("\n".join(_wrap(panel.title, chart.width, _TITLE)), fontsize=_TITLE, pad=6 + room)

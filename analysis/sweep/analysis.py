@@ -13,7 +13,7 @@ from analysis.sweep.next_steps import suggest_next_steps
 from analysis.sweep.optimum import Optimum, find_optimum
 from analysis.sweep.settings import Setting, View, are_incomparable, make_views
 from analysis.sweep.slices import Slice, cut_slices
-from analysis.wording.statements import Statement
+from analysis.wording.statements import Statement, format_number, join_words
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front
 
 # Nobody reads about more reward models than these; each takes seconds.
@@ -72,8 +72,9 @@ def analyse_sweep(source: Source, views: Sequence[View] | None = None, costs: Le
     elif are_incomparable(source):
         notes.append(
             "the trials have different reward models, whose objectives have no common scale: there is no best trial "
-            "overall and no importance of reward_model; the rest is for each reward model separately"
+            "overall and no importance of reward_model"
         )
+        notes.append(_say_what_follows(views))
     if len(views) > _MAX_VIEWS:
         notes.append(f"{len(views)} reward models; only the first {_MAX_VIEWS} are analysed here")
     violations = [
@@ -89,6 +90,15 @@ def analyse_sweep(source: Source, views: Sequence[View] | None = None, costs: Le
             "complete trials; the spread of these gains is its uncertainty"
         )
     return SweepAnalysis([_analyse_view(source, view, costs) for view in views[:_MAX_VIEWS]], costs, notes)
+
+
+def _say_what_follows(views: Sequence[View]) -> str:
+    """What the rest is about; or the values of the settings, if each reward model has only one."""
+    if any(view.axes for view in views):
+        return "the rest is for each reward model separately"
+    worths = [f"{view.label} {format_number(float(view.best.objectives[0]), 4)}" for view in views if view.best]
+    listed = f": by its own objective, {join_words(worths, _MAX_VIEWS)}" if worths else ""
+    return f"each reward model has one setting, so there is nothing to compare within it{listed}"
 
 
 def _analyse_view(source: Source, view: View, costs: Ledger) -> ViewAnalysis:

@@ -103,7 +103,7 @@ def _make_panel(metric_panel: MetricPanel, unit: str, looks: Looks, description:
     is_log = _has_far_values([curve.mean for curve in (*metric_panel.curves, *metric_panel.others)])
     y = ChartAxis(metric if title != metric else "", is_log=is_log)
     note = description.statements[0].text if description and description.statements else ""
-    return Panel(ChartAxis(unit), y, layers, f"{title} (logarithmic)" if is_log else title, note)
+    return Panel(ChartAxis(unit, is_whole=True), y, layers, f"{title} (logarithmic)" if is_log else title, note)
 
 
 def _has_far_values(lines: Sequence[np.ndarray]) -> bool:

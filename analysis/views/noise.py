@@ -108,8 +108,8 @@ def _answer_by_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> l
     freedom = f"{'about ' * noise.is_fitted}{format_count(round(noise.freedom), 'degree')} of freedom"
     basis = (
         f"equal settings differ by {format_number(noise.deviation)} from seed to seed (standard deviation, "
-        f"from {name_noise_source(noise)}, {freedom}), so only a lead above {format_number(standing.limit)} is more than "
-        "noise"
+        f"from {name_noise_source(noise)}, {freedom}), so only a lead above {format_number(standing.limit)} is "
+        "more than noise"
     )
     if standing.is_clear:
         return [

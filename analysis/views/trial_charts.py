@@ -179,7 +179,7 @@ def make_intermediate_values_chart(source: Source, view: View) -> Chart | None:
     title = f"{view.metrics[0]} while the trials ran{left_out}"
     unit_text = "per cent of the run" if is_uneven else "update"
     ends = _ends_of_runs(length, max(lines[place][-1][0] for place in chosen))
-    across = ChartAxis(f"{unit_text}, counted over a trial's seeds" if ends else unit_text)
+    across = ChartAxis(f"{unit_text}, counted over a trial's seeds" if ends else unit_text, is_whole=True)
     panel = Panel(across, ChartAxis(view.metrics[0]), [*map(Rule, ends), *layers])
     note = "a vertical line is the end of a seed's run; a point on it is the mean over the seeds so far" if ends else ""
     return Chart("intermediate-values", title, [panel], note, file="sweep_intermediate_values")
