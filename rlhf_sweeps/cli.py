@@ -119,9 +119,9 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             refuse(error)
         if (place := describe_unreadable(error)) is not None:
             refuse(ConfigError(place))
-        if (what := find_repairable_fault(error)) is None:
+        if (fault := find_repairable_fault(error)) is None:
             raise
-        refuse(ConfigError(f"{what}; once this is repaired, the same command continues in this folder"))
+        refuse(ConfigError(f"{fault}; once this is repaired, the same command continues in this folder"))
 
 
 def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:

@@ -113,8 +113,8 @@ def _explain_refusal(place: DataLocation, folder: Path | None, error: Exception)
     if unknown := re.match(r"BuilderConfig .* not found\. Available: \[(.*?)\]", reason):
         allowed = unknown[1].replace("'", "")
         return ConfigError(f"{place.key}.subset={place.subset}: {place.given} has no such subset (allowed: {allowed})")
-    what = "neither a local file nor available on the hub" if folder is None else "holds no data that can be read"
-    return ConfigError(f"{place.given}: {what} ({reason})")
+    problem = "neither a local file nor available on the hub" if folder is None else "holds no data that can be read"
+    return ConfigError(f"{place.given}: {problem} ({reason})")
 
 
 def read_dataset(dataset: Any, given: str, columns: Columns) -> Rows:

@@ -46,15 +46,15 @@ class RunningStatistics:
         variance = self.squares / (self.count - 1) if self.count > 1 else 0.0
         return math.sqrt(variance) or 1.0
 
-    def scale(self, scores: Tensor, how: str, clip: float | None) -> Tensor:
+    def scale(self, scores: Tensor, scaling: str, clip: float | None) -> Tensor:
         """Scores, (batch,), scaled and clipped.
 
         Args:
             how: ppo.score_scaling: none, scale or normalize.
             clip: ppo.score_clip; None: no clipping.
         """
-        if how == "normalize":
+        if scaling == "normalize":
             scores = scores - self.mean
-        if how != "none":
+        if scaling != "none":
             scores = scores / self.deviation
         return scores if clip is None else torch.clamp(scores, -clip, clip)

@@ -47,8 +47,8 @@ def find_fault(error: BaseException) -> str | None:
 
 def find_repairable_fault(error: BaseException) -> str | None:
     """A description of an error that a user can mend: a fault, or a missing right, which does not pass by itself."""
-    if (what := find_fault(error)) is not None:
-        return what
+    if (fault := find_fault(error)) is not None:
+        return fault
     return _describe(error, _LASTING) if isinstance(error, OSError) else None
 
 

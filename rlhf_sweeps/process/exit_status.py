@@ -44,6 +44,6 @@ def name_folder_in_faults(key: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, (ConfigError, EnvironmentFault)) or (what := find_fault(error)) is None:
+        if isinstance(error, (ConfigError, EnvironmentFault)) or (fault := find_fault(error)) is None:
             raise
-        raise EnvironmentFault(f"{key}={folder}: {what}") from error
+        raise EnvironmentFault(f"{key}={folder}: {fault}") from error

@@ -84,9 +84,9 @@ def set_aside(path: Path) -> list[str]:
     """Rename whatever lies at a file's path but is no file; one sentence if there was such a thing."""
     if not path.exists() or path.is_file():
         return []
-    what, aside = name_kind(path), name_aside(path)
+    kind, aside = name_kind(path), name_aside(path)
     path.rename(aside)
-    return [f"{path.name}: is {what}, no file; now called {aside.name}"]
+    return [f"{path.name}: is {kind}, no file; now called {aside.name}"]
 
 
 def name_aside(path: Path, *others: Path) -> Path:

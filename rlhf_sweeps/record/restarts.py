@@ -78,6 +78,6 @@ def as_update(value: Any) -> float:
     return value if isinstance(value, int | float) and abs(value) <= sys.float_info.max else math.nan
 
 
-def describe_restart(before: float, start: float, what: str = "the updates") -> str:
+def describe_restart(before: float, start: float, subject: str = "the updates") -> str:
     """One sentence about a restart."""
-    return f"{what} go back from {before:g} to {start:g}: read as a run that was continued, so the later values count"
+    return f"{subject} go back from {before:g} to {start:g}: taken for a continued run, so the later values count"

@@ -134,10 +134,10 @@ class CallableRewardModel(RewardModel):
             raise self._make_error(f"{returned}, which is not finite in float32, for", exchanges, row)
         return float(value)
 
-    def _make_error(self, what: str, exchanges: Exchanges, row: int | None = None) -> RewardModelError:
+    def _make_error(self, problem: str, exchanges: Exchanges, row: int | None = None) -> RewardModelError:
         """The error for one exchange, or for all of them together."""
         if row is not None or len(exchanges) == 1:
-            return RewardModelError(f"{self._given}: {what} {quote_exchange(exchanges, row or 0)}")
+            return RewardModelError(f"{self._given}: {problem} {quote_exchange(exchanges, row or 0)}")
         return RewardModelError(
-            f"{self._given}: {what} {len(exchanges)} responses; the first: {quote_exchange(exchanges, 0)}"
+            f"{self._given}: {problem} {len(exchanges)} responses; the first: {quote_exchange(exchanges, 0)}"
         )

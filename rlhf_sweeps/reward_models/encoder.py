@@ -143,22 +143,22 @@ def load_encoder(
     encoder = _load(config, batch_size, device, key)
     sample = _draw_sample(config, dataset, key)
     file = locate_head(encoder.digest, sample)
-    how = f"found in the cache ({file})"
+    origin = f"found in the cache ({file})"
 
     def fit(scratch: Path) -> Path:
-        nonlocal how
+        nonlocal origin
         start = time.perf_counter()
         train, held_out = (_subtract(encoder, pairs) for pairs in (sample.train, sample.held_out))
         if not (train.isfinite().all() and held_out.isfinite().all()):
             raise ConfigError(f"{key}.dtype={config.dtype}: some of the encoder's vectors are not finite")
         head = fit_head(train, held_out, [str(pair.prompt) for pair in sample.train])
-        how = f"fitted in {time.perf_counter() - start:.1f} s"
+        origin = f"fitted in {time.perf_counter() - start:.1f} s"
         return head.write(scratch / file.name)
 
     head = read_or_make(file, lambda: Head.read(file, 2 * encoder.size), fit)
     log.info(
         "%s: head on %d pairs, held-out accuracy %.3f (%d pairs), %s",
-        key, head.num_pairs, head.accuracy, head.num_held_out, how,
+        key, head.num_pairs, head.accuracy, head.num_held_out, origin,
     )  # fmt: skip
     return EncoderRewardModel(encoder, head)
 

@@ -60,6 +60,6 @@ def collate(rows: Sequence[Mapping[str, Any]], pad_id: int) -> dict[str, Tensor]
     return batch
 
 
-def _pad(rows: Sequence[Mapping[str, Any]], what: str, pad_id: int) -> tuple[Tensor, Tensor]:
-    columns = [row[f"{side}_{what}"] for side in ("chosen", "rejected") for row in rows]
+def _pad(rows: Sequence[Mapping[str, Any]], key: str, pad_id: int) -> tuple[Tensor, Tensor]:
+    columns = [row[f"{side}_{key}"] for side in ("chosen", "rejected") for row in rows]
     return pad_right(columns, pad_id, torch.device("cpu"))

@@ -115,7 +115,9 @@ def _measure_tracking(config: TrackingConfig, folder: Path) -> float:
     """The seconds that W&B takes to start and end, measured offline; all files stay in `folder`."""
     if is_off(config.mode):
         return 0.0
-    places = {f"WANDB_{what}": str(folder / "tracking") for what in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}
+    places = {
+        f"WANDB_{variable}": str(folder / "tracking") for variable in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")
+    }
     before = {name: os.environ.get(name) for name in (*places, "WANDB_MODE")}
     log, begun = logging.getLogger("rlhf_sweeps"), time.monotonic()
     try:
@@ -207,8 +209,8 @@ def _describe_trials(plan: Plan) -> list[str]:
     """Lines about the points of a grid, the first NUM_LISTED of them, or about the space of a search."""
     seeds = f", {len(plan.seeds)} seeds each" if len(plan.seeds) > 1 else ""
     if plan.test_seeds:
-        which = "best of each reward model" if plan.has_own_scales else f"best {plan.num_finalists}"
-        seeds += f"; the {which} on {len(plan.test_seeds)} test seeds"
+        finalists_text = "best of each reward model" if plan.has_own_scales else f"best {plan.num_finalists}"
+        seeds += f"; the {finalists_text} on {len(plan.test_seeds)} test seeds"
     if plan.points is None:
         number = "as many trials as the time allows" if plan.num_trials is None else f"{plan.num_trials} trials"
         space = [f"    {name}: {text}" for name, text in plan.space.describe().items()]

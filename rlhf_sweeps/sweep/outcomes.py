@@ -174,18 +174,18 @@ class Outcomes:
             assert mean is not None, "all of a trial's runs have the same objectives"
             self._follower.report(trial, count * trial.num_updates, mean)
 
-    def _lose(self, active: Active, how: str) -> None:
+    def _lose(self, active: Active, description: str) -> None:
         """Start a run again whose process was lost; it continues from its checkpoint."""
         if self._is_stopping():
             return
         retries = self._plan.config.sweep.retries
-        how += f"; see {active.run.log_file}"
+        description += f"; see {active.run.log_file}"
         if active.losses == retries:
-            self._fail(active, "lost_process", how)
+            self._fail(active, "lost_process", description)
             return
         active.losses += 1
         again = f"starting it again ({active.losses} of {retries})"
-        self._display.event(f"trial {active.trial.number}: lost its process, {again}: {how}")
+        self._display.event(f"trial {active.trial.number}: lost its process, {again}: {description}")
         self._schedule.first(active)
 
     def _put_back(self, active: Active, fault: str) -> None:

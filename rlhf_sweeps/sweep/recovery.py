@@ -80,11 +80,11 @@ def run_patiently(
 
 def _wait(error: Exception, patience: Patience, tell: Callable[[str], None], interruption: Interruption) -> None:
     """Wait after a fault of the environment; raise every other error."""
-    if (what := find_fault(error)) is None:
+    if (fault := find_fault(error)) is None:
         raise error
-    end = time.monotonic() + patience.note(what, time.monotonic())
+    end = time.monotonic() + patience.note(fault, time.monotonic())
     if patience.is_over:
         return
-    tell(f"{what}; trying again in {end - time.monotonic():.0f} s")
+    tell(f"{fault}; trying again in {end - time.monotonic():.0f} s")
     while interruption.reason is None and time.monotonic() < end:
         time.sleep(LONGEST_SLEEP)

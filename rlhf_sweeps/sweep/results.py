@@ -143,15 +143,15 @@ def write_last_lines(
     lines += _describe_others(trials, winners, metrics, directions, is_grid, is_comparison)
     lines.append(f"{_count(len(trials), 'trial')}: {describe_counts(trials)}" if trials else "no trial was run")
     if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
-        which = f"trial {', '.join(earlier)}" if len(earlier) <= MOST_LISTED else f"{len(earlier)} trials"
-        lines.append(f"begun under an earlier configuration, so not compared: {which}")
+        names = f"trial {', '.join(earlier)}" if len(earlier) <= MOST_LISTED else f"{len(earlier)} trials"
+        lines.append(f"begun under an earlier configuration, so not compared: {names}")
     if winners and not is_comparison:
         num_settings = _count_settings(trials)
         if num_settings > 1 and not any(trial.tested for trial in winners):
-            how = f"its sweep.test_seeds={num_test_seeds} have not been run" if num_test_seeds else ""
+            remedy = f"its sweep.test_seeds={num_test_seeds} have not been run" if num_test_seeds else ""
             lines.append(
                 f"the best of {num_settings} settings looks better than it is on the seeds by which it was chosen; "
-                + (how or "sweep.test_seeds=3 measures it on other seeds")
+                + (remedy or "sweep.test_seeds=3 measures it on other seeds")
             )
         lines.append(f"run trial {winners[0].number} again: {make_rerun_command(winners[0], fixed, hydra)}")
     lines.append(f"all in {display_path(folder)}")
@@ -184,8 +184,8 @@ def _explain_no_best(trials: Sequence[SweepTrial]) -> str:
     """The reason why no trial is the best."""
     broken = [trial for trial in trials if trial.state == COMPLETE and trial.is_compared and not trial.is_feasible]
     if not broken:
-        which = "" if all(trial.is_compared for trial in trials) else " of the present configuration"
-        return f"no trial{which} is complete, so there is no best setting"
+        scope = "" if all(trial.is_compared for trial in trials) else " of the present configuration"
+        return f"no trial{scope} is complete, so there is no best setting"
     # Violations of several metrics have no common unit; most sweeps have one constraint.
     nearest = min(broken, key=lambda trial: sum(max(0.0, excess) for excess in trial.violations.values()))
     breaks = ", ".join(f"{name} by {excess:.3g}" for name, excess in nearest.violations.items() if excess > 0)

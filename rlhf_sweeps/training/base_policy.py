@@ -142,10 +142,10 @@ def _decode_after(prompt: Sequence[int], response: Sequence[int], tokenizer: Pre
     return str(tokenizer.decode(list(response), skip_special_tokens=True))  # if the end of the prompt was cleaned up
 
 
-def _name_record(what: str, scorer: Scorer, answers: BaseAnswers) -> str:
+def _name_record(subject: str, scorer: Scorer, answers: BaseAnswers) -> str:
     """The name of a file, with up to 40 characters of the reward model's name."""
     label = re.sub(r"[^\w.-]+", "-", scorer.name)[:40]
-    return f"{what}_{label}_{_digest(answers.key, scorer.digest())}"
+    return f"{subject}_{label}_{_digest(answers.key, scorer.digest())}"
 
 
 def _digest(*parts: Any) -> str:

@@ -44,16 +44,16 @@ def describe_tests(by_seed: BySeed, names: Sequence[str]) -> str:
         names: the names of the objectives for the user.
     """
     values, failed = select_measured(by_seed), select_failures(by_seed)
-    which = ", ".join(f"{seed} {cause}" for seed, cause in sorted(failed.items()))
+    failures = ", ".join(f"{seed} {cause}" for seed, cause in sorted(failed.items()))
     if not values:
-        return f"nothing to report: all test seeds failed ({which})"
+        return f"nothing to report: all test seeds failed ({failures})"
     parts, suffix = [], ""
     for name, column in zip(names, zip(*values.values(), strict=True), strict=True):
         mean, error = mean_and_error(column)
         parts.append(f"{name} {mean:.4g}" + ("" if error is None else f" +- {error:.2g}"))
         suffix = suffix if error is None else " (standard error)"
     seeds = f"{len(values)} test seed" if len(values) == 1 else f"{len(values)} test seeds"
-    lost = f"; {len(failed)} more failed ({which})" if failed else ""
+    lost = f"; {len(failed)} more failed ({failures})" if failed else ""
     return f"to report: {', '.join(parts)}{suffix}, on {seeds}{lost}"
 
 

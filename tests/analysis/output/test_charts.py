@@ -155,5 +155,5 @@ def test_an_axis_of_whole_numbers_has_no_ticks_between_them() -> None:
     """From 1 to 3 matplotlib would have a tick at 1.5."""
     for is_whole in (False, True):
         panel = Panel(ChartAxis("update", is_whole=is_whole), ChartAxis(), [Line([1.0, 3.0], [0.0, 1.0])])
-        ticks = draw(Chart("a", "t", [panel], width=430)).axes[0].get_xticks()
+        ticks = draw_chart(Chart("a", "t", [panel], width=430)).axes[0].get_xticks()
         assert all(float(tick).is_integer() for tick in ticks) == is_whole

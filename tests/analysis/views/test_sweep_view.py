@@ -123,8 +123,8 @@ def test_a_sweep_over_reward_models_alone_has_no_view_of_each() -> None:
     source = of(trials, space={"reward_model": "choice(a,b)"}, comparison={"judges": []})
     parts = make_sweep_tab(Results(source))
     assert [type(part) for part in parts] == [Sentences, Rows]
-    assert "each reward model has one setting" in text(parts)
-    assert "by its own objective, a 0 and b 1" in " ".join(text(parts).split())
-    assert "what follows" not in text(parts)
+    assert "each reward model has one setting" in render_text(parts)
+    assert "by its own objective, a 0 and b 1" in " ".join(render_text(parts).split())
+    assert "the rest is for each" not in render_text(parts)
     (rows,) = [part for part in sweep_view(Results(source)) if isinstance(part, Rows) and part.file == "trials.csv"]
     assert [row[0] for row in rows.rows] == [0, 1]
