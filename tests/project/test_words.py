@@ -10,25 +10,23 @@ from conftest import ROOT
 
 FILES = sorted(path for package in ("rlhf_sweeps", "analysis") for path in (ROOT / package).rglob("*.py"))
 # A reader cannot tell what is in a variable of such a name.
-EMPTY_NAMES = set(
-    [
-        "found",
-        "one",
-        "known",
-        "kept",
-        "told",
-        "shown",
-        "stuff",
-        "thing",
-        "things",
-        "it",
-        "what",
-        "which",
-        "how",
-        "some",
-        "telling",
-    ]
-)
+EMPTY_NAMES = {
+    "found",
+    "one",
+    "known",
+    "kept",
+    "told",
+    "shown",
+    "stuff",
+    "thing",
+    "things",
+    "it",
+    "what",
+    "which",
+    "how",
+    "some",
+    "telling",
+}
 # Folders of users name these: two callbacks of Hydra.
 RECORDED = {"Preflight"}
 

@@ -76,7 +76,7 @@ def test_a_restart_and_a_late_evaluation_in_one_history(tmp_path: Path) -> None:
     assert run.select_points("objective/rlhf_reward")[1].tolist() == expected
     assert [values.tolist() for values in run.select_points("eval/score")] == [[5, 9], [1.6, 2.5]]
     assert source.problems == (
-        "the updates go back from 12 to 9: read as a run that was continued, so the later values count",
+        "the updates go back from 12 to 9: taken for a continued run, so the later values count",
     )
 
 
@@ -106,7 +106,7 @@ def test_where_updates_go_back_some_way_the_later_values_count(tmp_path: Path) -
     (run,) = source.runs
     assert run.select_points("objective/kl")[1].tolist() == [*range(20), *range(120, 140)]
     assert source.problems == (
-        "the updates go back from 29 to 20: read as a run that was continued, so the later values count",
+        "the updates go back from 29 to 20: taken for a continued run, so the later values count",
     )
 
 

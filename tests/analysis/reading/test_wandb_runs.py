@@ -128,7 +128,7 @@ def test_steps_count_on_where_there_is_no_other_axis() -> None:
     assert [row["_step"] for row in replaced.rows] == [0, 1]
 
 
-BACK = "the updates go back from 6 to 4: read as a run that was continued, so the later values count"
+BACK = "the updates go back from 6 to 4: taken for a continued run, so the later values count"
 
 
 @pytest.mark.parametrize("axis", ["update", "train/global_step", "_step"])
@@ -181,5 +181,5 @@ def test_steps_that_go_back_end_what_lay_beyond_although_the_updates_go_on() -> 
 
     assert run.metrics["x"].tolist() == [1, 4]
     assert run.problems == (
-        "W&B's steps go back from 2 to 1: read as a run that was continued, so the later values count",
+        "W&B's steps go back from 2 to 1: taken for a continued run, so the later values count",
     )  # fmt: skip

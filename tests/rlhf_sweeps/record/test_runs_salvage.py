@@ -133,7 +133,7 @@ def test_what_a_run_recorded_beyond_the_update_it_went_on_from_is_dead(tmp_path:
     content = salvage(write_run(tmp_path / "run", recorded))
     assert [(row["update"], row["x"]) for row in content.rows] == [(1, 0), (2, 1), (3, 2), (4, 6), (5, 7)]
     assert content.problems == (
-        "the updates go back from 6 to 4: read as a run that was continued, so the later values count",
+        "the updates go back from 6 to 4: taken for a continued run, so the later values count",
     )
 
 
