@@ -47,7 +47,7 @@ def compare_view(results: Results, by: str | None = None, metric: str | None = N
     labels = [group.label for group in comparison.groups]
     frontiers, matched = trace_all_frontiers(comparison.grouping), match_groups(comparison.grouping)
     parts_of_all_runs = make_kl_parts(frontiers, matched, labels, comparison.by)
-    return [*_figures([comparison]), *parts_of_all_runs, *make_comparison_files(comparison, frontiers, matched)]
+    return [*_make_figures([comparison]), *parts_of_all_runs, *make_comparison_files(comparison, frontiers, matched)]
 
 
 def make_compare_tab(results: Results) -> list[Part]:
@@ -59,8 +59,8 @@ def make_compare_tab(results: Results) -> list[Part]:
             suffix = f"-{place}"
             text = f"{format_count(len(source.runs), 'run')}, compared with each other"
             parts.append(Sentences([text], f"To {source.objective.text}"))
-        parts += _figures([of_objective.compare_by(key) for key in _choose_keys(source)], suffix)
-        parts += _sentences_on_keys(source)
+        parts += _make_figures([of_objective.compare_by(key) for key in _choose_keys(source)], suffix)
+        parts += _write_key_sentences(source)
     keys = _choose_keys(results.source)
     return [*parts, *(_make_kl_parts(results, keys[0]) if keys else [])]
 
@@ -78,7 +78,7 @@ def _make_kl_parts(results: Results, key: str) -> list[Part]:
     return make_kl_parts(trace_all_frontiers(grouping), match_groups(grouping), labels, ", ".join(grouping.keys))
 
 
-def _figures(comparisons: Sequence[GroupComparison], suffix: str = "") -> list[Part]:
+def _make_figures(comparisons: Sequence[GroupComparison], suffix: str = "") -> list[Part]:
     """What compared groups have in the terminal, the files and the page alike: a new figure goes here.
 
     Each key has its own, the first also the judges; a sentence that holds for several keys is said once.
@@ -101,7 +101,7 @@ def _figures(comparisons: Sequence[GroupComparison], suffix: str = "") -> list[P
     return parts
 
 
-def _sentences_on_keys(source: Source) -> list[Part]:
+def _write_key_sentences(source: Source) -> list[Part]:
     """Where runs differ in no key, or in more keys than the tab compares."""
     num_left = len(source.axes) - len(_choose_keys(source))
     if not _choose_keys(source):

@@ -50,7 +50,7 @@ class RunningStatistics:
         """Scores, (batch,), scaled and clipped.
 
         Args:
-            how: ppo.score_scaling: none, scale or normalize.
+            scaling: ppo.score_scaling: none, scale or normalize.
             clip: ppo.score_clip; None: no clipping.
         """
         if scaling == "normalize":

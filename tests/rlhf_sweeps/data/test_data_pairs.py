@@ -64,7 +64,7 @@ def test_the_prompt_is_found_in_the_conversations(tmp_path: Path) -> None:
         ),
         ([*TALK, assistant("yes")], [*TALK, user("no")], "the two conversations must be the same but"),
         ([assistant("yes")], [assistant("no")], "a prompt must end on a user's text"),
-        ("a? yes", "a? no", "both answers must be lists of messages"),
+        ("a? yes", "a? no", "to contain the prompt, both answers must be lists of messages"),
     ],
 )
 def test_conversations_that_share_no_prompt(chosen: Any, rejected: Any, message: str, tmp_path: Path) -> None:

@@ -135,6 +135,6 @@ def test_a_template_that_passes_over_a_turn_is_named() -> None:
 def test_a_template_that_refuses_what_a_prompt_says_is_named() -> None:
     tokenizer = with_bos("{% if 'bomb' in messages[0].content %}{{ raise_exception('no') }}{% endif %}" + TEMPLATE)
     with pytest.raises(
-        ConfigError, match=r"^dataset.prompt_column: the model's chat template refuses what one .* says \(no\)$"
+        ConfigError, match=r"^dataset.prompt_column: the model's chat template refuses one of the 2 prompts \(no\)$"
     ):
         encode([[user("a")], [user("a bomb")]], tokenizer, max_length=1000)

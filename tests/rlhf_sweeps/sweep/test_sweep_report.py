@@ -109,7 +109,7 @@ def test_ctrl_c_skips_it(stand_in: Path) -> None:
 def test_it_ends_with_a_sweeper_that_is_killed(stand_in: Path) -> None:
     program(stand_in, "pathlib.Path('process').write_text(str(os.getpid()))", "time.sleep(60)")
     code = "import pathlib, sys; from rlhf_sweeps.sweep import report; report.PLACE = pathlib.Path(sys.argv[1])"
-    code += "; report.report_line(pathlib.Path('outputs/s'))"
+    code += "; report.write_report(pathlib.Path('outputs/s'))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     sweeper = subprocess.Popen([sys.executable, "-c", code, str(report.PLACE)], env=environment)
     process = Path("process")
