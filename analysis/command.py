@@ -65,13 +65,12 @@ def _make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    curves = _add_command(
-        commands, "curves", "the published panels, or any metrics: figures, CSV, phases in words", _run_curves
-    )
+    curves = _add_command(commands, "curves", "training curves: figures, CSV, and in words what they do", _run_curves)
     curves.add_argument(
         "--metrics",
         metavar="NAME,NAME",
-        help="metrics, or patterns such as judge/*/win_rate, or all (default: the five)",
+        help="metrics, or patterns such as judge/*/win_rate, or all (default: step reward, cumulative reward, "
+        "policy loss, entropy, KL)",
     )
     curves.add_argument("--by", metavar="KEY", help="mean and spread of the runs that share a config key's value")
     curves.add_argument(

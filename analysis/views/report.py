@@ -113,13 +113,13 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
     from analysis.views.trials import trials_view
 
     source, ranking = results.source, results.ranking
-    findings = make.attempt("the health check", lambda: results.findings) or {}
+    findings = make.attempt("the health check", lambda: results.findings)
     phases = make.attempt("the description of the curves", lambda: write_course_sentences(results)) or []
     analysis = make.attempt("the analysis of the sweep", lambda: results.sweep)
 
     def make_overview() -> Sequence[Part]:
         advice = write_advice_sentences(source, analysis)
-        health = write_health_sentences(findings, ranking)
+        health = [] if findings is None else write_health_sentences(findings, ranking)
         return make_overview_parts(
             source, ranking, write_noise_sentences(ranking, analysis), advice, health, phases[:1]
         )

@@ -64,7 +64,8 @@ def write_next_sentences(comparison: GroupComparison) -> list[str]:
         return ["Let them judge each other (eval.judge_each_other=true), or name a common judge (eval.judges)"]
     first, second = groups[:2]
     if comparison.winner:
-        return [f"Search for settings with the winner: -m reward_model={first.label} search=lr_kl_clip"]
+        command = f"python -m rlhf_sweeps -m reward_model={first.label} search=lr_kl_clip"
+        return [f"Search for settings with the winner: {command}"]
     pair = comparison.ranking.against_best(second.label)
     fewest = min(len(first.values), len(second.values))
     if pair is None or pair.verdict == UNKNOWN or not pair.difference or fewest < 2:

@@ -55,8 +55,8 @@ def find_contradictions(config: Config) -> Iterator[str]:
     yield from _find_objective_contradictions(config.objective)
     yield from find_dataset_contradictions(config.dataset, "dataset")
     yield from _find_reward_model_contradictions(config.reward_model, "reward_model")
-    for number_of, judge in enumerate(config.eval.judges):
-        yield from _find_reward_model_contradictions(judge, f"eval.judges[{number_of}]")
+    for index, judge in enumerate(config.eval.judges):
+        yield from _find_reward_model_contradictions(judge, f"eval.judges[{index}]")
     names = [judge.name for judge in config.eval.judges]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield f"eval.judges: must have distinct names, has {', '.join(twice)} twice (give one of them another `name`)"
@@ -83,11 +83,11 @@ def find_dataset_contradictions(dataset: DatasetConfig, key: str) -> Iterator[st
             f"{key}.min_prompt_length={dataset.min_prompt_length}: must be at most "
             f"{key}.max_prompt_length={dataset.max_prompt_length}"
         )
-    for number_of, source in enumerate(dataset.sources):
+    for index, source in enumerate(dataset.sources):
         if source.sources:
-            yield f"{key}.sources[{number_of}].sources: a mixture cannot hold mixtures"
+            yield f"{key}.sources[{index}].sources: a mixture cannot hold mixtures"
         else:
-            yield from find_dataset_contradictions(source, f"{key}.sources[{number_of}]")
+            yield from find_dataset_contradictions(source, f"{key}.sources[{index}]")
 
 
 def _find_reward_model_contradictions(config: RewardModelConfig, key: str) -> Iterator[str]:
@@ -99,11 +99,11 @@ def _find_reward_model_contradictions(config: RewardModelConfig, key: str) -> It
     if isinstance(config, RegexConfig):
         if not config.patterns:
             yield f"{key}.patterns=[]: must hold at least one {{pattern: ..., weight: ...}}"
-        for number_of, entry in enumerate(config.patterns):
+        for index, entry in enumerate(config.patterns):
             try:
                 re.compile(entry.pattern)
             except re.error as error:
-                yield f"{key}.patterns[{number_of}].pattern={entry.pattern}: not a regular expression ({error})"
+                yield f"{key}.patterns[{index}].pattern={entry.pattern}: not a regular expression ({error})"
     if isinstance(config, CallableConfig) and "." not in config.function:
         yield f"{key}.function={config.function}: must be a dotted path, module.function"
     if isinstance(config, EncoderConfig):
@@ -113,8 +113,8 @@ def _find_reward_model_contradictions(config: RewardModelConfig, key: str) -> It
     if isinstance(config, EnsembleConfig):
         if len(config.members) < 2:
             yield f"{key}.members: must hold at least two reward models, holds {len(config.members)}"
-        for number_of, member in enumerate(config.members):
-            yield from _find_reward_model_contradictions(member, f"{key}.members[{number_of}]")
+        for index, member in enumerate(config.members):
+            yield from _find_reward_model_contradictions(member, f"{key}.members[{index}]")
 
 
 def _is_template(template: str) -> bool:

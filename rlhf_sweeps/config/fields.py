@@ -114,11 +114,11 @@ def find_out_of_range(node: Any, prefix: str) -> Iterator[str]:
         if dataclasses.is_dataclass(value):
             yield from find_out_of_range(value, prefix=f"{key}.")
         elif isinstance(value, list):
-            for number_of, item in enumerate(value):
+            for index, item in enumerate(value):
                 if dataclasses.is_dataclass(item):
-                    yield from find_out_of_range(item, prefix=f"{key}[{number_of}].")
+                    yield from find_out_of_range(item, prefix=f"{key}[{index}].")
                 elif entry.type == list[str] and not isinstance(item, str):  # OmegaConf lets lists within a list pass
-                    yield f"{key}[{number_of}]={format_value(item)}: must be a text"
+                    yield f"{key}[{index}]={format_value(item)}: must be a text"
         elif value is not None and "is_allowed" in entry.metadata:
             is_allowed: Callable[[Any], bool] = entry.metadata["is_allowed"]
             if not is_allowed(value):

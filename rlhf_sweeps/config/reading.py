@@ -71,8 +71,8 @@ def _find_secret_names(node: Any, prefix: str) -> Iterator[str]:
     for entry in dataclasses.fields(node):
         value, key = getattr(node, entry.name), f"{prefix}{entry.name}"
         nodes = value if isinstance(value, list) else [value]
-        for number_of, item in enumerate(nodes):
-            place = f"{key}[{number_of}]" if isinstance(value, list) else key
+        for index, item in enumerate(nodes):
+            place = f"{key}[{index}]" if isinstance(value, list) else key
             if dataclasses.is_dataclass(item):
                 yield from _find_secret_names(item, f"{place}.")
             elif entry.name in NAMES and any(map(is_secret_variable, find_variables(read_reference(item) or ""))):
@@ -145,8 +145,8 @@ def _find_missing_keys(node: Any, key: str = "") -> Iterator[str]:
         for name, value in node.items():
             yield from _find_missing_keys(value, f"{key}.{name}" if key else str(name))
     elif isinstance(node, list):
-        for number_of, value in enumerate(node):
-            yield from _find_missing_keys(value, f"{key}[{number_of}]")
+        for index, value in enumerate(node):
+            yield from _find_missing_keys(value, f"{key}[{index}]")
     elif node == MISSING:
         yield key
 

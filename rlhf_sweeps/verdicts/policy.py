@@ -39,7 +39,7 @@ class Onset:
     Attributes:
         update: the first update in that state.
         limit: the value that the metric passes there, in the metric's unit.
-        why: a description of the limit, such as `a nat a token`; empty where the state's word says enough.
+        why: a description of the limit, such as `1 nat per token`; empty where the state's word says enough.
         evidence: name -> number.
     """
 
@@ -93,7 +93,7 @@ class Divergence:
 
     @cached_property
     def blow_up(self) -> Onset | None:
-        """The KL leaves the range in which answers stay language: twice the budget, or a nat a token.
+        """The KL leaves the range in which answers stay language: twice the budget, or one nat per token.
 
         Independent of the KL's unit (it may be a mean over tokens): ten times its earlier level, without a gain in
         score.
@@ -108,7 +108,7 @@ class Divergence:
     def _find_limit(self) -> tuple[float, str]:
         limits = [(NATS, "more than is usual for any response")]
         if self.length is not None:
-            limits.append((NATS_PER_TOKEN * max(1.0, self.length), "a nat a token"))
+            limits.append((NATS_PER_TOKEN * max(1.0, self.length), "1 nat per token"))
         if self.budget and self.budget > 0:
             limits.append((TIMES_BUDGET * self.budget, f"{TIMES_BUDGET:g} times objective.kl_budget"))
         return min(limits) if len(limits) > 1 else (NATS_OF_ANY, "more than is usual for a response")

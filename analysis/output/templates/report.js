@@ -225,7 +225,7 @@
     let content;
     try { content = (await loaded()).curves; } catch { return; }
     const weight = Number(one(".smoothing", curves).value);
-    one(".smoothed", curves).textContent = weight ? "average with weight " + weight + " of what came before; recorded values pale" : "none";
+    one(".smoothed", curves).textContent = weight ? "moving average, in which earlier values weigh " + weight + "; recorded values are pale" : "none";
     legend(content);
     if (drawn.has(one(".plot", curves))) await drawCurves();
   }
