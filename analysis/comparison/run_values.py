@@ -156,7 +156,8 @@ def _measure_across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure
     values = {run.name: average_win_rate(run, find_best_update(run), judges) for run in runs}
     if judges and sum(value is not None for value in values.values()) > len(runs) / 2:
         names = ", ".join(judges[:4]) + (f" and {len(judges) - 4} more" if len(judges) > 4 else "")
-        text = f"mean win rate against the base policy under the other judges ({names}), {_AT_BEST}"
+        judged_by = f"all judges but the run's own reward model (judges: {names})"
+        text = f"mean win rate against the base policy under {judged_by}, {_AT_BEST}"
         return Measure(OTHER_JUDGES, text, _drop_missing(values), is_rate=True)
     own = {run.name: read_value(run, WIN_RATE, find_best_update(run)) for run in runs}
     if _drop_missing(own):

@@ -15,7 +15,8 @@ from analysis.wording.labels import label_values
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import format_count, join_words
 
-Leaders = Callable[[Source], tuple[Sequence[str], str]]  # the names of the best runs, and what they are the best by
+# Gives the names of the best runs, what they are the best by, and whether each is the best of several runs.
+Leaders = Callable[[Source], tuple[Sequence[str], str, bool]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,18 +196,27 @@ def _select_named(
 
     Without leaders, the first lines stand for the best.
     """
-    leader_names, by = leaders(source) if leaders is not None else ([], "")
+    leader_names, by, of_several = leaders(source) if leaders is not None else ([], "", False)
     ranked = [name for name in leader_names if name in lines]
     best, worst = ranked[:NUM_BEST] or list(lines)[:NUM_BEST], ranked[NUM_BEST:][-NUM_WORST:]
-    reason = f"the best by {by}" if ranked else "the first ones"
-    if worst:
-        reason = f"the {len(best)} best and the {len(worst)} worst by {by}"
+    reason = _describe_leaders(len(best), len(worst), by, of_several) if ranked else "the first ones"
     unranked = [name for name in incomplete if name not in (*best, *worst)]
     drawn = unranked[: MAX_LINES - len(best) - len(worst)]
     if drawn:
         count = f"{len(drawn)} of {len(unranked)}" if len(drawn) < len(unranked) else str(len(drawn))
         reason += f", and {count} {'run' if len(unranked) == 1 else 'runs'} that did not complete"
     return [*best, *worst, *drawn], len(best), reason
+
+
+def _describe_leaders(num_best: int, num_worst: int, by: str, of_several: bool) -> str:
+    """`the 5 best and the worst by eval/score`, or the same of settings with several runs."""
+    worst = f"{num_worst} worst" if num_worst > 1 else "worst"
+    if not of_several:
+        return f"the {num_best} best and the {worst} by {by}" if num_worst else f"the best by {by}"
+    if not num_worst:
+        return f"the best run of each setting, by {by}"
+    last = f"the {worst}" if num_worst > 1 else "the worst one"
+    return f"the best run of each of the {num_best} best settings and of {last}, by {by}"
 
 
 def _select_others(names: Sequence[str], incomplete: Sequence[str], most: int, room: int) -> list[str]:

@@ -54,16 +54,17 @@ def check_kl_blow_up(run: RunRecord) -> Finding | None:
     onset = read_divergence(run).blow_up
     if onset is None:
         return None
-    end, advice = (
-        format_number(onset.evidence["KL at the end"]),
-        f"{_LESS_KL}; ppo.target_kl ends an update that goes too far",
-    )
+    end = format_number(onset.evidence["KL at the end"])
+    last_resort = "ppo.target_kl ends an update that goes too far"
     if "KL before" in onset.evidence:
-        text = f"the KL goes from {format_number(onset.evidence['KL before'])} to {end}, and the score does not rise"
-        return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
-    text = f"the KL to the reference policy passes {format_number(onset.limit)} nats ({onset.why}) and ends at {end}"
+        start = format_number(onset.evidence["KL before"])
+        text = f"the KL goes from {start} to {end} nats, and the score does not rise"
+        return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, f"{_LESS_KL}; {last_resort}")
+    text = (
+        f"the KL to the reference policy passes {format_number(onset.limit)} nats ({onset.why}) and ends at {end} nats"
+    )
     lr = read_config_value(run, "ppo.lr")
-    advice = f"{_LESS_KL}{f' (now {format_number(lr)})' if lr else ''}; ppo.target_kl ends an update that goes too far"
+    advice = f"{_LESS_KL}{f' (now {format_number(lr)})' if lr else ''}; {last_resort}"
     return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
 
 

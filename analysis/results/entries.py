@@ -52,6 +52,11 @@ class Entry:
         return keeps_constraints(self.violations)
 
     @property
+    def inline_title(self) -> str:
+        """The title within a sentence: `trial 3`."""
+        return self.title[0].lower() + self.title[1:]
+
+    @property
     def name(self) -> str:
         """The name of its only, or its first, trial or run."""
         return self.names[0]

@@ -143,11 +143,15 @@ def rank_source(
     )
 
 
-def list_leaders(source: Source) -> tuple[list[str], str]:
-    """The best run of each setting, the best setting first, and the value that ranks them; no run without a ranking."""
+def list_leaders(source: Source) -> tuple[list[str], str, bool]:
+    """The best run of each setting, the best setting first; the value that ranks them; whether a setting has several.
+
+    There is no run without a ranking.
+    """
     ranking = rank_source(source)
     by = "each objective" if ranking.apart else ranking.metric if ranking.is_comparable else "other judges"
-    return [entry.run.name for entry in ranking.leaders if entry.run is not None], by
+    names = [entry.run.name for entry in ranking.leaders if entry.run is not None]
+    return names, by, any(len(entry.runs) > 1 for entry in ranking.leaders)
 
 
 def rank_beside(source: Source, apart: Sequence[tuple[Source, SourceRanking]]) -> SourceRanking:

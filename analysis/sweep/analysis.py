@@ -97,8 +97,8 @@ def _say_what_follows(views: Sequence[View]) -> str:
     if any(view.axes for view in views):
         return "the rest is for each reward model separately"
     worths = [f"{view.label} {format_number(float(view.best.objectives[0]), 4)}" for view in views if view.best]
-    listed = f": by its own objective, {join_words(worths, _MAX_VIEWS)}" if worths else ""
-    return f"each reward model has one setting, so there is nothing to compare within it{listed}"
+    listed = f". The objectives, each under its own reward model: {join_words(worths, _MAX_VIEWS)}" if worths else ""
+    return f"each reward model has one setting{listed}"
 
 
 def _analyse_view(source: Source, view: View, costs: Ledger) -> ViewAnalysis:

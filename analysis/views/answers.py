@@ -151,10 +151,10 @@ def _describe_lead(ranking: SourceRanking) -> list[str]:
     if len(ranking.ranked) > 1:
         second = ranking.ranked[1]
         by = f"By {ranking.metric} alone: " if len(best.objectives or ()) > 1 else ""
-        lines.append(by + _describe_gap(ranking, f"the second, {_name_entry(second)}", second))
+        lines.append(by + _describe_gap(ranking, f"the second, {second.inline_title}", second))
     if len(ranking.ranked) > 3:
         middle, last = ranking.ranked[len(ranking.ranked) // 2], ranking.ranked[-1]
-        lines.append(f"{_describe_gap(ranking, 'the middle one', middle)}, {_describe_gap(ranking, 'the worst', last)}")
+        lines += [_describe_gap(ranking, "the middle one", middle), _describe_gap(ranking, "the worst", last)]
     base = best.average_summary("base_score")
     if base is not None and ranking.metric == SCORE:
         gain = ranking.compute_difference(ranking.choose_reported_value(best), base)
@@ -164,17 +164,16 @@ def _describe_lead(ranking: SourceRanking) -> list[str]:
 
 def _describe_gap(ranking: SourceRanking, rank_name: str, entry: Entry) -> str:
     """`0.3 better than the second, trial 2 (1.1 on the test seeds)`."""
-    assert ranking.best is not None
+    best = ranking.best
+    assert best is not None
     gain, worth, is_tested = ranking.compare_with_best(entry)
-    where = (
-        " on the test seeds" if is_tested else " by the seeds that choose" if ranking.is_tested(ranking.best) else ""
-    )
-    comparison = f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'} than {rank_name}"
-    return f"{comparison} ({format_number(worth)}{where})"
-
-
-def _name_entry(entry: Entry) -> str:
-    return entry.title[0].lower() + entry.title[1:]
+    gap = f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'}"
+    if ranking.is_tested(best) and not is_tested:
+        # The number to report is of other seeds, so that the gap alone would seem to be one to that number.
+        subject = f"{best.inline_title} {'is' if len(best.names) == 1 else 'are'}"
+        values = format_number(best.worth, 4), format_number(worth, 4)
+        return f"By the seeds that choose, {subject} {gap} ({values[0]}) than {rank_name} ({values[1]})"
+    return f"{gap} than {rank_name} ({format_number(worth)}{' on the test seeds' if is_tested else ''})"
 
 
 def _describe_test_result(best: Entry) -> str:

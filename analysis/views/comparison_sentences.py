@@ -16,8 +16,9 @@ def write_comparison_statements(comparison: GroupComparison) -> list[Statement]:
 
 
 _FEW = (
-    f"fewer than {FEW_RUNS} runs in a group: intervals are Student's, with the bootstrap's standard error; the "
-    "bootstrap's own percentiles (in comparison.csv) cover the truth in 52 % of cases with two runs, in 74 % with three"
+    f"with fewer than {FEW_RUNS} runs in a group, intervals are Student's, with the bootstrap's standard error; do not "
+    "use the percentiles of the bootstrap in comparison.csv for such a group: they contain the true value in only 52 % "
+    "of cases with two runs, 74 % with three"
 )
 
 
@@ -56,22 +57,26 @@ def write_comparison_answer(comparison: GroupComparison) -> Statement:
     evidence["largest adjusted p against the best"] = max(p_values)
     if comparison.winner:
         return Statement(f"{name} is better than every other group by more than noise", evidence)
-    return Statement(f"{name} has the best value: {_write_verdicts(comparison, pairs)}", evidence)
+    return Statement(f"{name} has the best value. {_write_verdicts(comparison, pairs)}", evidence)
 
 
 def _write_verdicts(comparison: GroupComparison, pairs: Sequence[GroupPair]) -> str:
     """How the best group stands against the others, verdict by verdict."""
-    starts = {
-        NOISE: "within noise of",
-        BETTER: "better by more than noise than",
-        WORSE: "in the settings that both have, worse than",
-        UNKNOWN: "too few runs to compare it with",
+    templates = {
+        BETTER: "better than {} by more than noise",
+        NOISE: "within noise of {}",
+        WORSE: "worse than {} in the settings that both have",
     }
-    labels = {verdict: [pair.second for pair in pairs if pair.verdict == verdict] for verdict in starts}
     names = {
-        verdict: list_labels([comparison.names[label] for label in several]) for verdict, several in labels.items()
+        verdict: list_labels([comparison.names[pair.second] for pair in pairs if pair.verdict == verdict])
+        for verdict in (*templates, UNKNOWN)
+        if any(pair.verdict == verdict for pair in pairs)
     }
-    return "; ".join(f"{start} {names[verdict]}" for verdict, start in starts.items() if labels[verdict])
+    verdicts = [template.format(names[verdict]) for verdict, template in templates.items() if verdict in names]
+    lines = [f"It is {', and '.join(verdicts)}"] if verdicts else []
+    if UNKNOWN in names:
+        lines.append(f"There are too few runs to compare it with {names[UNKNOWN]}")
+    return ". ".join(lines)
 
 
 def _explain_unknown(

@@ -83,7 +83,7 @@ def make_cost_tiles(costs: Ledger) -> Tiles:
             else ""
         )
         tiles.append(("On the clock", format_duration(costs.wall_seconds), busy))
-    on_gpus = "of one worker each" if costs.gpu_hours else "no CUDA device"
+    on_gpus = "of workers that had a GPU" if costs.gpu_hours else "no CUDA device"
     tiles.append(
         ("GPU-hours", _format_cost(costs.gpu_hours, format_number), _write_hint(total, "gpu_seconds", on_gpus))
     )
@@ -118,9 +118,9 @@ def _write_hint(total: RunCost, name: str, otherwise: str) -> str:
 
 
 def write_cost_sentences(costs: Ledger) -> list[str]:
-    """What is not recorded, and where the time went; the sums are in `make_cost_tiles`."""
+    """What is not recorded, and where the time went; `make_cost_tiles` has the sums and what they lack."""
     total = costs.total
-    lines = write_untold_sentences(total)
+    lines = _write_untold_sentences(total)
     if total.seconds > 0 and total.scoring_seconds > 0:
         lines.append(f"scoring took {100 * total.scoring_seconds / total.seconds:.1f} % of the time")
     if costs.num_without_end:
@@ -130,11 +130,12 @@ def write_cost_sentences(costs: Ledger) -> list[str]:
     return lines
 
 
-def write_untold_sentences(cost: RunCost) -> list[str]:
-    """What is not recorded, of how many runs; empty where all is."""
+def _write_untold_sentences(cost: RunCost) -> list[str]:
+    """What is not recorded, of how many runs; nothing of what `_write_hint` says it of."""
+    have_tiles = {"seconds", "gpu_seconds", *([] if math.isnan(cost.tokens) else ["tokens"])}
     by_count: dict[int, list[str]] = {}
     for name in MEASURED:
-        if num := cost.untold.get(name, 0):
+        if name not in have_tiles and (num := cost.untold.get(name, 0)):
             by_count.setdefault(num, []).append(_WORDS[name])
     lines = []
     for num, words in sorted(by_count.items(), reverse=True):

@@ -44,8 +44,11 @@ def write_counted_sentences(entry: Entry) -> list[str]:
     bases = [run for run in entry.runs if is_worth_the_base(run)]
     if bases:
         budget = format_number(bases[0].kl_budget)
-        subject = "it" if len(entry.runs) == 1 else f"in {len(bases)} of its {len(entry.runs)} runs it"
-        return [f"{subject} never stayed within the KL budget of {budget} nats, and counts as the base policy"]
+        if len(entry.runs) == 1:
+            return [f"it had no evaluation within the KL budget of {budget} nats, and counts as the base policy"]
+        end = "this run counts" if len(bases) == 1 else "these runs count"
+        where = f"in {len(bases)} of its {len(entry.runs)} runs"
+        return [f"{where} no evaluation was within the KL budget of {budget} nats; {end} as the base policy"]
     evaluations = find_counted(entry)
     if evaluations is None:
         return []
@@ -53,7 +56,7 @@ def write_counted_sentences(entry: Entry) -> list[str]:
     if evaluations.first == evaluations.last:
         text = f"this was measured after update {format_number(evaluations.first)}"
     elif evaluations.num > 1:
-        text = f"this is the mean of {evaluations.num} evaluations in updates {updates}"
+        text = f"this is the mean of {evaluations.num} evaluations after updates {updates}"
     else:
         text = f"this was measured after updates {updates}, depending on the seed"
     kl = "" if evaluations.kl is None else f", at a KL of {format_number(evaluations.kl)} nats to the base policy"

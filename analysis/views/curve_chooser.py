@@ -103,7 +103,7 @@ def _make_run_view(source: Source, ranking: SourceRanking, num_points: Mapping[s
     named = {
         line: name if best is None or line != best.name else f"{name}, the best" for line, name in choice.names.items()
     }
-    note = join_words(choice.notes) or f"each line is a run; {format_count(len(choice.runs), 'run')}"
+    note = "; ".join(choice.notes) or f"each line is a run; {format_count(len(choice.runs), 'run')}"
     view = _make_view("single runs", note, replace(choice, names=named), num_points)
     for line, style in zip((*choice.names, *choice.others), view["lines"], strict=True):
         style["width"] = 3.0 if best is not None and line == best.name else min(style["width"], 1.6)

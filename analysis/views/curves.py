@@ -18,6 +18,7 @@ from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking, list_leaders
 from analysis.results.results import Results
 from analysis.views.curve_charts import make_curve_charts
+from analysis.views.winner import describe_rank
 from analysis.wording.statements import Statement, format_count, join_words
 
 _COLUMNS = ("group", "run", "metric", "update", "episode", "value", "smoothed", "low", "high", "num_runs")
@@ -160,8 +161,10 @@ def write_course_sentences(results: Results) -> list[Part]:
 
 
 def _write_best_title(best: Entry, ranking: SourceRanking) -> str:
+    if not ranking.is_comparable:
+        return f"What {best.inline_title} ({describe_rank(ranking, best)}) did"
     addition = ", the best," if len(ranking.ranked) > 1 else ""
-    return f"What {best.title[0].lower()}{best.title[1:]}{addition} did"
+    return f"What {best.inline_title}{addition} did"
 
 
 def _group_runs(source: Source) -> list[tuple[str, list[RunRecord]]]:

@@ -12,6 +12,7 @@ from analysis.output.parts import Alert, Cell, Column, Document, Part, Rows, Sen
 from analysis.records.runs import RunRecord
 from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
+from analysis.views.winner import describe_rank
 from analysis.wording.statements import format_count, join_words
 
 # Chosen by looking at drawings and lists.
@@ -53,7 +54,10 @@ def write_health_sentences(findings: FindingsByRun, ranking: SourceRanking) -> l
     best = ranking.best.run if ranking.best else None
     if best is not None and len(findings) > 1:
         own = [_name_kind(finding.kind) for finding in findings.get(best.name, ())]
-        lines.append(f"the best run, {best.name}, has {join_words(own) if own else 'none of them'}")
+        subject = f"the best run, {best.name},"
+        if ranking.best and not ranking.is_comparable:
+            subject = f"{best.name}, the best run of {describe_rank(ranking, ranking.best)},"
+        lines.append(f"{subject} has {join_words(own) if own else 'none of them'}")
     return lines
 
 

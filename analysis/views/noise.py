@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from analysis.comparison.compare import GroupComparison
 from analysis.comparison.run_values import OBJECTIVE
+from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.margin import Lead, measure_lead
@@ -13,6 +14,8 @@ from analysis.views.sweep_sentences import name_noise_source
 from analysis.wording.intervals import format_probability
 from analysis.wording.statements import format_count, format_number, join_words
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, GroupPair
+
+Entries = Mapping[tuple[int, ...], Entry]  # by the numbers of a setting's trials
 
 # Chosen by looking at drawings and lists.
 _MOST_NAMES = 6  # of settings whose lead is unknown
@@ -38,10 +41,10 @@ def write_noise_sentences(ranking: SourceRanking, analysis: SweepAnalysis | None
     )
     if standing is None:
         return []
-    titles = {entry.numbers: entry.title for entry in ranking.ranked}
+    entries = {entry.numbers: entry for entry in ranking.ranked}
     if standing.pairs is not None:
-        return _answer_by_seeds(standing, standing.pairs, titles)
-    return _answer_by_noise(standing, titles)
+        return _answer_by_seeds(standing, standing.pairs, entries)
+    return _answer_by_noise(standing, entries)
 
 
 def _answer_for_reward_models(comparison: GroupComparison) -> list[str]:
@@ -50,7 +53,7 @@ def _answer_for_reward_models(comparison: GroupComparison) -> list[str]:
     return [f"{word}: {write_comparison_answer(comparison).text}"]
 
 
-def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[int, ...], str]) -> list[str]:
+def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], entries: Entries) -> list[str]:
     """For settings that ran on several seeds each: the best one compared with every other."""
     if standing.is_clear is None:
         return [_explain_unknown(standing)]
@@ -59,7 +62,7 @@ def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping
     chance_text = f"a run of the best beats a run of the second with probability {format_probability(chance)}"
     if standing.is_clear:
         return [
-            f"Yes: {titles[standing.best.numbers]} {_conjugate_be([standing.best])} better than every other "
+            f"Yes: {entries[standing.best.numbers].title} {_conjugate_be([standing.best])} better than every other "
             f"by more than seeds differ, with p = {format_number(second.p_value, 2)} against the second; {chance_text}"
         ]
     within_noise, beaten, unknown = (
@@ -68,18 +71,23 @@ def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping
     )
     lines = []
     if within_noise:
-        names = _list_titles(within_noise, titles)
+        names, best = _list_entries(within_noise, entries), entries[standing.best.numbers].inline_title
         start = "Not against all" if beaten else "No"
-        lines.append(f"{start}: {names} {_conjugate_be(within_noise)} within noise of it; {chance_text}")
+        lines.append(f"{start}: {names} {_conjugate_be(within_noise)} within noise of {best}; {chance_text}")
     if unknown:
         start = "" if within_noise else "Not against all: "
-        subject = _list_titles(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
+        subject = _list_entries(unknown, entries) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
         lines.append(f"{start}{'too' if start else 'Too'} few seeds to judge {subject}")
-    return [*lines, *([f"It beats {_list_titles(beaten, titles)} by more than noise"] if beaten else [])]
+    return [*lines, *([f"It beats {_list_entries(beaten, entries)} by more than noise"] if beaten else [])]
 
 
-def _list_titles(settings: Sequence[Setting], titles: Mapping[tuple[int, ...], str]) -> str:
-    return join_words([titles[setting.numbers] for setting in settings])
+def _list_entries(settings: Sequence[Setting], entries: Entries) -> str:
+    """`trials 5, 2 and 3`; settings of several trials apart, as `trials 1 and 2 and trial 3`."""
+    several = [entries[setting.numbers] for setting in settings]
+    if len(several) == 1 or any(len(entry.names) > 1 for entry in several):
+        return join_words([entry.inline_title for entry in several])
+    word = several[0].inline_title.removesuffix(f" {several[0].name}")
+    return f"{word}s {join_words([entry.name for entry in several])}"
 
 
 def _conjugate_be(settings: Sequence[Setting]) -> str:
@@ -95,7 +103,7 @@ def _explain_unknown(standing: Lead) -> str:
     return f"Unknown: {subject} ran on one seed, so the noise is unknown; sweep.seeds=3 measures it"
 
 
-def _answer_by_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:
+def _answer_by_noise(standing: Lead, entries: Entries) -> list[str]:
     """For settings of which few ran more than once: the same noise is assumed for all of them."""
     noise = standing.noise
     if not noise.is_known:
@@ -107,7 +115,7 @@ def _answer_by_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> l
         ]
     freedom = f"{'about ' * noise.is_fitted}{format_count(round(noise.freedom), 'degree')} of freedom"
     basis = (
-        f"equal settings differ by {format_number(noise.deviation)} from seed to seed (standard deviation, "
+        f"runs of one setting differ by {format_number(noise.deviation)} from seed to seed (standard deviation, "
         f"from {name_noise_source(noise)}, {freedom}), so only a lead above {format_number(standing.limit)} is "
         "more than noise"
     )
@@ -116,8 +124,8 @@ def _answer_by_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> l
             f"Yes, judged by {name_noise_source(noise)}: {basis}, and the lead is {format_number(standing.gaps[1])}"
         ]
     num = len(standing.rivals)
-    second = titles[standing.rivals[0].numbers]
+    second = entries[standing.rivals[0].numbers]
     return [
         f"No: {basis}, and {num} other {'setting is' if num == 1 else 'settings are'} closer than that; "
-        f"{second[0].lower()}{second[1:]} could also be the best"
+        f"{second.inline_title} could also be the best"
     ]

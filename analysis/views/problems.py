@@ -45,8 +45,11 @@ def write_failure_sentence(ranking: SourceRanking) -> str | None:
     causes = Counter(entry.cause or "unknown" for entry in ranking.entries if _has_failed(entry))
     if not causes:
         return None
-    parts = join_words(f"{num} {cause}" for cause, num in sorted(causes.items(), key=lambda item: (-item[1], item[0])))
-    return f"{format_count(sum(causes.values()), ranking.word)} of {len(ranking.entries)} failed: {parts}"
+    parts = join_words(
+        f"{num} {cause.replace('_', ' ')}"
+        for cause, num in sorted(causes.items(), key=lambda item: (-item[1], item[0]))
+    )
+    return f"{sum(causes.values())} of {format_count(len(ranking.entries), ranking.word)} failed: {parts}"
 
 
 def _has_failed(entry: Entry) -> bool:
@@ -111,7 +114,8 @@ def _describe_unfinished(ranking: SourceRanking) -> list[Part]:
     names = [entry.name for entry in ranking.entries if entry.state == UNFINISHED]
     if not names:
         return []
-    subject = f"{format_count(len(names), ranking.word)} did not finish yet: {join_words(names, 20)}"
+    verb = "has" if len(names) == 1 else "have"
+    subject = f"{format_count(len(names), ranking.word)} {verb} not finished yet: {join_words(names, 20)}"
     use = "its updates so far are used" if len(names) == 1 else "their updates so far are used"
     return [Sentences([subject, use], "unfinished", "warn")]
 

@@ -37,6 +37,7 @@ _MAX_ROWS = 30  # groups in the table
 _MAX_POINTS = 600  # of a group
 _POINTS_ON_CURVE = 100  # of the fitted law
 _MOST_PRINTED = 5  # groups at each KL in the terminal
+_FAR_BEYOND = 100  # times the largest KL of the points, above which the end of an interval bounds nothing
 
 
 def make_kl_parts(
@@ -155,10 +156,16 @@ def _make_fit_cells(law: FittedLaw | None) -> list[Cell]:
         return [Cell("-"), Cell("-"), Cell("no fit"), Cell("-")]
     peak = Cell("no certain peak" if law.beta > 0 else "no peak")
     if law.has_peak:
-        is_extrapolated = not law.is_peak_within_data
-        peak = replace(make_interval_cell(law.peak_kl, law.peak_low, law.peak_high), tone="warn" * is_extrapolated)
+        peak = replace(_make_peak_cell(law), tone="warn" * (not law.is_peak_within_data))
     alpha = make_interval_cell(law.alpha, law.alpha_low, law.alpha_high)
     return [alpha, make_interval_cell(law.beta, law.beta_low, law.beta_high), peak, make_number_cell(law.largest_kl)]
+
+
+def _make_peak_cell(law: FittedLaw) -> Cell:
+    """`12.5 [1.88, 30]`; an upper end far beyond all points is none."""
+    if law.peak_high > _FAR_BEYOND * law.largest_kl:
+        return Cell(f"{format_number(law.peak_kl)} [{format_number(law.peak_low)}, no upper bound]", law.peak_kl)
+    return make_interval_cell(law.peak_kl, law.peak_low, law.peak_high)
 
 
 def _make_points_cell(line: Frontier) -> Cell:
@@ -207,7 +214,7 @@ def _matched_parts(matched: MatchedKl, by: str) -> list[Part]:
     if early := matched.kls_before_evaluation:
         kls = join_words([format_number(kl) for kl in early])
         lines.append(
-            f"most runs were first evaluated beyond KL {kls}; values there are read off a straight line from the base "
+            f"at KL {kls}, most runs had no evaluation yet; values there are read off a straight line from the base "
             "policy"
         )
     tables = [_level_table(level, by, f"matched-kl-{place}") for place, level in enumerate(matched.levels)]

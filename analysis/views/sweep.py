@@ -41,7 +41,8 @@ def sweep_view(results: Results) -> list[Part]:
     analysis = results.sweep
     parts = make_sweep_tab(results)
     for place, each in enumerate(analysis.views):
-        parts += _name_chart(make_history_chart(results.ranking, each.view), analysis, place)
+        if _can_be_searched(each):
+            parts += _name_chart(make_history_chart(results.ranking, each.view), analysis, place)
     return [
         *parts,
         Sentences([], "what the sweep cost"),
@@ -80,13 +81,17 @@ def _make_search_parts(source: Source, analysis: SweepAnalysis) -> list[Part]:
     """What the search says, for each view, and charts of all trials."""
     parts: list[Part] = []
     for place, view_analysis in enumerate(analysis.views):
-        # Where a reward model has one setting only, its objective alone says nothing.
-        if view_analysis.view.axes or not view_analysis.view.label or view_analysis.failures:
+        if _can_be_searched(view_analysis) or view_analysis.failures:
             parts += _make_view_parts(view_analysis, analysis, place)
     if len(analysis.views) == 1 and not analysis.views[0].view.label:
         charts = (make_intermediate_values_chart(source, analysis.views[0].view), make_timeline_chart(source))
         parts += [chart for chart in charts if chart is not None]
     return parts
+
+
+def _can_be_searched(view_analysis: ViewAnalysis) -> bool:
+    """Whether there are settings to tell apart: where a reward model has one only, its objective alone says nothing."""
+    return bool(view_analysis.view.axes or not view_analysis.view.label)
 
 
 def _make_view_parts(view_analysis: ViewAnalysis, analysis: SweepAnalysis, place: int) -> list[Part]:

@@ -4,7 +4,7 @@ import math
 
 from analysis.comparison.compare import GroupComparison
 from analysis.comparison.run_values import OBJECTIVE
-from analysis.results.entries import find_reward_model
+from analysis.results.entries import Entry, find_reward_model
 from analysis.results.ranking import SourceRanking
 from analysis.sweep.settings import REWARD_MODEL
 from analysis.views.comparison_sentences import write_comparison_answer
@@ -14,6 +14,12 @@ from analysis.wording.statements import format_number, join_words
 from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 
 _MAX_SEEDS = 30  # that are proposed to show a difference; more would cost too much; chosen
+
+
+def describe_rank(ranking: SourceRanking, best: Entry) -> str:
+    """What the best entry is the best of, where there is no best one over all: `reward model judged, the winner`."""
+    has_won = ranking.comparison is not None and ranking.comparison.winner is not None
+    return f"reward model {find_reward_model(best)}, {'the winner' if has_won else 'ranked first'}"
 
 
 def write_winner_sentences(comparison: GroupComparison, ranking: SourceRanking) -> list[str]:

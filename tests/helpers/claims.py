@@ -26,6 +26,11 @@ COMPATIBLE = {
 
 _KL = re.compile(r"^KL divergence\b.*?; (under control|close to|over the budget|blow-up|negative)")
 _COUNTED = re.compile(r"(under control|close to the budget|over the budget|blow-up|negative) in \d+[^(,;]*\(([^)]*)\)")
+_VERDICTS = {
+    r"better than (.+?) by more than noise": BETTER,
+    r"within noise of (.+?)(?:, and |\. |$)": NOISE,
+    r"too few runs to compare it with (.+)": UNKNOWN,
+}
 _KINDS = {
     "KL blow-up": ("KL", "blow-up"),
     "negative KL": ("KL", "negative"),
@@ -128,21 +133,16 @@ def _of_pairs(said: Said, names: Mapping[str, str]) -> Iterator[Claim]:
         yield from (pair(found[1], other, BETTER) for other in others)
     elif said.text.startswith("Yes, judged by") and said.labels:
         yield from (pair(said.labels[0], other, BETTER) for other in others)
-    elif found := re.match(r"(.+) has the best value: (.+)", text):
-        for part in found[2].split("; "):
-            for start, word in (
-                ("within noise of ", NOISE),
-                ("better by more than noise than ", BETTER),
-                ("too few runs to compare it with ", UNKNOWN),
-            ):
-                if part.startswith(start):
-                    yield from (pair(found[1], other, word) for other in _listed(part.removeprefix(start)))
-    elif found := re.match(r"(.+?) (?:is|are) within noise of it", text):
-        yield from (pair(said.labels[0], other, NOISE) for other in _listed(found[1]))
+    elif found := re.match(r"(.+) has the best value\. (.+)", text):
+        for pattern, word in _VERDICTS.items():
+            if others_found := re.search(pattern, found[2]):
+                yield from (pair(found[1], other, word) for other in _listed(others_found[1], said.labels))
+    elif found := re.match(r"(.+?) (?:is|are) within noise of (?:trial|run)", text):
+        yield from (pair(said.labels[0], other, NOISE) for other in _listed(found[1], said.labels))
     elif found := re.match(r"[Tt]oo few seeds to judge (.+)", text):
-        yield from (pair(said.labels[0], other, UNKNOWN) for other in _listed(found[1]))
+        yield from (pair(said.labels[0], other, UNKNOWN) for other in _listed(found[1], said.labels))
     elif found := re.match(r"It beats (.+) by more than noise", text):
-        yield from (pair(said.labels[0], other, BETTER) for other in _listed(found[1]))
+        yield from (pair(said.labels[0], other, BETTER) for other in _listed(found[1], said.labels))
     elif found := re.match(r"row (\S+) \| (\S+) \| (within noise|beaten|cannot tell)", text):
         yield pair(found[1], found[2], {"beaten": BETTER}.get(found[3], found[3]))
     elif found := re.match(r"\d+\.\s+(\S+) .*within noise of (\S+)$", text):
@@ -173,8 +173,10 @@ def _of_the_best(said: Said, names: Mapping[str, str]) -> Iterator[Claim]:
         yield Claim("the sweep", "best", f"{said.key}={found[1]}", said)
 
 
-def _listed(text: str) -> list[str]:
-    """`a, b and c` apart; `trials 0, 1 and 2` is one."""
-    if re.fullmatch(r"[Tt]rials [\d, and]+", text):
-        return [text[0].lower() + text[1:]]
-    return [one[0].lower() + one[1:] if one.startswith("Trial") else one for one in re.split(r", | and ", text)]
+def _listed(text: str, labels: Sequence[str]) -> list[str]:
+    """`a, b and c`, or `trials 0, 1 and 2`, apart; but trials that are one of the labels are one setting."""
+    if text in labels:
+        return [text]
+    shared = re.match(r"(trial|run)s ", text)
+    names = re.split(r", | and ", text.removeprefix(shared[0]) if shared else text)
+    return [f"{shared[1]} {name}" if shared else name for name in names]

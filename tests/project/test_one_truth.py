@@ -45,12 +45,12 @@ PLANTED = {
         Said("compare", "a is better than every other group by more than noise", "", GROUPS, "reward_model"),
     ),
     "a sentence and its table": (
-        Said("compare", "a has the best value: better by more than noise than c", "", GROUPS, "ppo.lr"),
+        Said("compare", "a has the best value. It is better than c by more than noise", "", GROUPS, "ppo.lr"),
         Said("report: Compare", "row a | c | within noise", key="ppo.lr"),
     ),
     "a trial and its group": (
         Said("report: Overview", "It beats trial 4 by more than noise", "", ("trial 3", "trial 4")),
-        Said("compare", "a has the best value: within noise of b", "", GROUPS, "ppo.lr"),
+        Said("compare", "a has the best value. It is within noise of b", "", GROUPS, "ppo.lr"),
     ),
     "better than each other": (
         Said("compare", "a is better than every other group by more than noise", "", GROUPS, "ppo.lr"),
@@ -95,7 +95,7 @@ def test_what_may_stand_beside_each_other_is_no_contradiction() -> None:
         Said("curves", f"{KL}; blow-up from update 36 on: over 30 nats", "3"),
         Said("health", "KL blow-up", "3"),
         Said("health", "never within the KL budget", "3"),
-        Said("compare", "a has the best value: within noise of b and c", "", GROUPS, "ppo.lr"),
+        Said("compare", "a has the best value. It is within noise of b and c", "", GROUPS, "ppo.lr"),
         Said("last lines", "2.  b    66 [57, 74]  within noise of a", key="ppo.lr"),
         Said("report: Overview", "Trial 3 won with ppo.lr=a: its eval/score is 1.5"),
         Said("sweep", "best eval/score 1.5: trial 3, ppo.lr=a"),

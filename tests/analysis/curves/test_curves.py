@@ -167,6 +167,26 @@ def test_many_runs_name_the_best_and_few_of_the_rest() -> None:
     assert len(panel.curves) == 8
 
 
+@pytest.mark.parametrize(
+    ("num_settings", "named"),
+    [
+        (5, "the best run of each setting, by eval/score; grey: the 15 other runs"),
+        (6, "the best run of each of the 5 best settings and of the worst one, by eval/score; grey: the 18 other runs"),
+        (9, "the best run of each of the 5 best settings and of the 3 worst, by eval/score; grey: the 28 other runs"),
+    ],
+)
+def test_of_settings_with_several_runs_the_best_run_is_named(num_settings: int, named: str) -> None:
+    """Setting i is worth i, and its last seed is the best: of four runs of a setting one has a name."""
+    runs = [
+        wiggly(f"{i}-{seed}", objective=i + seed / 10, lr=0.1 * i, seed=seed)
+        for i in range(num_settings)
+        for seed in range(4)
+    ]
+    choice = choose_lines(Source("s", "table", runs, directions=["maximize"]), [REWARD], None, list_leaders)
+    assert next(iter(choice.names)) == f"{num_settings - 1}-3"
+    assert choice.notes == (f"named: {named}",)
+
+
 def test_runs_that_did_not_complete_are_always_drawn() -> None:
     """Of 40 runs ten have no objective. Four of these have a name; the others have a grey line before the rest."""
     incomplete = [*range(4, 40, 4), 39]

@@ -20,7 +20,7 @@ from analysis.views.samples import samples_view
     [
         ("last", "this was measured after update 15, at a KL of 6 nats to the base policy"),
         ("best", "this was measured after update 10, at a KL of 4 nats to the base policy"),
-        ("mean", "this is the mean of 2 evaluations in updates 10 to 15, at a KL of 5 nats to the base policy"),
+        ("mean", "this is the mean of 2 evaluations after updates 10 to 15, at a KL of 5 nats to the base policy"),
     ],
 )
 def test_the_answer_names_the_evaluation_that_counted(tmp_path: Path, reduction: str, told: str) -> None:
@@ -46,7 +46,7 @@ def test_a_run_beyond_its_budget_is_worth_the_base(tmp_path: Path) -> None:
     end = summary(metrics, objective=-0.1, objectives=[-0.1])
     write_run(tmp_path / "run", metrics, settings={"objective__kl_budget": 1.5}, end=end)
     (_, lines), *_ = said(read(tmp_path / "run"))
-    assert lines[1] == "it never stayed within the KL budget of 1.5 nats, and counts as the base policy"
+    assert lines[1] == "it had no evaluation within the KL budget of 1.5 nats, and counts as the base policy"
 
 
 @pytest.mark.parametrize(("reduction", "worth"), [("last", 0.5), ("best", 0.9), ("mean", 0.7)])
@@ -97,7 +97,7 @@ def test_without_a_summary_it_is_said_how_the_worth_is_known(tmp_path: Path) -> 
     write_run(tmp_path / "c", evaluated({5: (0.2, 20.0)}), end=None)
     (_, lines), *_ = said(read(tmp_path / "c"))
     assert lines[0].endswith("its eval/score is -0.1, computed from its evaluations; no run has finished")
-    assert lines[1].startswith("it never stayed within the KL budget of 15 nats")
+    assert lines[1].startswith("it had no evaluation within the KL budget of 15 nats")
 
 
 def test_interrupted_runs_win_nothing_without_a_word(tmp_path: Path) -> None:

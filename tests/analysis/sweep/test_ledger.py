@@ -146,7 +146,7 @@ def test_what_nobody_recorded_is_unknown_and_not_zero(tmp_path: Path) -> None:
         "Worker time": ("unknown", "not recorded"),
         "GPU-hours": ("unknown", "not recorded"),
     }
-    untold = "time, time on GPUs, time of scoring, tokens and episodes are not recorded"
+    untold = "time of scoring, tokens and episodes are not recorded"
     assert write_cost_sentences(costs) == [
         untold,
         "1 run wrote no summary; only recorded updates are counted",

@@ -90,7 +90,7 @@ def test_the_leader_is_the_one_with_the_best_mean_whatever_its_middle_half() -> 
     assert ranking.best is not None
     assert (won.best.numbers, ranking.best.numbers) == ((0,), (0,))
     assert won.is_clear is False
-    assert write_noise_sentences(ranking)[0].startswith("No: Trial 1 is within noise of it")
+    assert write_noise_sentences(ranking)[0].startswith("No: trial 1 is within noise of trial 0")
 
 
 def test_seeds_of_one_setting_are_merged_alike_however_their_numbers_are_written() -> None:
@@ -239,8 +239,8 @@ def test_a_setting_with_one_seed_is_told_from_none_as_compare_has_it() -> None:
     assert [pair.verdict for pair in pairs.rank(groups).pairs] == [pairs.UNKNOWN]
     source = swept([{"ppo.lr": rate} for rate in (1e-4, 1e-3, 1e-2)], [[0.9, 1.0, 1.1], [0.1], [-9.0, -9.1, -9.2]])
     assert write_noise_sentences(rank_source(source)) == [
-        "Not against all: too few seeds to judge Trial 1",
-        "It beats Trial 2 by more than noise",
+        "Not against all: too few seeds to judge trial 1",
+        "It beats trial 2 by more than noise",
     ]
 
 

@@ -25,14 +25,14 @@ def test_every_problem_and_failure_is_there() -> None:
     lines = [line for part in parts if isinstance(part, Sentences) for line in part.lines]
     assert source.problems[0] in lines
     assert "the tab Config could not be made" in lines
-    assert "1 trial did not finish yet: 8" in lines
+    assert "1 trial has not finished yet: 8" in lines
     (log,) = [part for part in parts if isinstance(part, Folded)]
     assert (log.title, log.text.splitlines()[0]) == ("Trial 7: traceback", "Traceback")
 
 
 def test_failures_are_counted_by_cause() -> None:
     source = sweep()
-    assert write_failure_sentence(rank_source(source)) == "1 trial of 12 failed: 1 error"
+    assert write_failure_sentence(rank_source(source)) == "1 of 12 trials failed: 1 error"
     assert len(write_problem_sentences(source, rank_source(source))) == 2  # the failure, and the damaged sweep.json
 
 

@@ -38,7 +38,8 @@ def test_the_first_screen_answers_in_numbers() -> None:
     # 8 complete trials: 1.5, 1.25, 0.5, 0.499, 0.498, 0.491, 0.49, 0.489; the middle one is the fifth.
     assert questions["By how much?"] == [
         "0.25 better than the second, trial 4 (1.25)",
-        "1 better than the middle one (0.498), 1.01 better than the worst (0.489)",
+        "1 better than the middle one (0.498)",
+        "1.01 better than the worst (0.489)",
         "1.25 better than the base policy",
     ]
     assert questions["Is that more than noise?"][0].startswith("Unknown: every setting ran on one seed")
@@ -64,9 +65,9 @@ def with_seeds(worths: list[list[float]], is_test: bool = False) -> Source:
     ("worths", "start"),
     [
         ([[1.0, 1.01, 0.99], [0.5, 0.51, 0.49]], "Yes: Trial 0 is better than every other"),
-        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5]], "No: Trial 1 is within noise of it"),
-        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5], [-9.0, -9.1, -9.2]], "Not against all: Trial 1 is within noise of it"),
-        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5], [0.4]], "No: Trial 1 is within noise of it"),
+        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5]], "No: trial 1 is within noise of trial 0"),
+        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5], [-9.0, -9.1, -9.2]], "Not against all: trial 1 is within noise of trial 0"),
+        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5], [0.4]], "No: trial 1 is within noise of trial 0"),
         ([[0.5], [0.4]], "Unknown: every setting ran on one seed"),
     ],
 )
@@ -80,13 +81,20 @@ def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     # difference of two single runs is 12.706 x 0.1414 x sqrt(2) = 2.541.
     near, far = with_seeds([[1.0, 0.8, 1.0], [0.9]], True), with_seeds([[4.0, 0.8, 1.0], [0.9]], True)
     said = write_noise_sentences(rank_source(near))[0]
-    assert said.startswith("No: equal settings differ by 0.141 from seed to seed")
+    assert said.startswith("No: runs of one setting differ by 0.141 from seed to seed")
     assert "only a lead above 2.54 is more than noise" in said
     assert write_noise_sentences(rank_source(far))[0].startswith("Yes, judged by 1 repetition on other seeds")
     told = dict(make_answers(near, rank_source(near), [], []).answers)["Which settings won?"]
     quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: this is the number to report"
     assert told[0].endswith(quoted)
     assert told[1].startswith("It was chosen by 1")
+
+
+def test_gaps_to_the_seeds_that_choose_name_both_values() -> None:
+    """The winner is worth 1.2 on its test seed, and 1.0 on the seed that chose it: 0.7 above the second's 0.3."""
+    source = sweep_with_tests([[1.0], [0.3]], {0: [1.2]})
+    gaps = dict(make_answers(source, rank_source(source), [], []).answers)["By how much?"]
+    assert gaps[0] == "By the seeds that choose, trial 0 is 0.7 better (1) than the second, trial 1 (0.3)"
 
 
 def sweep_with_tests(chose: list[list[float]], tested: dict[int, list[float]]) -> Source:
@@ -122,8 +130,8 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
 def test_who_ran_on_test_seeds_alone_is_compared_by_these_and_of_others_nothing_is_said() -> None:
     ranking = rank_source(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 0.8, 0.7], 1: [2.0, 2.1, 2.2]}))
     assert write_noise_sentences(ranking) == [
-        "Not against all: too few seeds to judge Trial 2",
-        "It beats Trial 0 by more than noise",
+        "Not against all: too few seeds to judge trial 2",
+        "It beats trial 0 by more than noise",
     ]
 
 
@@ -247,7 +255,7 @@ def test_trials_that_differ_in_their_seed_only_are_one_setting() -> None:
 def test_of_a_setting_with_several_trials_it_is_said_in_the_plural() -> None:
     """One trial for each seed: of two settings that overlap, and of two with nothing in common, three seeds each."""
     for worths, told in (
-        ([1.0, 0.2, 0.6, 0.9, 0.3, 0.5], "No: Trials 3, 4 and 5 are within noise of it"),
+        ([1.0, 0.2, 0.6, 0.9, 0.3, 0.5], "No: trials 3, 4 and 5 are within noise of trials 0, 1 and 2"),
         ([1.0, 1.1, 1.2, 0.1, 0.2, 0.3], "Yes: Trials 0, 1 and 2 are better than every other"),
     ):
         runs = [run(k, worth, seed=k % 3, **{"ppo.lr": 10.0 ** -(k // 3)}) for k, worth in enumerate(worths)]

@@ -8,7 +8,7 @@ from analysis.comparison.compare import compare_groups
 from analysis.comparison.frontier import OWN, Frontier, trace_all_frontiers
 from analysis.comparison.groups import group_runs
 from analysis.comparison.matched_kl import match_groups
-from analysis.comparison.over_optimization import fit_law
+from analysis.comparison.over_optimization import FittedLaw, fit_law
 from analysis.output.charts import Chart, Line, Points, Texts
 from analysis.output.parts import Sentences, Table
 from analysis.output.terminal import render_text
@@ -60,6 +60,16 @@ def test_a_peak_that_is_not_certain_is_told_apart_from_none() -> None:
     (table,) = [part for part in make_kl_parts({OWN: lines}, None, list(laws), "key") if isinstance(part, Table)]
     assert [row[3].text for row in table.rows] == ["no certain peak", "no peak"]
     assert "no certain peak: beta is above 0" in table.columns[3].hint
+
+
+@pytest.mark.parametrize(("high", "text"), [(2000.0, "12.5 [1.88, 2000]"), (2001.0, "12.5 [1.88, no upper bound]")])
+def test_an_end_far_beyond_the_points_is_no_bound(high: float, text: str) -> None:
+    """The points reach a KL of 20 nats; a hundred times that is 2000."""
+    law = FittedLaw(1.0, 0.9, 1.1, 0.3, 0.1, 0.5, 12.5, 1.88, high, 20.0, 30, 3, 0.1)
+    points = np.array([0.0, 20.0**0.5])
+    line = Frontier("a", OWN, [], points, points, np.zeros(2), law)
+    (table,) = [part for part in make_kl_parts({OWN: [line]}, None, ["a"], "key") if isinstance(part, Table)]
+    assert table.rows[0][3].text == text
 
 
 def evaluated(name: str, kls: list[float], gains: list[float], key: str) -> RunRecord:

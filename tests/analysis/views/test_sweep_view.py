@@ -124,7 +124,8 @@ def test_a_sweep_over_reward_models_alone_has_no_view_of_each() -> None:
     parts = make_sweep_tab(Results(source))
     assert [type(part) for part in parts] == [Sentences, Rows]
     assert "each reward model has one setting" in render_text(parts)
-    assert "by its own objective, a 0 and b 1" in " ".join(render_text(parts).split())
+    assert "The objectives, each under its own reward model: a 0 and b 1" in " ".join(render_text(parts).split())
     assert "the rest is for each" not in render_text(parts)
+    assert not [name for name in charts_of(sweep_view(Results(source))) if name.startswith("history")]
     (rows,) = [part for part in sweep_view(Results(source)) if isinstance(part, Rows) and part.file == "trials.csv"]
     assert [row[0] for row in rows.rows] == [0, 1]
