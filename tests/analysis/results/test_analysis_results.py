@@ -173,7 +173,7 @@ def test_the_curves_of_a_comparison_name_its_best_without_making_it(tmp_path: Pa
 
     found = calls([*COMPARING, analysis.analyse_sweep, ledger.make_ledger, findings.diagnose_run], ask)
     assert found == {}
-    assert "named: the best by other judges; grey: the 10 other runs" in text
+    assert "named: the best run of each setting, by other judges; grey: the 10 other runs" in text
     named = list(dict.fromkeys(row.split(",")[1] for row in (tmp_path / "curves.csv").read_text().splitlines()[1:]))
     assert named[:5] == ["1/seed_1", "3/seed_1", "0/seed_1", "2/seed_1", "4/seed_1"]
     ranked = [entry.settings["reward_model"] for entry in Results(source).ranking.ranked]
