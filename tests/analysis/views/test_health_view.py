@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.records import axes
+from helpers.health_sweeps import run, source, sweep
 
 from analysis.output.files import write_files
 from analysis.output.parts import Alert, Document, Part, Rows, Sentences, Table
@@ -15,21 +15,6 @@ from analysis.records.runs import FAILED, RunRecord, Source, TrialRecord
 from analysis.results.results import Results
 from analysis.views.health import health_view
 from analysis.wording.errors import AnalysisError
-
-
-def run(name: str, kl: float, **config: Any) -> RunRecord:
-    metrics = {"update": np.arange(1.0, 31.0), "objective/kl": np.where(np.arange(30) < 10, 2.0, kl)}
-    plain = {key.replace("__", "."): value for key, value in config.items()}
-    return RunRecord(name, metrics, {"objective.kl_budget": 15.0, **plain})
-
-
-def source(runs: Sequence[RunRecord], **space: str) -> Source:
-    return Source("sweep", "sweep", runs, space=axes({key.replace("__", "."): value for key, value in space.items()}))
-
-
-def sweep(num: int, num_sick: int) -> Source:
-    runs = [run(str(i), 90.0 if i >= num - num_sick else 5.0, ppo__lr=1e-4 * (i + 1), seed=0) for i in range(num)]
-    return source(runs, ppo__lr="interval(1e-4,1e-2)")
 
 
 def view(given: Source) -> list[Part]:
