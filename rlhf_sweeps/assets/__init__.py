@@ -7,7 +7,7 @@ works and that PPO can learn; they say nothing about alignment.
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-NAMES = ("human_like_mini", "tiny_policy", "tiny_reward_model")
+NAMES = ("hh_helpful", "human_like_mini", "tiny_policy", "tiny_reward_model")
 
 
 def folder(name: str) -> Path:

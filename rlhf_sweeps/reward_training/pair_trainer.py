@@ -53,13 +53,13 @@ class PairTrainer(RewardTrainer):
         return super().compute_loss(*arguments, **options) * self._share  # type: ignore[no-untyped-call]
 
     def _train(self, model: nn.Module, inputs: Mapping[str, Tensor], size: int) -> Tensor:
-        num_pairs = len(inputs["input_ids"]) // 2
+        pairs = sort_pairs(inputs)
         losses: list[Tensor] = []
-        for start in range(0, num_pairs, size):
-            pairs = range(start, min(start + size, num_pairs))
-            self._share = len(pairs) / num_pairs
-            losses.append(super().training_step(model, take_pairs(inputs, pairs)))  # type: ignore[no-untyped-call]
-            self._num_done = pairs.stop
+        for start in range(0, len(pairs), size):
+            microbatch = pairs[start : start + size]
+            self._share = len(microbatch) / len(pairs)
+            losses.append(super().training_step(model, take_pairs(inputs, microbatch)))  # type: ignore[no-untyped-call]
+            self._num_done = start + len(microbatch)
         return torch.stack(losses).sum()
 
     @contextlib.contextmanager
@@ -78,6 +78,17 @@ class PairTrainer(RewardTrainer):
         finally:
             has_ended.set()
             teller.join()
+
+
+def sort_pairs(batch: Mapping[str, Tensor]) -> list[int]:
+    """The pairs of a batch, longest first: a microbatch of similar lengths has little padding.
+
+    Where memory does not suffice, the first microbatch shows it.
+    """
+    lengths = batch["attention_mask"].sum(-1)
+    longest: Tensor = lengths.view(2, -1).amax(0)
+    order: list[int] = longest.argsort(descending=True, stable=True).tolist()
+    return order
 
 
 def take_pairs(batch: Mapping[str, Tensor], pairs: Sequence[int]) -> dict[str, Tensor]:

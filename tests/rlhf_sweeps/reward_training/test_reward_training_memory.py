@@ -18,7 +18,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from rlhf_sweeps.assets import folder as asset
 from rlhf_sweeps.config.fields import TooLargeError
 from rlhf_sweeps.reward_training import training
-from rlhf_sweeps.reward_training.pair_trainer import take_pairs
+from rlhf_sweeps.reward_training.pair_trainer import sort_pairs, take_pairs
 
 
 def watch_passes(monkeypatch: pytest.MonkeyPatch, fails: Callable[[list[int]], bool]) -> list[int]:
@@ -76,6 +76,12 @@ def test_pairs_are_taken_from_a_batch_by_hand() -> None:
     part = take_pairs({"input_ids": ids, "attention_mask": (ids > 0).long()}, range(1, 3))
     assert part["input_ids"].tolist() == [[4, 0], [5, 0], [4, 5], [6, 0]]
     assert part["attention_mask"].tolist() == [[1, 0], [1, 0], [1, 1], [1, 0]]
+
+
+def test_the_longest_pairs_come_first_by_hand() -> None:
+    """The longer answers of four pairs have 2, 3, 2 and 1 tokens; equal pairs keep their order."""
+    ids = torch.tensor([[1, 0, 0], [4, 0, 0], [5, 6, 0], [6, 0, 0], [1, 2, 0], [4, 5, 1], [6, 0, 0], [7, 0, 0]])
+    assert sort_pairs({"input_ids": ids, "attention_mask": (ids > 0).long()}) == [1, 0, 2, 3]
 
 
 def train_on_a_pretended_machine(gibibytes: float, folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
