@@ -1,7 +1,7 @@
 """The embedded policy, reward model and preference pairs, so that everything can be tried offline in a minute.
 
-All three are synthetic: `grammar` writes the text and `build` trains the two models on it. They show that the code
-works and that PPO can learn; they say nothing about alignment.
+Those of the defaults are synthetic: `grammar` writes the text and `build` trains the two models on it. They show that
+the code works and that PPO can learn; they say nothing about alignment. The pairs in `hh_helpful` are real.
 """
 
 from pathlib import Path

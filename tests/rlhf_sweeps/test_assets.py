@@ -61,7 +61,7 @@ def score(pairs: list[tuple[str, str]]) -> torch.Tensor:
 
 
 def test_an_unknown_asset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"no_such.*human_like_mini, tiny_policy, tiny_reward_model"):
+    with pytest.raises(ValueError, match=r"no_such.*hh_helpful, human_like_mini, tiny_policy, tiny_reward_model"):
         folder("no_such")
 
 
@@ -98,11 +98,32 @@ def test_no_surface_marker_gives_the_preference_away(split: str, mark: Callable[
     assert 0.25 <= share <= 0.75
 
 
+def test_the_real_pairs_are_whole_and_no_question_is_in_both_parts() -> None:
+    """The digests are those of the files that were cut from the source, as the page beside them says."""
+    digests = {
+        "train": "edfa4baf2862b809842eeb97fbe555e8cfcc92c84cc41c47ebee323664e09577",
+        "test": "6a04642cd2a56d009533943fb00c05ae7a9edd45fb0a9a9cb2bfc82400f06448",
+        "multi_turn": "4699510bf363dc0301cdef428eb130f6a83f0985d13f1b3d0033ba04246b0fa9",
+    }
+    stored = {name: (folder("hh_helpful") / f"{name}.jsonl").read_bytes() for name in digests}
+    assert {name: hashlib.sha256(text).hexdigest() for name, text in stored.items()} == digests
+    pairs = {name: [json.loads(line) for line in text.splitlines()] for name, text in stored.items()}
+    assert {name: len(rows) for name, rows in pairs.items()} == {"train": 497, "test": 77, "multi_turn": 1160}
+    rows = [row["source_row"] for several in pairs.values() for row in several]
+    assert len(set(rows)) == len(rows)
+    questions = {name: {row["prompt"].strip().lower() for row in pairs[name]} for name in ("train", "test")}
+    first_turns = {row["prompt"][0]["content"].strip().lower() for row in pairs["multi_turn"]}
+    assert not questions["test"] & (questions["train"] | first_turns)
+    page = (folder("hh_helpful") / "README.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}.jsonl` | {len(several):,} |" in page for name, several in pairs.items())
+
+
 def test_assets_are_small_and_hold_no_pickle() -> None:
     files = [path for path in folder("tiny_policy").parent.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert sum(path.stat().st_size for path in files) <= 8_000_000
     assert sum(path.stat().st_size for path in folder("human_like_mini").iterdir()) <= 250_000
-    assert {path.suffix for path in files} <= {".py", ".md", ".json", ".jsonl", ".jinja", ".safetensors"}
+    assert {path.suffix for path in files} <= {".py", ".md", ".json", ".jsonl", ".jinja", ".safetensors", ""}
+    assert [path.name for path in files if not path.suffix] == ["LICENSE"]
 
 
 @pytest.mark.parametrize(
