@@ -162,7 +162,7 @@ class _Log(TrainerCallback):
 
     def __init__(self, blamed: str) -> None:
         self.blamed = blamed
-        self.last_line = time.monotonic()
+        self.last_line = self.start = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask TRL to log if the last line is long ago."""
@@ -183,6 +183,17 @@ class _Log(TrainerCallback):
             raise DivergedError(f"{self.blamed}: the loss is {logs['loss']} at step {state.global_step}")
         self.last_line = time.monotonic()
         log.info(
-            "step %d of %d: loss %.3f, %.0f %% of the pairs right",
+            "step %d of %d: loss %.3f, %.0f %% of the pairs right%s",
             state.global_step, state.max_steps, logs["loss"], 100 * logs["accuracy"],
+            describe_time_left(self.last_line - self.start, state.global_step, state.max_steps),
         )  # fmt: skip
+
+
+def describe_time_left(seconds: float, num_done: int, num_steps: int) -> str:
+    """The time left at the speed so far, for the end of a line; empty if it is less than a minute.
+
+    Args:
+        seconds: the time that the steps so far took.
+    """
+    minutes = seconds / num_done * (num_steps - num_done) / 60
+    return f", about {minutes:.0f} min left" if minutes >= 1 else ""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trl import RewardTrainer  # type: ignore[attr-defined]
 
 from rlhf_sweeps.ppo.memory import BatchSize, keep_freed_memory
-from rlhf_sweeps.reward_training.constants import SECONDS_BETWEEN_LOG_LINES
+from rlhf_sweeps.reward_training.constants import SECONDS_WITHIN_STEP
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -68,7 +68,7 @@ class PairTrainer(RewardTrainer):
         has_ended = threading.Event()
 
         def tell() -> None:
-            while not has_ended.wait(SECONDS_BETWEEN_LOG_LINES):
+            while not has_ended.wait(SECONDS_WITHIN_STEP):
                 log.info("step %d: %d of %d pairs done", self.state.global_step + 1, self._num_done, num_pairs)
 
         teller = threading.Thread(target=tell, daemon=True)

@@ -128,13 +128,20 @@ def test_slow_steps_are_told_as_they_go_on(
 ) -> None:
     """While a step lasts, and after each of them; of many quick ones only ten lines tell."""
     caplog.set_level("INFO")
-    monkeypatch.setattr(pair_trainer, "SECONDS_BETWEEN_LOG_LINES", 0.001)
+    monkeypatch.setattr(pair_trainer, "SECONDS_WITHIN_STEP", 0.001)
     monkeypatch.setattr(fitting, "SECONDS_BETWEEN_LOG_LINES", 0.0)
     changes = ["reward_model.microbatch_size=2", "reward_model.num_epochs=7"]  # 21 steps, a line after every second
     training.train(compose_training(*small, *changes), tmp_path / "trained")
     lines = [line for line in caplog.messages if line.startswith("step ")]
     assert any(re.fullmatch(r"step \d+: [246] of 8 pairs done", line) for line in lines)
     assert [line.split(":")[0] for line in lines if ": loss" in line] == [f"step {n} of 21" for n in range(1, 22)]
+
+
+def test_the_time_left_is_said_by_hand() -> None:
+    """Two steps took 90 s, so that the fourteen others take 630 s; the last of three minutes' sixty takes 3 s."""
+    assert fitting.describe_time_left(90.0, 2, 16) == ", about 10 min left"
+    assert fitting.describe_time_left(177.0, 59, 60) == ""
+    assert fitting.describe_time_left(720.0, 16, 16) == ""
 
 
 def test_rules_are_fixed_on_the_training_pairs(compose_training: ComposeTraining, small: list[str]) -> None:
