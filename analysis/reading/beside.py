@@ -15,11 +15,12 @@ def read_beside(files: Sequence[Path]) -> list[RunRecord]:
 
     Args:
         files: tables as `read_table` reads them, with a column for each metric, of a single run each. Two files of one
-            stem are named by their paths.
+            stem are named by their paths; a file that is given twice counts once.
 
     Raises:
         AnalysisError: if a file is missing, is no table, or holds several runs.
     """
+    files = list(dict.fromkeys(files))
     stems = [path.stem for path in files]
     return [_read_file(path, path.stem if stems.count(path.stem) == 1 else str(path)) for path in files]
 

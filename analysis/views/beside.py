@@ -47,7 +47,7 @@ def write_comparisons(comparisons: Sequence[Comparison], choice: Choice) -> Iter
         sentence = Statement(f"{each.level.text}{shape}", each.level.evidence)
         statements.setdefault((each.name, each.line), []).append(sentence)
     for (name, line), several in statements.items():
-        yield Sentences(several, f"{name} beside {line if choice.by is None else f'{choice.by}={line}'}")
+        yield Sentences(several, f"compared with {name}: {line if choice.by is None else f'{choice.by}={line}'}")
 
 
 def list_spreads(panels: Sequence[MetricPanel]) -> Iterator[str]:
