@@ -77,6 +77,32 @@ def test_it_is_smoothed_over_the_same_window_as_ours() -> None:
     assert max(raw.y) == 20
 
 
+def test_what_is_compared_is_what_is_drawn(tmp_path: Path) -> None:
+    """A single 20 is 4 in a mean over five updates, below ours, which is about 5."""
+    ours = replace(published(objective__kl=5.0), name="a")
+    ours.metrics[KL][::2] += 0.1  # a straight line would be left as it is, and so would the panel
+    spike = published(objective__kl=0.0)
+    spike.metrics[KL][14] = 20
+    options: dict[str, Any] = {"metrics": [KL], "beside": [spike]}
+    text, _ = write_curves(Source("s", "run", [ours]), tmp_path, (), smooth=5, **options)
+    assert "KL divergence of published lies below ours at all 30 updates" in text
+    text, _ = write_curves(Source("s", "run", [ours]), tmp_path, (), smooth=1, **options)
+    assert "below ours until update 14, above ours at update 15, below ours from update 16 on" in text
+
+
+def test_each_line_is_compared_with_each_file(tmp_path: Path) -> None:
+    lines = [replace(published(objective__kl=level), name=name) for name, level in (("a", 1.0), ("b", 3.0))]
+    files = [published(objective__kl=2.0), replace(published(objective__kl=4.0), name="other")]
+    text, _ = write_curves(Source("s", "folder", lines), tmp_path, (), metrics=[KL], beside=files)
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("Compared with")]
+    assert [(title, sentence.partition(" at all ")[0]) for title, sentence in blocks] == [
+        ("Compared with published: a", "  KL divergence of published lies above ours"),
+        ("Compared with published: b", "  KL divergence of published lies below ours"),
+        ("Compared with other: a", "  KL divergence of other lies above ours"),
+        ("Compared with other: b", "  KL divergence of other lies above ours"),
+    ]
+
+
 def test_the_first_updates_are_aligned(tmp_path: Path) -> None:
     text, _ = write_curves(Source("s", "run", [wiggly("a")]), tmp_path, (), metrics=[KL], beside=[published(start=0)])
     assert "  published counts updates from 0, our runs from 1: its first one is drawn at 1" in text
