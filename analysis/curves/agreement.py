@@ -53,8 +53,8 @@ def compare_levels(ours: MetricCurve, theirs: MetricCurve, unit: str = UPDATE) -
         text = _describe_line(_carry_on(sides), places, both, unit, 0.0 if abs(difference) <= tolerance else difference)
     if ours.metric.rpartition("/")[2].startswith(_REWARDS):
         text = f"{text} (levels are comparable only under the same reward model)"
-    counts = {f"{unit}s {word}": float((sides == side).sum()) for side, word in _SIDES.items()}
-    evidence = {f"compared {unit}s": float(len(places)), f"first compared {unit}": float(places[0])}
+    counts = {f"{_name_points(unit)}s {word}": float((sides == side).sum()) for side, word in _SIDES.items()}
+    evidence = {f"compared {_name_points(unit)}s": float(len(places)), f"first compared {unit}": float(places[0])}
     evidence |= {f"last compared {unit}": float(places[-1]), **counts, "mean difference": difference}
     return Statement(f"{subject} {text}", {"runs": float(len(ours.runs)), **evidence})
 
@@ -90,7 +90,7 @@ def _describe_band(band: str, sides: NDArray[np.int_], places: Floats, both: str
     if len(stretches) == 1:
         verb = "is within" if num_within else f"lies {_SIDES[stretches[0][0]]}"
         return f"{verb} {band} {_describe_all(places, both, unit)}"
-    counted = f"is within {band} at {num_within} of {format_count(len(places), unit)}{both}"
+    counted = f"is within {band} at {num_within} of {format_count(len(places), _name_points(unit))}{both}"
     if len(stretches) <= MAX_STRETCHES:
         return ", ".join([counted, *(f"{_SIDES[side]} it {when}" for side, when in stretches if side)])
     outside = [f"{_SIDES[side]} it at {num}" for side in (1, -1) if (num := int((sides == side).sum()))]
@@ -107,7 +107,7 @@ def _describe_line(sides: NDArray[np.int_], places: Floats, both: str, unit: str
         return f"lies {_SIDES[side]} ours {total}, by {size}{on_average}" if side else f"equals ours {total}"
     average = f"on average it is {size} {'higher' if difference > 0 else 'lower'}" if difference else ""
     average = average or "on average both are equal"
-    num = format_count(len(places), unit)
+    num = format_count(len(places), _name_points(unit))
     if len(stretches) <= MAX_STRETCHES:
         course = ", ".join(f"{_SIDES[side]} ours {when}" for side, when in stretches)
         return f"lies {course}{both and f', over the {num}{both}'}; {average}"
@@ -115,10 +115,15 @@ def _describe_line(sides: NDArray[np.int_], places: Floats, both: str, unit: str
     return f"crosses ours {len(stretches) - 1} times in {num}{both}, {_SIDES[side]} {when}; {average}"
 
 
+def _name_points(unit: str) -> str:
+    """What is counted: an update has one value, but values by episode stand at some episodes only."""
+    return unit if unit == UPDATE else "point"
+
+
 def _describe_all(places: Floats, both: str, unit: str) -> str:
     if len(places) == 1:
         return f"at {unit} {format_number(places[0])}, the only one that both have"
-    return f"at all {format_count(len(places), unit)}{both}"
+    return f"at all {format_count(len(places), _name_points(unit))}{both}"
 
 
 def _find_stretches(sides: NDArray[np.int_], places: Floats, unit: str) -> list[tuple[int, str]]:

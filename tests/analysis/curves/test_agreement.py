@@ -1,5 +1,7 @@
 """How another curve compares with ours: sentences on curves whose answer is plain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.curve_runs import noise
@@ -31,6 +33,7 @@ def steps(*stretches: tuple[float, int]) -> Floats:
     return np.concatenate([np.full(num, float(value)) for value, num in stretches])
 
 
+RUNS = {"a": np.zeros(4), "p": np.array([-1.0, -1.0, 1.0, 1.0])}
 ZERO_TO_ONE = band(np.zeros(90), np.ones(90), np.full(90, 0.5))
 
 
@@ -104,6 +107,19 @@ def test_only_what_both_have_is_compared() -> None:
     late = compare_levels(ours, line("p", np.ones(10), start=50))
     assert late.text == "KL divergence of p has no update in common with ours: it covers 50 to 59, ours 1 to 40"
     assert compare_shapes(ours, line("p", np.ones(10), start=50)) is None
+
+
+def test_points_are_counted_and_not_episodes() -> None:
+    curves = [
+        make_curves([RunRecord(n, {UPDATE: 32 + 32 * np.arange(4.0), KL: v})], KL, None)[0] for n, v in RUNS.items()
+    ]
+    assert compare_levels(*curves, "episode").text == (
+        "KL divergence of p lies below ours until episode 64, above ours from episode 96 on; on average both are equal"
+    )
+    lower = compare_levels(curves[0], line("p", np.array([-1.0]), start=64), "episode")
+    assert lower.text == "KL divergence of p lies below ours at episode 64, the only one that both have, by 1"
+    all_above = compare_levels(curves[0], replace(curves[0], label="p", smoothed=np.ones(4)), "episode")
+    assert all_above.text == "KL divergence of p lies above ours at all 4 points, by 1 on average"
 
 
 def test_a_gap_is_left_out() -> None:
