@@ -81,6 +81,16 @@ def _make_parser() -> argparse.ArgumentParser:
         choices=("updates", "episodes"),
         help="the horizontal axis (default: episodes where batch sizes differ, else updates)",
     )
+    curves.add_argument(
+        "--beside",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a table with another run's curves, such as published ones, drawn beside ours and compared with them, but "
+        "never counted as a run; may be given several times. Columns: update and one for each metric, under our names "
+        "or as reward, cumulative_reward, policy_loss, entropy, kl",
+    )
     _add_formats(curves)
     compare = _add_command(
         commands, "compare", "groups of runs: intervals, pairwise comparisons, reward against KL", _run_compare
@@ -215,7 +225,10 @@ def _shorten_path(path: Path) -> str:
 
 
 def _run_curves(options: argparse.Namespace) -> int:
+    from analysis.reading.beside import read_beside
     from analysis.views.curves import curves_view
+
+    other_runs = read_beside(options.beside)
 
     def make_view(results: "Results") -> Sequence[Part]:
         return curves_view(
@@ -224,6 +237,7 @@ def _run_curves(options: argparse.Namespace) -> int:
             results.source.find_key(options.by) if options.by else None,
             options.smooth,
             options.x and options.x.removesuffix("s"),
+            other_runs,
         )
 
     return _present_view(options, make_view)

@@ -29,6 +29,7 @@ class MetricPanel:
         curves: lines with a name.
         others: lines without one, drawn grey.
         missing: groups whose runs have no updates in common, so that there is no mean to draw.
+        beside: other people's lines; see `beside.lay_beside`.
     """
 
     metric: str
@@ -36,6 +37,7 @@ class MetricPanel:
     curves: Sequence[MetricCurve]
     others: Sequence[MetricCurve]
     missing: Sequence[str] = ()
+    beside: Sequence[MetricCurve] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def make_panels(choice: Choice, metrics: Sequence[str], smooth: float | None) ->
         spans = [updates[-1] - updates[0] for run in runs if len(updates := read_curve(run, metric)[0])]
         # A running sum is smooth as it is; smoothing would only round its turns.
         window = 1 if metric == CUMULATIVE_REWARD else choose_window(float(max(spans, default=0.0)), smooth)
-        means = {curve.label: _thin_curve(curve) for curve in make_curves(runs, metric, choice.by, window)}
+        means = {curve.label: thin_curve(curve) for curve in make_curves(runs, metric, choice.by, window)}
         curves = {label: curve for label, curve in means.items() if len(curve.updates)}
         missing = [label for label in means if label not in curves]
         named_curves, others = ([curves[name] for name in group if name in curves] for group in (named, choice.others))
@@ -180,7 +182,7 @@ def _count_points(runs: Sequence[RunRecord], metric: str) -> int:
     return min(max((len(read_curve(run, metric)[0]) for run in runs), default=0), MAX_LINE_POINTS)
 
 
-def _thin_curve(curve: MetricCurve) -> MetricCurve:
+def thin_curve(curve: MetricCurve) -> MetricCurve:
     """A curve with fewer of its points, where there are many; its peaks are among them."""
     if len(curve.updates) <= MAX_LINE_POINTS:
         return curve

@@ -105,7 +105,7 @@ def _describe_disagreement(runs: Sequence[RunRecord], metric: str) -> Statement 
     looked_at = [runs[i] for i in pick_evenly(len(runs), MAX_COMPARED)]
     ways: dict[str, list[str]] = {}
     for run in looked_at:
-        way = _find_direction(run, metric)
+        way = find_direction(*read_curve(run, metric), metric == CUMULATIVE_REWARD)
         if way is not None:
             ways.setdefault(way, []).append(run.name)
     total = sum(map(len, ways.values()))
@@ -119,9 +119,14 @@ def _describe_disagreement(runs: Sequence[RunRecord], metric: str) -> Statement 
     return Statement(text, {f"runs: {words[way]}": float(len(ways[way])) for way in order})
 
 
-def _find_direction(run: RunRecord, metric: str) -> str | None:
-    updates, values = read_curve(run, metric)
-    phases = find_sum_phases(updates, values) if metric == CUMULATIVE_REWARD else find_phases(updates, values)
+def find_direction(updates: Floats, values: Floats, is_sum: bool = False) -> str | None:
+    """RISES, FALLS or LEVEL, by where a curve's phases start and end; None where it has too few values for phases.
+
+    Args:
+        updates, values: ascending and finite, (n,) each.
+        is_sum: whether it is a running sum.
+    """
+    phases = find_sum_phases(updates, values) if is_sum else find_phases(updates, values)
     if not phases:
         return None
     ends = [value for phase in phases for value in (phase.first, phase.last)]

@@ -53,6 +53,7 @@ SOON = 0.6  # of the updates, in which most of a change is done at most to be na
 WANDERS = 0.6  # autocorrelation of the noise from which a level curve is said to wander
 MAX_COMPARED = 30  # runs of a group whose phases are looked for one by one
 SAME_LEVEL = 0.25  # of a run's range: net change up to which it ends about where it starts
+MAX_STRETCHES = 3  # above, within or below another curve that a sentence lists; more are counted
 LATE_RISE = 0.15  # of the KL's range, by which it rises in its last third if it still rises
 ENTROPY_LOW = 0.3  # of the entropy at the start
 ENTROPY_GROWN = 1.5  # times the entropy at the start

@@ -53,7 +53,7 @@ _OF_PEOPLE = {
     "learning_rate": "lr",
 }
 _TRLS_ALONE = (_HF_PREFIX, "ppo/", "completion", "clip_ratio", "rewards/", "frac_reward_zero_std", "sampling/")
-_GROUPS = ("eval/", "judge/", "objective/", "loss/", "policy/", "val/", "perf/", "tokens/")
+_GROUPS = ("eval/", "judge/", "objective/", "loss/", "policy/", "value/", "val/", "perf/", "tokens/", "trl_compat/")
 _SETTINGS = ("lr", "objective/kl_coef")  # recorded with the metrics, and set
 
 

@@ -13,8 +13,8 @@ from rlhf_sweeps.record import find_owner, find_records, is_masked
 
 PROJECT = "wandb:"
 TABLES = (".csv", ".tsv", ".parquet")
-_JSON = (".jsonl", ".json")
-_KINDS = ", ".join((*TABLES, *_JSON))
+JSON = (".jsonl", ".json")
+_KINDS = ", ".join((*TABLES, *JSON))
 _ALLOWED = f"a folder of a run or sweep, a table ({_KINDS}), W&B's files (.wandb), or wandb:entity/project"
 
 
@@ -44,9 +44,9 @@ def read(place: str | Path, storage: str | None = None) -> Source:
     suffix = path.suffix.lower()
     if suffix == ".wandb":
         return _read_logs(path)
-    if suffix in (*_JSON, ".db", ".yaml") and (whole := find_owner(path)) is not None:
+    if suffix in (*JSON, ".db", ".yaml") and (whole := find_owner(path)) is not None:
         return read_folder(whole, storage=storage)
-    if suffix in (*TABLES, *_JSON):
+    if suffix in (*TABLES, *JSON):
         from analysis.reading.tables import read_table
 
         return read_table(path)

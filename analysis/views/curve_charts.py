@@ -8,10 +8,12 @@ from analysis.curves.curves import MetricCurve
 from analysis.curves.metrics import find_title
 from analysis.curves.panels import Choice, MetricPanel
 from analysis.curves.sentences import MetricDescription
+from analysis.curves.thresholds import MAX_LABEL
 from analysis.output.charts import Band, Chart, ChartAxis, Color, ColorScale, Layer, Line, Panel, Points, Rule, Span
 from analysis.output.colors import COLORS, pick_color
 from analysis.records.runs import CUMULATIVE_REWARD, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
-from analysis.wording.statements import format_count
+from analysis.wording.short_labels import shorten_apart
+from analysis.wording.statements import format_count, join_words
 
 MAX_PANELS = 24  # of one chart
 _END_SYMBOLS = {DIVERGED: "thick cross", FAILED: "cross", PRUNED: "triangle", STOPPED: "square", UNFINISHED: "hollow"}
@@ -22,6 +24,9 @@ _MAX_DOTS = 60  # points of a line that are marked one by one
 _WIDTH, _OTHER_WIDTH = 2.1, 0.9  # of lines
 _GREY = "#999999"
 _INK = "#444444"
+# Of other people's lines: dark, and not the black of COLORS.
+_BESIDE_COLORS = ("#222222", "#6b3a00", "#3a0ca3")
+_BESIDE_DASHES = ("dash", "dashdot")
 _FAR = 50.0  # how far above its middle a panel's top is when it gets a logarithmic scale
 
 Looks = Mapping[str, tuple[str, Color, str]]  # a line -> its name in the legend, its colour, its dash
@@ -54,7 +59,7 @@ def _make_chart(
 ) -> Chart:
     name = "curves" if place == 1 else f"curves_{place}"
     scale = _make_scale(choice)
-    looks = _choose_looks(choice, scale)
+    looks = {**_choose_looks(choice, scale), **_choose_beside_looks(metric_panels)}
     num = len(metric_panels)
     return Chart(
         name.replace("_", "-"),
@@ -89,6 +94,15 @@ def _choose_looks(choice: Choice, scale: ColorScale | None) -> Looks:
     return looks
 
 
+def _choose_beside_looks(metric_panels: Sequence[MetricPanel]) -> Looks:
+    names = list(dict.fromkeys(curve.label for panel in metric_panels for curve in panel.beside))
+    colors, dashes = _BESIDE_COLORS, _BESIDE_DASHES
+    return {
+        name: (text, colors[place % len(colors)], dashes[place // len(colors) % len(dashes)])
+        for place, (name, text) in enumerate(zip(names, shorten_apart(names, MAX_LABEL), strict=True))
+    }
+
+
 def _make_panel(metric_panel: MetricPanel, unit: str, looks: Looks, description: MetricDescription | None) -> Panel:
     metric = metric_panel.metric
     title = find_title(metric)
@@ -100,7 +114,10 @@ def _make_panel(metric_panel: MetricPanel, unit: str, looks: Looks, description:
         layers += _draw_ends(curve, _GREY)
     for curve in metric_panel.curves:
         layers += _draw_curve(curve, *looks[curve.label])
-    is_log = _has_far_values([curve.mean for curve in (*metric_panel.curves, *metric_panel.others)])
+    for curve in metric_panel.beside:
+        layers += _draw_curve(curve, *looks[curve.label])
+    all_curves = (*metric_panel.curves, *metric_panel.others, *metric_panel.beside)
+    is_log = _has_far_values([curve.mean for curve in all_curves])
     y = ChartAxis(metric if title != metric else "", is_log=is_log)
     note = description.statements[0].text if description and description.statements else ""
     return Panel(ChartAxis(unit, is_whole=True), y, layers, f"{title} (logarithmic)" if is_log else title, note)
@@ -150,13 +167,16 @@ def _draw_ends(curve: MetricCurve, color: Color) -> Iterator[Points]:
 def _draw_legend(metric_panels: Sequence[MetricPanel], choice: Choice, looks: Looks) -> Iterator[Layer]:
     """The lines that any panel has, the others as one, and the marks of ends; nothing for a run alone."""
     drawn = {curve.label for panel in metric_panels for curve in panel.curves}
-    is_alone = choice.by is None and len(choice.runs) == 1
+    beside_looks = _choose_beside_looks(metric_panels)
+    is_alone = choice.by is None and len(choice.runs) == 1 and not beside_looks
     for line in choice.names:
         if line in drawn and not is_alone:
             name, color, dash = looks[line]
             yield Line([], [], name, color, _WIDTH, dash)
     if choice.others:
         yield Line([], [], "others", _GREY, _OTHER_WIDTH)
+    for name, color, dash in beside_looks.values():
+        yield Line([], [], name, color, _WIDTH, dash)
     curves = [curve for panel in metric_panels for curve in (*panel.curves, *panel.others)]
     states = {state for curve in curves if len(curve.ends) <= _MAX_ENDS for _, state in curve.ends}
     for state in [*(state for state in _END_SYMBOLS if state in states), *sorted(states - set(_END_SYMBOLS))]:
@@ -179,6 +199,8 @@ def _write_notes(metric_panels: Sequence[MetricPanel], choice: Choice, has_phase
         yield "dotted line: mean after some runs have ended, over at least half of the group"
     if any(len(curve.ends) > _MAX_ENDS for curve in curves):
         yield f"ends of runs are not marked where a line has more than {_MAX_ENDS}"
+    if names := list(_choose_beside_looks(metric_panels)):
+        yield f"dark and dashed: {join_words(names)}, not among our runs"
     if has_phases:
         yield "dotted vertical: a phase begins; grey: where it may begin"
     yield from choice.notes

@@ -1,11 +1,11 @@
 """Training curves: charts, their numbers as a table, and sentences on the course of each line."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from analysis.curves.axis import EPISODE, convert_unit, place_along
+from analysis.curves.beside import lay_beside
 from analysis.curves.curves import select_choosing
 from analysis.curves.metrics import choose_metrics, find_title
 from analysis.curves.panels import Choice, MetricPanel, choose_axis, choose_lines, explain_missing_means, make_panels
@@ -17,11 +17,21 @@ from analysis.records.runs import RunRecord, Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking, list_leaders
 from analysis.results.results import Results
+from analysis.views.beside import (
+    Comparison,
+    compare_beside,
+    list_beside_entries,
+    list_spreads,
+    make_beside_rows,
+    write_comparisons,
+)
 from analysis.views.curve_charts import make_curve_charts
 from analysis.views.winner import describe_rank
+from analysis.wording.numbers import convert_whole
 from analysis.wording.statements import Statement, format_count, join_words
 
 _COLUMNS = ("group", "run", "metric", "update", "episode", "value", "smoothed", "low", "high", "num_runs")
+_BESIDE = "beside"  # a last column, and a key of phases.json, where other people's curves are drawn
 # Chosen by looking at drawings and lists.
 _MAX_METRICS = 8  # of a line, in sentences; phases.json has them all
 _MAX_GROUPS = 6  # of runs that are described in the report
@@ -36,6 +46,7 @@ def curves_view(
     by: str | None = None,
     smooth: float | None = None,
     axis: str | None = None,
+    beside: Sequence[RunRecord] = (),
 ) -> list[Part]:
     """Sentences for each line; curves.png and the like, curves.csv, phases.json.
 
@@ -44,9 +55,10 @@ def curves_view(
         by: a config key whose values share a line; by default a line is a run.
         smooth: see `panels.make_panels`.
         axis: update or episode; by default see `axis.choose_unit`.
+        beside: other people's runs, drawn beside ours and compared with them; see `beside.lay_beside`.
 
     Raises:
-        AnalysisError: if no run has a metric that is asked for.
+        AnalysisError: if no run has a metric that is asked for, or one of `beside` cannot be drawn.
     """
     source = results.source
     names = choose_metrics(source.runs, metrics)
@@ -57,16 +69,21 @@ def curves_view(
     if not metric_panels:
         why = "; ".join(missing) or "no run has recorded a metric yet"
         return [Sentences([f"{source.name}: {why}, so there is nothing to draw"])]
-    choice = replace(choice, notes=(*choice.notes, *missing))
+    metric_panels, alignments = lay_beside(metric_panels, beside, choice)
+    choice = replace(choice, notes=(*choice.notes, *missing, *alignments))
     drawn_metrics = [panel.metric for panel in metric_panels]
     descriptions = _describe_lines(choice, drawn_metrics)
     is_alone = len(choice.runs) == 1
     in_panels = {each.metric: each for each in next(iter(descriptions.values()))} if is_alone else {}
+    comparisons = compare_beside(metric_panels, list(descriptions), choice)
+    columns = (*_COLUMNS, _BESIDE) if beside else _COLUMNS
     return [
         *_write_sentences(descriptions, choice, drawn_metrics),
+        *write_comparisons(comparisons, choice),
+        *_write_notes(descriptions, choice, metric_panels),
         *make_curve_charts(source.name, metric_panels, choice, in_panels),
-        Rows("curves.csv", _COLUMNS, _make_rows(metric_panels, choice)),
-        _make_document(descriptions, choice, metric_panels),
+        Rows("curves.csv", columns, (row[: len(columns)] for row in _make_rows(metric_panels, choice))),
+        _make_document(descriptions, choice, metric_panels, comparisons),
     ]
 
 
@@ -81,7 +98,7 @@ def _describe_lines(choice: Choice, metrics: Sequence[str]) -> Descriptions:
 
 
 def _write_sentences(descriptions: Descriptions, choice: Choice, metrics: Sequence[str]) -> Iterator[Sentences]:
-    """A heading for each line with what its metrics do, and which of them it lacks; then notes on the chart."""
+    """A heading for each line with what its metrics do, and which of them it lacks."""
     for line, several in descriptions.items():
         title = line if choice.by is None else f"{choice.by}={line}"
         statements: list[str | Statement] = [text for each in several[:_MAX_METRICS] for text in each.statements]
@@ -91,7 +108,13 @@ def _write_sentences(descriptions: Descriptions, choice: Choice, metrics: Sequen
         if several and missing:
             statements.append(f"no usable value is recorded of {join_words(missing, _MAX_METRICS)}")
         yield Sentences(statements or ["none of these metrics is recorded"], title)
-    notes = list(choice.notes)
+
+
+def _write_notes(
+    descriptions: Descriptions, choice: Choice, metric_panels: Sequence[MetricPanel]
+) -> Iterator[Sentences]:
+    """Notes on the chart."""
+    notes = [*choice.notes, *list_spreads(metric_panels)]
     num_left = len(choice.runs) - len(descriptions)
     if num_left > 0:
         notes.append(f"the chart has {format_count(num_left, 'more line')}, which are not described here")
@@ -104,7 +127,8 @@ def _make_rows(metric_panels: Sequence[MetricPanel], choice: Choice) -> Iterator
 
     `value` is raw, a mean over `num_runs` runs where the lines are groups; `low` and `high` are the band's edges, empty
     for a single run. `group` is empty where lines are runs, `run` where they are groups; `episode` is empty where
-    nothing tells it, and `update` where episodes are the axis of a group whose runs take unlike numbers of them.
+    nothing tells it, and `update` where episodes are the axis of a group whose runs take unlike numbers of them. The
+    last column names the file of other people's lines.
     """
     places_of_lines = {line: place for place, line in enumerate(choice.runs)}
     for panel in metric_panels:
@@ -116,15 +140,16 @@ def _make_rows(metric_panels: Sequence[MetricPanel], choice: Choice) -> Iterator
             low, high = (curve.low.tolist(), curve.high.tolist()) if curve.spread else (missing, missing)
             columns = (curve.mean.tolist(), curve.smoothed.tolist(), low, high, curve.num_runs.tolist())
             for update, episode, *values in zip(updates.tolist(), episodes.tolist(), *columns, strict=True):
-                yield *names, panel.metric, _convert_whole(update), _convert_whole(episode), *values
+                yield *names, panel.metric, convert_whole(update), convert_whole(episode), *values, None
+        yield from make_beside_rows(panel, choice.unit)
 
 
-def _convert_whole(place: float) -> float | int:
-    """Whole numbers as such."""
-    return int(place) if math.isfinite(place) and place == int(place) else place
-
-
-def _make_document(descriptions: Descriptions, choice: Choice, metric_panels: Sequence[MetricPanel]) -> Document:
+def _make_document(
+    descriptions: Descriptions,
+    choice: Choice,
+    metric_panels: Sequence[MetricPanel],
+    comparisons: Sequence[Comparison],
+) -> Document:
     """The sentences with their numbers, and the phases."""
     entries = [
         {
@@ -137,7 +162,10 @@ def _make_document(descriptions: Descriptions, choice: Choice, metric_panels: Se
         for each in several
     ]
     windows = {panel.metric: panel.window for panel in metric_panels}
-    content = {"by": choice.by, "axis": choice.unit, f"smoothed_over_{choice.unit}s": windows, "curves": entries}
+    content: dict[str, Any] = {"by": choice.by, "axis": choice.unit, f"smoothed_over_{choice.unit}s": windows}
+    content["curves"] = entries
+    if any(panel.beside for panel in metric_panels):
+        content[_BESIDE] = list_beside_entries(metric_panels, comparisons, choice)
     return Document("phases.json", content)
 
 

@@ -18,6 +18,11 @@ def convert_number(value: Any) -> float | None:
         return None
 
 
+def convert_whole(value: float) -> float | int:
+    """A whole number as such, any other one as it is."""
+    return int(value) if math.isfinite(value) and value == int(value) else value
+
+
 def convert_seed(value: Any) -> int | None:
     """A config's value as a seed: a whole number, as a float or a text, too; None for anything else.
 

@@ -1,0 +1,95 @@
+"""Other people's curves on the panels of ours: on the same axis, smoothed alike, and never counted among our runs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from analysis.curves.axis import EPISODE, count_episodes, place_along
+from analysis.curves.curves import MetricCurve, make_curves
+from analysis.curves.metrics import read_curve
+from analysis.curves.panels import Choice, MetricPanel, thin_curve
+from analysis.records.runs import UPDATE, Floats, RunRecord
+from analysis.wording.errors import AnalysisError
+from analysis.wording.statements import format_number, join_words
+
+
+def lay_beside(
+    panels: Sequence[MetricPanel], runs: Sequence[RunRecord], choice: Choice
+) -> tuple[list[MetricPanel], list[str]]:
+    """The panels with a curve of each run that has the metric, and sentences on how these were read and aligned.
+
+    Args:
+        panels: with our curves.
+        runs: other people's, with names that differ.
+        choice: our lines and their axis.
+
+    Raises:
+        AnalysisError: if a run has none of the metrics, or does not count what the axis counts.
+    """
+    notes: list[str] = []
+    curves: dict[str, list[MetricCurve]] = {panel.metric: [] for panel in panels}
+    for run in runs:
+        placed = _put_on_axis(run, choice)
+        drawn = [panel for panel in panels if len(read_curve(placed, panel.metric)[0])]
+        if not drawn:
+            columns = join_words([name for name in run.metrics if name != UPDATE])
+            raise AnalysisError(
+                f"--beside {run.name}: none of its columns is drawn (it has: {columns}; drawn are: "
+                f"{join_words([panel.metric for panel in panels])})"
+            )
+        theirs, ours = _find_ends(placed, drawn)
+        shift = _choose_shift(theirs[0], ours[0]) if choice.unit == UPDATE else 0.0
+        aligned = replace(
+            placed,
+            name=run.name if run.name not in (*choice.runs, *choice.names.values()) else f"{run.name} (beside)",
+            metrics={**placed.metrics, UPDATE: placed.updates + shift},
+        )
+        for panel in drawn:
+            curves[panel.metric] += map(thin_curve, make_curves([aligned], panel.metric, None, panel.window))
+        notes += _write_notes(aligned, shift, theirs, ours, choice.unit)
+    return [replace(panel, beside=curves[panel.metric]) for panel in panels], notes
+
+
+def _put_on_axis(run: RunRecord, choice: Choice) -> RunRecord:
+    if choice.unit == EPISODE:
+        if count_episodes(run) is None:
+            raise AnalysisError(
+                f"--beside {run.name}: has no column `{EPISODE}`, which the axis counts (--x updates needs none)"
+            )
+        return place_along(run, EPISODE)
+    unlike = sorted({own.axis for own in choice.drawn if own.counts_updates != run.counts_updates})
+    if unlike:
+        raise AnalysisError(
+            f"--beside {run.name}: counts its rows by {run.axis}, our runs by {join_words(unlike)} (allowed: a column "
+            f"`{UPDATE}`{'; or --x episodes' if run.axis == EPISODE else ''})"
+        )
+    return run
+
+
+def _find_ends(run: RunRecord, panels: Sequence[MetricPanel]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The first and last place of a run's curves, and of ours in the same panels."""
+    theirs = [read_curve(run, panel.metric)[0] for panel in panels]
+    ours = [curve.updates for panel in panels for curve in (*panel.curves, *panel.others)]
+    return _measure_range(theirs), _measure_range(ours)
+
+
+def _measure_range(curves: Sequence[Floats]) -> tuple[float, float]:
+    return float(min(places[0] for places in curves)), float(max(places[-1] for places in curves))
+
+
+def _choose_shift(theirs: float, ours: float) -> float:
+    """The updates by which a run is moved so that both begin at the same one: some count from 0, others from 1."""
+    return ours - theirs if {ours, theirs} == {0.0, 1.0} else 0.0
+
+
+def _write_notes(
+    run: RunRecord, shift: float, theirs: tuple[float, float], ours: tuple[float, float], unit: str
+) -> Iterator[str]:
+    for problem in run.problems:
+        yield f"{run.name}: {problem}"
+    if shift:
+        first, start = format_number(theirs[0]), format_number(ours[0])
+        yield f"{run.name} counts updates from {first}, our runs from {start}: its first one is drawn at {start}"
+    theirs = (theirs[0] + shift, theirs[1] + shift)
+    if theirs != ours:
+        ranges = [f"{format_number(ends[0])} to {format_number(ends[1])}" for ends in (theirs, ours)]
+        yield f"{run.name} covers {unit}s {ranges[0]}, our runs {ranges[1]}: only what both cover is compared"
