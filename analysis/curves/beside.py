@@ -1,15 +1,61 @@
 """Other people's curves on the panels of ours: on the same axis, smoothed alike, and never counted among our runs."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from analysis.curves.axis import EPISODE, count_episodes, place_along
 from analysis.curves.curves import MetricCurve, make_curves
-from analysis.curves.metrics import read_curve
+from analysis.curves.metrics import ENTROPIES, read_curve
 from analysis.curves.panels import Choice, MetricPanel, thin_curve
 from analysis.records.runs import UPDATE, Floats, RunRecord
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import format_number, join_words
+
+
+def match_entropies(
+    metrics: Sequence[str], others: Sequence[RunRecord], runs: Sequence[RunRecord]
+) -> tuple[list[str], list[RunRecord], list[str]]:
+    """The metrics to draw, the others' runs, and notes, where `entropy` is settled for each of the others.
+
+    A column of that name may be a sum over a response or a mean over tokens. It is the one of our two whose median is
+    nearer, as a ratio; it stays the sum if our runs have not recorded both.
+
+    Args:
+        metrics: to be drawn by default.
+        others: other people's runs.
+        runs: ours.
+    """
+    of_response, of_token = ENTROPIES
+    own = [_measure_median(runs, metric) for metric in ENTROPIES]
+    settled, notes = [], []
+    for other in others:
+        size = _measure_median([other], of_response)
+        if of_token in other.metrics or size is None or own[0] is None or own[1] is None:
+            settled.append(other)
+            continue
+        if abs(math.log(size / own[0])) <= abs(math.log(size / own[1])):
+            settled.append(other)
+            continue
+        renamed = {of_token if name == of_response else name: values for name, values in other.metrics.items()}
+        settled.append(replace(other, metrics=renamed))
+        notes.append(
+            f"{other.name}: its entropy (median {format_number(size)}) is compared with {of_token}, a mean over tokens "
+            f"(ours: {format_number(own[1])}), not with {of_response}, a sum over a response ({format_number(own[0])})"
+        )
+    recorded = {metric for other in settled for metric in ENTROPIES if metric in other.metrics}
+    if recorded == {of_token}:
+        metrics = [of_token if metric == of_response else metric for metric in metrics]
+    return list(metrics), settled, notes
+
+
+def _measure_median(runs: Sequence[RunRecord], metric: str) -> float | None:
+    """The median of a metric's positive values, None without any."""
+    values = np.concatenate([read_curve(run, metric)[1] for run in runs])
+    values = values[values > 0]
+    return float(np.median(values)) if len(values) else None
 
 
 def lay_beside(

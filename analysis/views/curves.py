@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from analysis.curves.axis import EPISODE, convert_unit, place_along
-from analysis.curves.beside import lay_beside
+from analysis.curves.beside import lay_beside, match_entropies
 from analysis.curves.curves import select_choosing
 from analysis.curves.metrics import choose_metrics, find_title
 from analysis.curves.panels import Choice, MetricPanel, choose_axis, choose_lines, explain_missing_means, make_panels
@@ -61,7 +61,9 @@ def curves_view(
         AnalysisError: if no run has a metric that is asked for, or one of `beside` cannot be drawn.
     """
     source = results.source
-    names = choose_metrics(source.runs, metrics)
+    names, settled = choose_metrics(source.runs, metrics), list[str]()
+    if metrics is None and beside:
+        names, beside, settled = match_entropies(names, beside, source.runs)
     choice = choose_axis(choose_lines(source, names, by, list_leaders), axis)
     metric_panels = make_panels(choice, names, smooth)
     missing = explain_missing_means(metric_panels, choice)
@@ -70,7 +72,7 @@ def curves_view(
         why = "; ".join(missing) or "no run has recorded a metric yet"
         return [Sentences([f"{source.name}: {why}, so there is nothing to draw"])]
     metric_panels, alignments = lay_beside(metric_panels, beside, choice)
-    choice = replace(choice, notes=(*choice.notes, *missing, *alignments))
+    choice = replace(choice, notes=(*choice.notes, *missing, *settled, *alignments))
     drawn_metrics = [panel.metric for panel in metric_panels]
     descriptions = _describe_lines(choice, drawn_metrics)
     is_alone = len(choice.runs) == 1

@@ -103,6 +103,32 @@ def test_each_line_is_compared_with_each_file(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("entropy", "is_of_token"),
+    [(1.7, True), (40.0, False), (7.0, True), (8.0, False)],  # 7.7 is as far from 1 as from 60, as a ratio
+)
+def test_an_entropy_is_that_of_ours_whose_size_it_has(entropy: float, is_of_token: bool, tmp_path: Path) -> None:
+    both = {"objective__entropy": 60.0, "policy__entropy_avg": 1.0}
+    ours = replace(published(objective__kl=1.0, **both), name="a")
+    theirs = published(objective__entropy=entropy)
+    text, _ = write_curves(Source("s", "run", [ours]), tmp_path, (), beside=[theirs])
+    metric = "policy/entropy_avg" if is_of_token else "entropy"
+    assert f"  {metric} of published lies {'below' if entropy == 40 or entropy == 8 else 'above'} ours" in text
+    note = (
+        f"published: its entropy (median {entropy:g}) is compared with policy/entropy_avg, a mean over tokens (ours: 1)"
+    )
+    assert (note in text.replace("\n    ", " ")) == is_of_token
+    # Whoever names the metric gets it.
+    named, _ = write_curves(Source("s", "run", [ours]), tmp_path, (), metrics=[ENTROPY], beside=[theirs])
+    assert "entropy of published lies below ours at all 30 updates, by" in named
+
+
+def test_an_entropy_stays_the_sum_where_ours_has_no_other(tmp_path: Path) -> None:
+    ours = replace(published(objective__entropy=60.0), name="a")
+    text, _ = write_curves(Source("s", "run", [ours]), tmp_path, (), beside=[published(objective__entropy=1.7)])
+    assert "  entropy of published lies below ours at all 30 updates, by 58.3" in text
+
+
 def test_the_first_updates_are_aligned(tmp_path: Path) -> None:
     text, _ = write_curves(Source("s", "run", [wiggly("a")]), tmp_path, (), metrics=[KL], beside=[published(start=0)])
     assert "  published counts updates from 0, our runs from 1: its first one is drawn at 1" in text
