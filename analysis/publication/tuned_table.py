@@ -1,0 +1,139 @@
+"""The table of tuned settings on the page of conf/experiment: a row for each published record, by its results."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from analysis.publication.experiment import EXPERIMENTS, RECORD_LINE
+from analysis.reading.sources import read
+from analysis.records.runs import COMPLETE, DIVERGED, FAILED, PRUNED, RunRecord, Source
+from analysis.results.entries import Entry
+from analysis.results.ranking import SourceRanking
+from analysis.results.results import Results
+from analysis.views.counted import find_counted
+from analysis.wording.errors import AnalysisError
+from analysis.wording.intervals import format_interval
+from analysis.wording.statements import format_count, format_duration, format_number, join_words
+from rlhf_sweeps.record import Sweep, natural_key, read_plan, write_atomically
+from rlhf_sweeps.verdicts.estimates import estimate, mean
+
+SHOWCASE = Path("outputs") / "showcase"
+PAGE = EXPERIMENTS / "README.md"
+BEGIN, END = "<!-- table of tuned settings: begin -->", "<!-- table of tuned settings: end -->"
+_COLUMNS = (
+    "experiment",
+    "model",
+    "reward model",
+    "data",
+    "tuned",
+    "held-out score [95 %]",
+    "KL",
+    "updates x responses",
+    "time, device",
+    "record",
+)
+_ENDED = (COMPLETE, PRUNED, FAILED, DIVERGED)
+_NONE_YET = "No record has been published yet."
+
+
+def write_table(root: Path = Path()) -> Path:
+    """Write the table of all records in outputs/showcase anew; returns the page.
+
+    Args:
+        root: the folder of the project.
+
+    Raises:
+        AnalysisError: if the page has no place for the table.
+    """
+    page = root / PAGE
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise AnalysisError(f"{page}: has no lines {BEGIN} and {END}, between which the table is written")
+    write_atomically(page, f"{before}{BEGIN}\n{make_table(root)}{END}{after}")
+    return page
+
+
+def make_table(root: Path) -> str:
+    """The table in Markdown, or a sentence where there is no record."""
+    folders = [path for path in (root / SHOWCASE).glob("*") if path.is_dir() and not path.name.startswith(".")]
+    experiments = _find_experiments(root)
+    rows = [_make_row(folder, experiments) for folder in sorted(folders, key=lambda path: natural_key(path.name))]
+    if not rows:
+        return f"{_NONE_YET}\n"
+    return "".join(map(_write_line, [_COLUMNS, ["---"] * len(_COLUMNS), *rows]))
+
+
+def _find_experiments(root: Path) -> dict[str, str]:
+    """Folder of a record -> name of the experiment that has its setting."""
+    experiments = {}
+    for file in sorted((root / EXPERIMENTS).glob("*.yaml")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if line.startswith(RECORD_LINE):
+                experiments[line.removeprefix(RECORD_LINE).strip()] = file.stem
+    return experiments
+
+
+def _make_row(folder: Path, experiments: dict[str, str]) -> list[str]:
+    source = read(folder)
+    ranking = Results(source).ranking
+    best = ranking.best if ranking.is_comparable else None
+    run = best.run if best is not None else next(iter(source.runs), None)
+    name = (SHOWCASE / folder.name).as_posix()
+    progress = describe_progress(source)
+    link = f"[{folder.name}](../../{name}){f', {progress}' if progress else ''}"
+    if run is None:
+        return ["-"] * (len(_COLUMNS) - 1) + [link]
+    reported = replace(best, runs=best.tested_runs) if best is not None and ranking.is_tested(best) else best
+    counted = find_counted(reported) if reported is not None else None
+    devices = sorted({str(device) for each in source.runs if (device := each.summary.get("device"))})
+    seconds = source.seconds or sum(each.seconds for each in source.runs)
+    return [
+        f"`{experiments[name]}`" if name in experiments else "-",
+        *(_name_part(run, part) for part in ("model", "reward_model", "dataset")),
+        f"`{best.settings_text}`" if best is not None and best.settings else "-",
+        _write_score(ranking, best) if best is not None else "-",
+        format_number(counted and counted.kl),
+        f"{run.num_updates} x {run.look_up('ppo.batch_size')}",
+        ", ".join([format_duration(seconds), *devices]),
+        link,
+    ]
+
+
+def _name_part(run: RunRecord, group: str) -> str:
+    """The name of a group's choice; with the place of a model or of data that is the user's own."""
+    name, path = str(run.look_up(group)), str(run.config.get(f"{group}.path"))
+    return f"`{name}`, `{path}`" if name in ("local", Path(path).name) else f"`{name}`"
+
+
+def _write_score(ranking: SourceRanking, best: Entry) -> str:
+    """`-0.11 -> 0.42 [0.31, 0.53], 3 test seeds`: base policy, then the number to report, with its interval over seeds."""
+    is_tested = ranking.is_tested(best)
+    values = [run.objectives[0] for run in (best.tested_runs if is_tested else best.runs) if run.objectives]
+    estimated = estimate([np.array(values)], statistic=mean)
+    base = best.average_summary("base_score") if ranking.metric == "eval/score" else None
+    start = f"{format_number(base)} -> " if base is not None else f"{ranking.metric} " * (ranking.metric != "eval/score")
+    interval = format_interval(estimated.low, estimated.high)
+    seeds = format_count(len(values), "test seed" if is_tested else "seed")
+    return f"{start}{format_number(estimated.value)} {interval}".rstrip() + f", {seeds}"
+
+
+def describe_progress(source: Source) -> str:
+    """How far a run or sweep has come; empty if it came to its end."""
+    if source.kind == "sweep":
+        plan = read_plan(Sweep(source.folder or Path()).start() or {})
+        num_ended = sum(trial.state in _ENDED for trial in source.trials)
+        planned = max(plan.num_trials or 0, len(source.trials))
+        return "" if num_ended == planned else f"unfinished: {num_ended} of {planned} trials ended"
+    unfinished = [run for run in source.runs if run.state != COMPLETE]
+    return join_words(
+        f"{run.state}: update {run.num_updates} of {format_number(run.planned_updates)}" for run in unfinished
+    )
+
+
+def _write_line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n"
+
