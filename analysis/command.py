@@ -276,9 +276,11 @@ def _run_watch(options: argparse.Namespace) -> int:
 def _run_publish(options: argparse.Namespace) -> int:
     from analysis.publication.publish import publish, publish_table
 
-    if options.table != (options.place is None) or (options.name is None) != options.table:
+    if {options.place is None, options.name is None} != {options.table} or (options.table and options.experiment):
         raise AnalysisError("publish: must be given a FOLDER and a NAME, or --table alone")
-    paths, notes = ([publish_table()], []) if options.table else publish(options.place, options.name, options.experiment)
+    if options.table:
+        return _print_paths([publish_table()])
+    paths, notes = publish(options.place, options.name, options.experiment)
     for note in notes:
         print(f"note: {drop_controls(note)}", file=sys.stderr)
     return _print_paths(paths)

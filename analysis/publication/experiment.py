@@ -53,7 +53,6 @@ def make_experiment(results: Results, name: str, record: str, folder: Path) -> s
     (folder / "experiment").mkdir(parents=True, exist_ok=True)
     (folder / "experiment" / f"{name}.yaml").write_text(text, encoding="utf-8")
     composed = _select_values(compose([f"experiment={name}"], folder))
-    missing = object()
     differing = [key for key in values.keys() | composed if values.get(key, _ABSENT) != composed.get(key, _ABSENT)]
     if differing:
         raise AnalysisError(

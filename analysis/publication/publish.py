@@ -13,10 +13,9 @@ from analysis.publication.tuned_table import SHOWCASE, describe_progress, write_
 from analysis.reading.folders import read_folder
 from analysis.results.results import Results
 from analysis.wording.errors import AnalysisError
-
 from rlhf_sweeps.record import Run, Sweep, analysis_folder, find_records, report_file
 
-MOST_BYTES = 3_000_000  # of all published records together: every clone of the repository has them
+LARGEST_SHOWCASE = 3_000_000  # bytes of all published records together: every clone of the repository has them
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CHOICE = re.compile("[a-z0-9_]+")  # as the other choices of conf/ are called
 _MOST_NAMES = 3  # files that are named where there are too many bytes
@@ -40,7 +39,7 @@ def publish(place: Path, name: str, experiment: str | None = None) -> tuple[list
     record, target = _find_record(place), SHOWCASE / _check_name(name, _NAME, "NAME")
     file = EXPERIMENTS / f"{_check_name(experiment, _CHOICE, '--experiment')}.yaml" if experiment else None
     _refuse_taken(record, target, file)
-    SHOWCASE.mkdir(parents=True, exist_ok=True)
+    SHOWCASE.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="unpublished_", dir=SHOWCASE.parent) as made:
         copy = Path(made) / name
         notes = _make_copy(record, copy, target)
@@ -118,15 +117,15 @@ def _make_copy(record: Run | Sweep, copy: Path, target: Path) -> list[str]:
             notes.append("samples.jsonl has the first, the best and the last evaluation only, to keep to the limit")
             _write_notice(copy, notes)
         files = list(_list_files(copy))
-        if others + sum(file.stat().st_size for file in files) <= MOST_BYTES:
+        if others + sum(file.stat().st_size for file in files) <= LARGEST_SHOWCASE:
             refuse_traces(copy)
             return notes
     files.sort(key=lambda file: -file.stat().st_size)
     largest = ", ".join(f"{file.relative_to(copy)} ({_format_bytes([file])})" for file in files[:_MOST_NAMES])
     raise AnalysisError(
         f"{target.as_posix()}: has {_format_bytes(files)}, and {SHOWCASE.as_posix()} may have "
-        f"{MOST_BYTES / 1e6:.0f} MB in all, of which others have {others / 1e6:.2f} MB; largest: {largest}; publish "
-        "the folder of one trial, or evaluate on fewer prompts (eval.num_prompts)"
+        f"{LARGEST_SHOWCASE / 1e6:g} MB in all, of which others have {others / 1e6:.2f} MB; largest: {largest}; "
+        "publish the folder of one trial, or evaluate on fewer prompts (eval.num_prompts)"
     )
 
 

@@ -12,7 +12,7 @@ from analysis.records.runs import COMPLETE, DIVERGED, FAILED, PRUNED, RunRecord,
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
-from analysis.views.counted import find_counted
+from analysis.views.counted import SCORE, find_counted
 from analysis.wording.errors import AnalysisError
 from analysis.wording.intervals import format_interval
 from analysis.wording.statements import format_count, format_duration, format_number, join_words
@@ -81,11 +81,11 @@ def _make_row(folder: Path, experiments: dict[str, str]) -> list[str]:
     source = read(folder)
     ranking = Results(source).ranking
     best = ranking.best if ranking.is_comparable else None
-    run = best.run if best is not None else next(iter(source.runs), None)
+    runs = [best.run] if best is not None and best.run is not None else source.runs
     name = (SHOWCASE / folder.name).as_posix()
     progress = describe_progress(source)
     link = f"[{folder.name}](../../{name}){f', {progress}' if progress else ''}"
-    if run is None:
+    if not runs:
         return ["-"] * (len(_COLUMNS) - 1) + [link]
     reported = replace(best, runs=best.tested_runs) if best is not None and ranking.is_tested(best) else best
     counted = find_counted(reported) if reported is not None else None
@@ -93,32 +93,36 @@ def _make_row(folder: Path, experiments: dict[str, str]) -> list[str]:
     seconds = source.seconds or sum(each.seconds for each in source.runs)
     return [
         f"`{experiments[name]}`" if name in experiments else "-",
-        *(_name_part(run, part) for part in ("model", "reward_model", "dataset")),
+        *(_name_choices(runs, group) for group in ("model", "reward_model", "dataset")),
         f"`{best.settings_text}`" if best is not None and best.settings else "-",
         _write_score(ranking, best) if best is not None else "-",
-        format_number(counted and counted.kl),
-        f"{run.num_updates} x {run.look_up('ppo.batch_size')}",
+        format_number(counted.kl if counted is not None else None),
+        f"{max(run.num_updates for run in runs)} x {runs[0].look_up('ppo.batch_size')}",
         ", ".join([format_duration(seconds), *devices]),
         link,
     ]
 
 
-def _name_part(run: RunRecord, group: str) -> str:
-    """The name of a group's choice; with the place of a model or of data that is the user's own."""
-    name, path = str(run.look_up(group)), str(run.config.get(f"{group}.path"))
-    return f"`{name}`, `{path}`" if name in ("local", Path(path).name) else f"`{name}`"
+def _name_choices(runs: Sequence[RunRecord], group: str) -> str:
+    """The names of a group's choices; of a model or of data that is the user's own its place."""
+    choices = dict.fromkeys((str(run.look_up(group)), str(run.config.get(f"{group}.path"))) for run in runs)
+    return ", ".join(f"`{path if name in ('local', Path(path).name) else name}`" for name, path in choices)
 
 
 def _write_score(ranking: SourceRanking, best: Entry) -> str:
-    """`-0.11 -> 0.42 [0.31, 0.53], 3 test seeds`: base policy, then the number to report, with its interval over seeds."""
+    """`-0.11 -> 0.42 [0.31, 0.53], 3 test seeds`: the base policy's, then the number to report, with its interval."""
     is_tested = ranking.is_tested(best)
-    values = [run.objectives[0] for run in (best.tested_runs if is_tested else best.runs) if run.objectives]
-    estimated = estimate([np.array(values)], statistic=mean)
-    base = best.average_summary("base_score") if ranking.metric == "eval/score" else None
-    start = f"{format_number(base)} -> " if base is not None else f"{ranking.metric} " * (ranking.metric != "eval/score")
-    interval = format_interval(estimated.low, estimated.high)
-    seeds = format_count(len(values), "test seed" if is_tested else "seed")
-    return f"{start}{format_number(estimated.value)} {interval}".rstrip() + f", {seeds}"
+    runs = best.tested_runs if is_tested else best.runs
+    values = np.array([run.objectives[0] for run in runs if run.objectives])
+    value, interval = ranking.choose_reported_value(best), ""
+    if len(values) > 1:
+        estimated = estimate([values], statistic=mean)
+        value, interval = estimated.value, f" {format_interval(estimated.low, estimated.high)}".rstrip()
+    base = best.average_summary("base_score") if ranking.metric == SCORE else None
+    start = (
+        f"{format_number(base)} -> " if base is not None else "" if ranking.metric == SCORE else f"{ranking.metric} "
+    )
+    return f"{start}{format_number(value)}{interval}, {format_count(len(runs), 'test seed' if is_tested else 'seed')}"
 
 
 def describe_progress(source: Source) -> str:
@@ -136,4 +140,3 @@ def describe_progress(source: Source) -> str:
 
 def _write_line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n"
-

@@ -69,7 +69,14 @@ class Sweep:
         Raises:
             NotOursError: if it does, and nothing proves that a sweep was begun there.
         """
-        files = (self.start_file, self.holder_file, self.study, self.hydra_file, self.results_file, self.comparison_file)
+        files = (
+            self.start_file,
+            self.holder_file,
+            self.study,
+            self.hydra_file,
+            self.results_file,
+            self.comparison_file,
+        )
         numbers = [path.name for path in self.folder.glob("[0-9]*") if _NUMBER.fullmatch(path.name)]
         names = [*(file.name for file in files), report_file(self.folder).name, "test", "run.json", *numbers]
         refuse_foreign(self.folder, names, self.start_file, self.hydra_file, RUNS)
