@@ -1,5 +1,6 @@
 """A setting as an experiment: Hydra composes from its file the config that the best trial had."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,19 @@ OTHERS = ("name", "seed", "device", "sweep", "tracking")
 GRID = ("ppo.lr=1e-3,5e-4", "ppo.total_episodes=64")
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep, to be copied into checkouts; of its swept values one is the default."""
+    folder = tmp_path_factory.mktemp("finished") / "grid"
+    sweep(folder, "ppo.kl_coef=0.02,1", "ppo.total_episodes=64")
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def _in_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_a_checkout(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(make_checkout(tmp_path / "project"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    shutil.copytree(finished, "outputs/finished")
 
 
 def read_setting(text: str) -> dict[str, Any]:
@@ -55,8 +65,7 @@ def test_the_file_composes_the_config_of_the_best_trial(words: tuple[str, ...], 
 
 
 def test_a_tuned_value_is_written_even_if_it_is_the_default() -> None:
-    sweep(Path("outputs/grid"), "ppo.kl_coef=0.02,1", "ppo.total_episodes=64")
-    publish(Path("outputs/grid"), "grid", "my_tuned")
+    publish(Path("outputs/finished"), "grid", "my_tuned")
     default = yaml.safe_load(Path("conf/ppo/default.yaml").read_text("utf-8"))["kl_coef"]
     assert default == 0.02, "choose another value for this test"
     written = yaml.safe_load(Path("conf/experiment/my_tuned.yaml").read_text("utf-8"))
@@ -64,15 +73,14 @@ def test_a_tuned_value_is_written_even_if_it_is_the_default() -> None:
 
 
 def test_the_same_record_may_write_its_experiment_again_and_another_may_not() -> None:
-    for name in ("grid", "other"):
-        sweep(Path("outputs") / name, *GRID)
-    publish(Path("outputs/grid"), "grid", "my_tuned")
-    publish(Path("outputs/grid"), "grid", "my_tuned")
-    before = Path("conf/experiment/my_tuned.yaml").read_bytes()
+    file = Path("conf/experiment/my_tuned.yaml")
+    file.write_text("# Record: outputs/showcase/grid\n", encoding="utf-8")
     with pytest.raises(AnalysisError, match=r"^conf/experiment/my_tuned\.yaml: is not the setting of this record"):
-        publish(Path("outputs/other"), "other", "my_tuned")
-    assert Path("conf/experiment/my_tuned.yaml").read_bytes() == before
-    assert not Path("outputs/showcase/other").exists()
+        publish(Path("outputs/finished"), "other", "my_tuned")
+    assert file.read_text("utf-8") == "# Record: outputs/showcase/grid\n"
+    assert not Path("outputs/showcase").exists()
+    publish(Path("outputs/finished"), "grid", "my_tuned")
+    assert "name: my_tuned" in file.read_text("utf-8")
 
 
 def test_reward_models_have_no_best_setting_but_one_of_their_trials_can_be_published() -> None:
@@ -85,19 +93,19 @@ def test_reward_models_have_no_best_setting_but_one_of_their_trials_can_be_publi
 
 
 def test_a_choice_that_is_not_in_the_project_is_refused() -> None:
-    sweep(Path("outputs/grid"), *GRID, "ppo=n_details")
-    Path("conf/ppo/n_details.yaml").unlink()
-    with pytest.raises(AnalysisError, match=r"^ppo=n_details: its file must be in the project: add conf/ppo/n_details"):
-        publish(Path("outputs/grid"), "grid", "my_tuned")
+    Path("conf/ppo/default.yaml").unlink()
+    with pytest.raises(
+        AnalysisError, match=r"^ppo=default: its file must be in the project: add conf/ppo/default\.yaml"
+    ):
+        publish(Path("outputs/finished"), "grid", "my_tuned")
 
 
 def test_a_config_that_no_file_can_compose_is_refused() -> None:
     """A key that was removed: a file can only add and change keys."""
-    sweep(Path("outputs/grid"), *GRID)
-    file = Run(Path("outputs/grid/1")).config_file
+    file = Run(Path("outputs/finished/0")).config_file
     config = yaml.safe_load(file.read_text("utf-8"))
     del config["ppo"]["gamma"]
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
     with pytest.raises(AnalysisError, match=r"^experiment=my_tuned: .* which differs from it in ppo\.gamma$"):
-        publish(Path("outputs/grid"), "grid", "my_tuned")
+        publish(Path("outputs/finished"), "grid", "my_tuned")
     assert not Path("conf/experiment/my_tuned.yaml").exists()
