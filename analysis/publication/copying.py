@@ -47,13 +47,17 @@ def copy_record(record: Run | Sweep, target: Path, name: str, is_thinned: bool) 
         name: the folder, relative to the working folder, that the copy will have.
         is_thinned: whether only the samples of the first, the best and the last evaluation are copied.
     """
-    clean = make_cleaner(_list_folders(record, name))
+    folders = _list_folders(record, name)
+    clean = make_cleaner(folders)
     if isinstance(record, Run):
         _copy_run(record, Run(target), clean, is_thinned)
         return
     copy = Sweep(target)
     for place in list_runs(record):
-        _copy_run(place.run, Run(target / place.run.folder.relative_to(record.folder)), clean, is_thinned)
+        inner = place.run.folder.relative_to(record.folder)
+        # The sweep may have been begun in another working folder, and moved since.
+        own = make_cleaner({**_list_folders(place.run, f"{name}/{inner.as_posix()}"), **folders})
+        _copy_run(place.run, Run(target / inner), own, is_thinned)
     _copy_objects([(record.start_file, copy.start_file), (record.comparison_file, copy.comparison_file)], clean)
     _copy_texts([(record.hydra_file, copy.hydra_file), (record.results_file, copy.results_file)], clean)
     if record.study.is_file():

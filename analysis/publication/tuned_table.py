@@ -97,7 +97,7 @@ def _make_row(folder: Path, experiments: dict[str, str]) -> list[str]:
         f"`{best.settings_text}`" if best is not None and best.settings else "-",
         _write_score(ranking, best) if best is not None else "-",
         format_number(counted.kl if counted is not None else None),
-        f"{max(run.num_updates for run in runs)} x {runs[0].look_up('ppo.batch_size')}",
+        f"{max(run.num_updates for run in runs)} x {runs[0].look_up('ppo.batch_size') or '-'}",
         ", ".join([format_duration(seconds), *devices]),
         link,
     ]
@@ -105,8 +105,9 @@ def _make_row(folder: Path, experiments: dict[str, str]) -> list[str]:
 
 def _name_choices(runs: Sequence[RunRecord], group: str) -> str:
     """The names of a group's choices; of a model or of data that is the user's own its place."""
-    choices = dict.fromkeys((str(run.look_up(group)), str(run.config.get(f"{group}.path"))) for run in runs)
-    return ", ".join(f"`{path if name in ('local', Path(path).name) else name}`" for name, path in choices)
+    choices = dict.fromkeys((run.look_up(group), str(run.config.get(f"{group}.path"))) for run in runs)
+    named = [(str(name), path) for name, path in choices if name is not None]
+    return ", ".join(f"`{path if name in ('local', Path(path).name) else name}`" for name, path in named) or "-"
 
 
 def _write_score(ranking: SourceRanking, best: Entry) -> str:

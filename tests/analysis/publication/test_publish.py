@@ -135,6 +135,15 @@ def test_paths_in_the_working_folder_become_relative(sweep: Path) -> None:
     assert notes["message"] == "outputs/showcase/copy/1/x: in nn.py"
 
 
+def test_a_project_that_has_moved_since_has_no_other_paths_than_before(sweep: Path) -> None:
+    hydra = {"hydra": {"runtime": {"cwd": "/old/place", "output_dir": "/old/place/outputs/grid/1"}}}
+    Run(sweep / "1").hydra_file.write_text(yaml.safe_dump(hydra), encoding="utf-8")
+    set_key(sweep / "1", "dataset.path", "/old/place/pairs.jsonl")
+    publish(sweep, "copy")
+    start = Run(Path("outputs/showcase/copy/1")).start() or {}
+    assert start["config"]["dataset"]["path"] == "pairs.jsonl"
+
+
 def test_a_path_outside_of_the_project_is_refused(sweep: Path) -> None:
     set_key(sweep / "2", "reward_model.path", "/data/models/mine")
     with pytest.raises(
@@ -217,6 +226,7 @@ def test_a_record_that_is_too_large_loses_samples_first_and_says_so(
     best = Run(sweep / "2").summary() or {}
     assert best["best_update"] == 12
     Run(sweep / "2").append_samples(make_samples(range(1, 13)))
+    Run(sweep / "2").write_summary(best)  # with the digest of all samples
     size = sum(path.stat().st_size for path in (sweep / "2").glob("*.json*"))
     monkeypatch.setattr(
         publishing, "LARGEST_SHOWCASE", size - 500
