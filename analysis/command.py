@@ -117,6 +117,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "--interval", type=_parse_seconds, default=2.0, metavar="SECONDS", help="time between updates (default: 2)"
     )
     watch.set_defaults(run=_run_watch)
+    _add_publish(commands)
     workspace = commands.add_parser(
         "workspace", help="write the dashboard into a W&B project", description="Write the W&B dashboard."
     )
@@ -153,6 +154,18 @@ def _add_command(
         parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: see below)")
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_publish(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "copy a record to outputs/showcase, for everybody to check, and write the table of tuned settings"
+    publish = commands.add_parser("publish", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    publish.add_argument("place", nargs="?", type=Path, metavar="FOLDER", help="of a run or a sweep")
+    publish.add_argument("name", nargs="?", metavar="NAME", help="of the copy: outputs/showcase/NAME")
+    publish.add_argument(
+        "--experiment", metavar="NAME", help="write the best setting to conf/experiment/NAME.yaml as well"
+    )
+    publish.add_argument("--table", action="store_true", help="write the table alone, of what is published")
+    publish.set_defaults(run=_run_publish)
 
 
 def _add_formats(parser: argparse.ArgumentParser) -> None:
@@ -272,6 +285,19 @@ def _run_watch(options: argparse.Namespace) -> int:
     from analysis.watch.watch import watch
 
     return watch(options.folder, once=options.once, interval=options.interval)
+
+
+def _run_publish(options: argparse.Namespace) -> int:
+    from analysis.publication.publish import publish, publish_table
+
+    if {options.place is None, options.name is None} != {options.table} or (options.table and options.experiment):
+        raise AnalysisError("publish: must be given a FOLDER and a NAME, or --table alone")
+    if options.table:
+        return _print_paths([publish_table()])
+    paths, notes = publish(options.place, options.name, options.experiment)
+    for note in notes:
+        print(f"note: {drop_controls(note)}", file=sys.stderr)
+    return _print_paths(paths)
 
 
 def _run_workspace(options: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ class Sweep:
         folder: holds everything; it may be copied or moved as a whole.
         study: the file of the Optuna study.
         base: results about the base policy.
-        start_file, comparison_file: the methods below read and write these.
+        start_file, results_file, comparison_file: the methods below read and write these.
         holder_file: the process and the host of the sweep that runs there, or of the last one.
         hydra_file: the config of the sweep's last start, with Hydra's part.
     """
@@ -42,7 +42,7 @@ class Sweep:
         self.start_file = self.folder / "sweep.json"
         self.holder_file = self.folder / "sweeper.json"
         self.hydra_file = self.folder / "multirun.yaml"
-        self._results = self.folder / "optimization_results.yaml"
+        self.results_file = self.folder / "optimization_results.yaml"
         self.comparison_file = self.folder / "comparison.json"
 
     def trial(self, number: int) -> Path:
@@ -69,7 +69,14 @@ class Sweep:
         Raises:
             NotOursError: if it does, and nothing proves that a sweep was begun there.
         """
-        files = (self.start_file, self.holder_file, self.study, self.hydra_file, self._results, self.comparison_file)
+        files = (
+            self.start_file,
+            self.holder_file,
+            self.study,
+            self.hydra_file,
+            self.results_file,
+            self.comparison_file,
+        )
         numbers = [path.name for path in self.folder.glob("[0-9]*") if _NUMBER.fullmatch(path.name)]
         names = [*(file.name for file in files), report_file(self.folder).name, "test", "run.json", *numbers]
         refuse_foreign(self.folder, names, self.start_file, self.hydra_file, RUNS)
@@ -105,7 +112,7 @@ class Sweep:
             one sentence for each problem.
         """
         problems = mend_object(self.start_file)
-        for file in (self.hydra_file, self._results, self.comparison_file):
+        for file in (self.hydra_file, self.results_file, self.comparison_file):
             problems += set_aside(file)
         return problems
 
@@ -139,7 +146,7 @@ class Sweep:
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write optimization_results.yaml."""
-        write_atomically(self._results, yaml.safe_dump(dict(results), sort_keys=False, allow_unicode=True))
+        write_atomically(self.results_file, yaml.safe_dump(dict(results), sort_keys=False, allow_unicode=True))
 
     def comparison(self) -> dict[str, Any] | None:
         """The matrix of train reward models and judges; None if the sweep did not compare reward models."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from conftest import ROOT
 
-# Model cards of runs, and what building leaves, are not pages of the repository.
-_FOREIGN = {"outputs", "dist", "build"}
+# Model cards of runs, and what building leaves, are not pages of the repository; the page in outputs/ itself is one.
+_FOREIGN = {"dist", "build"}
 PAGES = sorted(
     path
     for path in ROOT.rglob("*.md")
     if not any(part in _FOREIGN or part.startswith(".") for part in path.relative_to(ROOT).parts)
+    and (path.relative_to(ROOT).parts[0] != "outputs" or path.parent == ROOT / "outputs")
 )
 _FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=fence)\s*$", re.DOTALL | re.MULTILINE)
 _INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?P<text>(?:    [^\n]*\n|\n(?=    ))+)")

@@ -1,4 +1,4 @@
-"""conf/README.md lists every choice of every group and no other; test_config.py composes them all."""
+"""conf/README.md and the table of tuned settings list every choice of every group; test_config.py composes them all."""
 
 import re
 import shutil
@@ -17,12 +17,13 @@ ROW = re.compile(r"^\| (?:`(?P<group>[a-z_/]+)`)? ?\| (?P<choices>[^|]+) \|", re
 
 
 def listed() -> list[tuple[str, str, bool]]:
-    """Group, choice and whether it is in bold, for every choice in the page's table."""
+    """Group, choice and whether it is in bold, for every choice in the page's table and in that of tuned settings."""
     rows, group = [], ""
     for row in ROW.finditer((CONF / "README.md").read_text(encoding="utf-8")):
         group = row["group"] or group
         rows += [(group, name, bool(bold)) for bold, name in re.findall(r"(\*\*)?`([a-z0-9_]+)`", row["choices"])]
-    return rows
+    tuned = re.findall(r"^\| `([a-z0-9_]+)` \|", (CONF / "experiment" / "README.md").read_text("utf-8"), re.MULTILINE)
+    return rows + [("experiment", name, False) for name in tuned]
 
 
 def test_the_page_lists_every_choice_and_no_other() -> None:

@@ -1,0 +1,1 @@
+"""A record, a setting and a table in the repository, which anyone can check."""
