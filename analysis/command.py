@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.options import parse_formats, parse_seconds, parse_updates
 from analysis.output.files import write_files
 from analysis.output.formats import DEFAULT_FORMATS, FORMATS
 from analysis.output.parts import Part
@@ -74,7 +75,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     curves.add_argument("--by", metavar="KEY", help="mean and spread of the runs that share a config key's value")
     curves.add_argument(
-        "--smooth", type=_parse_updates, metavar="UPDATES", help="smooth over this number of updates; 1: no smoothing"
+        "--smooth", type=parse_updates, metavar="UPDATES", help="smooth over this number of updates; 1: no smoothing"
     )
     curves.add_argument(
         "--x",
@@ -114,7 +115,7 @@ def _make_parser() -> argparse.ArgumentParser:
     watch.add_argument("folder", type=Path, metavar="FOLDER")
     watch.add_argument("--once", action="store_true", help="print the table once and stop")
     watch.add_argument(
-        "--interval", type=_parse_seconds, default=2.0, metavar="SECONDS", help="time between updates (default: 2)"
+        "--interval", type=parse_seconds, default=2.0, metavar="SECONDS", help="time between updates (default: 2)"
     )
     watch.set_defaults(run=_run_watch)
     _add_publish(commands)
@@ -171,34 +172,11 @@ def _add_publish(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_formats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
-        type=_parse_formats,
+        type=parse_formats,
         default=DEFAULT_FORMATS,
         metavar="NAME,NAME",
         help=f"formats of the figures: {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
     )
-
-
-def _parse_formats(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    if wrong := [name for name in names if name not in FORMATS]:
-        raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: must be among {', '.join(FORMATS)}")
-    return names
-
-
-def _parse_updates(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number of updates, 1 or more")
-    return int(text)
-
-
-def _parse_seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds above 0")
-    return seconds
 
 
 def _read_source(options: argparse.Namespace) -> Source:
