@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from analysis.curves.metrics import choose_panel_metrics
+from analysis.output.charts import Chart
 from analysis.output.parts import Part, Section, Sentences
 from analysis.records.runs import Source
 from analysis.results.ranking import SourceRanking
@@ -103,8 +105,9 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
     from analysis.views.compare import make_compare_tab
     from analysis.views.config import config_view
     from analysis.views.cost import cost_view
+    from analysis.views.counted import SCORE
     from analysis.views.curve_chooser import make_curve_chooser
-    from analysis.views.curves import write_course_sentences
+    from analysis.views.curves import curves_view, write_course_sentences
     from analysis.views.health import health_view, write_health_sentences
     from analysis.views.noise import write_noise_sentences
     from analysis.views.overview import make_overview_parts
@@ -120,9 +123,15 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
     def make_overview() -> Sequence[Part]:
         advice = write_advice_sentences(source, analysis)
         health = [] if findings is None else write_health_sentences(findings, ranking)
-        return make_overview_parts(
-            source, ranking, write_noise_sentences(ranking, analysis), advice, health, phases[:1]
-        )
+        course = make("the training curves", make_single_curves) or phases[:1]
+        return make_overview_parts(source, ranking, write_noise_sentences(ranking, analysis), advice, health, course)
+
+    def make_single_curves() -> Sequence[Part]:
+        """The curves of a run that is alone, with the sentences on them: it has no settings to draw."""
+        if len(source.runs) != 1:
+            return []
+        metrics = [*choose_panel_metrics(source.runs), *({SCORE} & source.runs[0].metrics.keys())]
+        return [part for part in curves_view(results, metrics or None) if isinstance(part, Chart)]
 
     def make_curves() -> Sequence[Part]:
         return [*make_curve_chooser(results, detail), *phases]
@@ -156,6 +165,9 @@ def _write_subtitle(source: Source) -> str:
     updates = [run.num_updates for run in source.runs]
     kind = kinds.get(source.kind, "Runs")
     if source.kind == "run":
+        planned = source.runs[0].planned_updates if source.runs else None
+        if planned and planned > sum(updates):
+            return f"{kind}, {sum(updates):,} of {format_count(int(planned), 'update')}"
         return f"{kind} of {format_count(sum(updates), 'update')}"
     start = kind if source.kind == "wandb" else f"{kind} with {format_count(len(updates), 'run')}"
     return f"{start}, {format_count(sum(updates), 'update')} in all"

@@ -13,7 +13,7 @@ import pytest
 from helpers.page_reader import Reader
 from helpers.report_records import ATTACK, large, run, sweep
 
-from analysis.records.runs import Source
+from analysis.records.runs import UNFINISHED, Source
 from analysis.views.report import LIMIT, make_report_page, write_report
 
 
@@ -91,6 +91,19 @@ def test_a_run_alone_has_no_comparison() -> None:
     assert "compare" not in tabs
     assert "sweep" not in tabs
     assert "Run 0: its eval/score is 1." in read.text
+
+
+def test_the_first_screen_of_a_run_alone_has_its_curves() -> None:
+    """The five panels and the held-out score, each once; an unfinished run says how far it came."""
+    one = replace(run(0), trial=None)
+    data = json.loads(gzip.decompress(base64.b64decode(Reader(make_report_page(Source("s", "run", [one]))).scripts[0])))
+    assert "curves-0" in data["figures"]
+    begun = replace(one, config={**one.config, "ppo.total_episodes": 320, "ppo.batch_size": 4}, state=UNFINISHED)
+    first_screen = Reader(make_report_page(Source("s", "run", [begun]))).text.partition("Smoothed over")[0]
+    assert "A run, 40 of 80 updates" in first_screen
+    for panel in ("Step reward", "Cumulative reward", "Policy loss", "Entropy", "KL divergence", "eval/score"):
+        assert panel in first_screen
+    assert "KL divergence rises throughout, from 0.1 to 4" in first_screen
 
 
 def test_many_runs_fit() -> None:
