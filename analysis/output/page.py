@@ -89,10 +89,13 @@ def _look(layer: Layer) -> str:
     return "block-mark"
 
 
-def _shorten_cells(rows: Sequence[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
-    """Rows whose long texts are cut, column by column, so that those that differ still do."""
-    columns = [shorten_apart([cell.text for cell in column], _LONGEST_CELL) for column in zip(*rows, strict=True)]
-    for row, texts in zip(rows, zip(*columns, strict=True), strict=True):
+def _shorten_cells(table: Table) -> Iterator[Sequence[Cell]]:
+    """Rows whose long texts are cut, column by column, so that those that differ still do; answers stay whole."""
+    columns = []
+    for column, *cells in zip(table.columns, *table.rows, strict=True):
+        whole = [cell.text for cell in cells]
+        columns.append(whole if column.is_whole else shorten_apart(whole, _LONGEST_CELL))
+    for row, texts in zip(table.rows, zip(*columns, strict=True), strict=True):
         yield [cell if cell.text == text else replace(cell, text=text) for cell, text in zip(row, texts, strict=True)]
 
 

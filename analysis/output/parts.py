@@ -29,12 +29,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """Of a table; `hint` says more than the label. The terminal leaves out a column that `is_detail`."""
+    """Of a table; `hint` says more than the label.
+
+    The terminal leaves out a column that `is_detail`. The page shows the texts of a column that `is_whole` whole.
+    """
 
     label: str
     is_number: bool = False
     hint: str = ""
     is_detail: bool = False
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)

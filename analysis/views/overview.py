@@ -20,18 +20,21 @@ def make_overview_parts(
     advice: Sequence[str],
     health: Sequence[str],
     course: Sequence[Part] = (),
+    examples: Sequence[Part] = (),
 ) -> list[Part]:
     """What a reader who stops after one screen should know.
 
     Args:
         noise: whether the lead is more than noise; advice: what to do next; health: what is wrong with the runs.
         course: what the best run did: in sentences, or the curves of a run that is alone.
+        examples: answers before and after.
     """
     parts: list[Part] = [make_answers(source, ranking, noise, advice), make_sweep_tiles(source, ranking)]
     if sum(bool(entry.objectives) for entry in ranking.settings) >= _FEWEST:
         history = make_history_chart(ranking, ranking.view)
         parts += [history] if history is not None else []
     parts += course
+    parts += examples
     problems = write_problem_sentences(source, ranking)
     if problems:
         parts.append(Sentences(problems, "Problems", "bad" if write_failure_sentence(ranking) else "warn"))

@@ -108,6 +108,7 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
     from analysis.views.counted import SCORE
     from analysis.views.curve_chooser import make_curve_chooser
     from analysis.views.curves import curves_view, write_course_sentences
+    from analysis.views.examples import make_examples
     from analysis.views.health import health_view, write_health_sentences
     from analysis.views.noise import write_noise_sentences
     from analysis.views.overview import make_overview_parts
@@ -124,7 +125,9 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
         advice = write_advice_sentences(source, analysis)
         health = [] if findings is None else write_health_sentences(findings, ranking)
         course = make("the training curves", make_single_curves) or phases[:1]
-        return make_overview_parts(source, ranking, write_noise_sentences(ranking, analysis), advice, health, course)
+        examples = make("the answers before and after", lambda: make_examples(results))
+        noise = write_noise_sentences(ranking, analysis)
+        return make_overview_parts(source, ranking, noise, advice, health, course, examples)
 
     def make_single_curves() -> Sequence[Part]:
         """The curves of a run that is alone, with the sentences on them: it has no settings to draw."""

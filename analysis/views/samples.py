@@ -1,6 +1,7 @@
 """Answers of the base policy and of the trained policy side by side, with all scores that were given to them."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
@@ -79,6 +80,13 @@ def samples_view(results: Results, most: int = _MAX_PAIRS) -> list[Part]:
     return [Block("samples", [replace(each, id=f"samples-{place}") for place, each in enumerate(sets)], "samples")]
 
 
+def select_first_set(results: Results) -> SampleSet | None:
+    """All pairs of the best run, or of the first with samples, the most improved prompts first; None without any."""
+    for title, run in _choose_runs(results.source, results.ranking)[:1]:
+        return _make_sample_set(title, run, sys.maxsize)
+    return None
+
+
 def _choose_runs(source: Source, ranking: SourceRanking) -> list[tuple[str, RunRecord]]:
     """The best run, and the best run of every other reward model; without a ranking the first with samples."""
     chosen: list[tuple[str, RunRecord]] = []
@@ -89,8 +97,8 @@ def _choose_runs(source: Source, ranking: SourceRanking) -> list[tuple[str, RunR
         reward_model = find_reward_model(entry)
         if reward_model not in seen:
             seen.add(reward_model)
-            rank = "the best" if place == 0 else f"the best on reward model {reward_model}"
-            chosen.append((f"{entry.title}, {rank}", entry.run))
+            rank = ", the best" if place == 0 else f", the best on reward model {reward_model}"
+            chosen.append((f"{entry.title}{rank if len(ranking.entries) > 1 else ''}", entry.run))
         if len(chosen) == _MAX_RUNS:
             break
     if not chosen:
