@@ -77,6 +77,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
             sweep.refuse_foreign()
             with sweep.claim():
                 start, configurations = describe(sweep, plan, composer.hydra)
+                executor.prepare()  # nothing more is refused; the study is opened meanwhile
                 for problem in sweep.mend():
                     log.warning("%s", problem)
                 open_it = partial(open_study, sweep, plan, start, configurations, master)
