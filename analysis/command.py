@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.arguments import check_command, parse_formats, parse_seconds, parse_updates
 from analysis.output.files import write_files
 from analysis.output.formats import DEFAULT_FORMATS, FORMATS
 from analysis.output.parts import Part
@@ -19,6 +20,7 @@ from analysis.records.runs import Source
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.record import STORAGE
+from rlhf_sweeps.versions import describe_versions
 from rlhf_sweeps.wording import drop_controls
 
 if TYPE_CHECKING:
@@ -38,8 +40,10 @@ another folder.
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status, 2 where the input was wrong."""
     tolerate()
-    options = _make_parser().parse_args(arguments)
+    parser, commands = _make_parser()
     try:
+        check_command(arguments, commands)
+        options = parser.parse_args(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
         return status
@@ -57,13 +61,15 @@ def main(arguments: Sequence[str]) -> int:
         return 2
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def _make_parser() -> tuple[argparse.ArgumentParser, list[str]]:
+    """The parser, and the names of the commands."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
         description="Analyse records: training curves, the best settings and their lead, health, a report.",
         epilog=_PLACES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=describe_versions())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     curves = _add_command(commands, "curves", "training curves: figures, CSV, and in words what they do", _run_curves)
     curves.add_argument(
@@ -74,7 +80,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     curves.add_argument("--by", metavar="KEY", help="mean and spread of the runs that share a config key's value")
     curves.add_argument(
-        "--smooth", type=_parse_updates, metavar="UPDATES", help="smooth over this number of updates; 1: no smoothing"
+        "--smooth", type=parse_updates, metavar="UPDATES", help="smooth over this number of updates; 1: no smoothing"
     )
     curves.add_argument(
         "--x",
@@ -114,7 +120,7 @@ def _make_parser() -> argparse.ArgumentParser:
     watch.add_argument("folder", type=Path, metavar="FOLDER")
     watch.add_argument("--once", action="store_true", help="print the table once and stop")
     watch.add_argument(
-        "--interval", type=_parse_seconds, default=2.0, metavar="SECONDS", help="time between updates (default: 2)"
+        "--interval", type=parse_seconds, default=2.0, metavar="SECONDS", help="time between updates (default: 2)"
     )
     watch.set_defaults(run=_run_watch)
     workspace = commands.add_parser(
@@ -125,7 +131,7 @@ def _make_parser() -> argparse.ArgumentParser:
     workspace.add_argument("--name", metavar="TITLE", help="title of the dashboard")
     workspace.add_argument("--dry-run", action="store_true", help="print the dashboard as JSON, and write nothing")
     workspace.set_defaults(run=_run_workspace)
-    return parser
+    return parser, list(commands.choices)
 
 
 def _add_command(
@@ -158,34 +164,11 @@ def _add_command(
 def _add_formats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
-        type=_parse_formats,
+        type=parse_formats,
         default=DEFAULT_FORMATS,
         metavar="NAME,NAME",
         help=f"formats of the figures: {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
     )
-
-
-def _parse_formats(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    if wrong := [name for name in names if name not in FORMATS]:
-        raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: must be among {', '.join(FORMATS)}")
-    return names
-
-
-def _parse_updates(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number of updates, 1 or more")
-    return int(text)
-
-
-def _parse_seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds above 0")
-    return seconds
 
 
 def _read_source(options: argparse.Namespace) -> Source:

@@ -21,6 +21,7 @@ from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.preflight import check_policy
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT
 from rlhf_sweeps.record import MASK, Run, find_variables, is_masked, write_command, write_override
+from rlhf_sweeps.wording import suggest_path
 
 Section = TypeVar("Section")
 
@@ -52,7 +53,8 @@ def _serve(options: argparse.Namespace) -> None:
     start = run.start()
     if start is None:
         lost = f"{run.start_file.name} is damaged" if run.start_file.exists() else "holds no run"
-        raise ConfigError(f"run={options.run}: {lost}; allowed: a folder with a run.json")
+        near = "" if options.run.exists() else suggest_path(options.run)
+        raise ConfigError(f"run={options.run}: {lost}{near} (allowed: a folder with a run.json)")
     if not run.model.is_dir():
         again = write_command(write_override("hydra.run.dir", str(options.run)))
         raise ConfigError(f"run={options.run}: has no model/ yet; continue it with {again}")

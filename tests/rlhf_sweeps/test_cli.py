@@ -22,23 +22,6 @@ from rlhf_sweeps.process.failures import DivergedError
 from rlhf_sweeps.record import Run
 
 
-@pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"], ["--cfg", "job", "--resolve"]])
-def test_help_and_config_load_nothing_slow(flags: list[str], command_line: CommandLine, tmp_path: Path) -> None:
-    """They take half a second, and 5 with torch."""
-    (tmp_path / "traced.py").write_text(
-        "import sys, atexit\n"
-        "slow = {'torch', 'transformers', 'trl', 'datasets', 'optuna', 'wandb'}\n"
-        "atexit.register(lambda: print(sorted(slow & set(sys.modules)), file=sys.stderr))\n"
-        "from rlhf_sweeps.cli import main\n"
-        "main()\n",
-        encoding="utf-8",
-    )
-    result = command_line(*flags, module="traced")
-    assert result.returncode == 0, result.stderr
-    assert "kl_coef" in result.stdout
-    assert result.stderr.splitlines()[-1] == "[]"
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
