@@ -58,6 +58,11 @@ def open_storage(url: str) -> BaseStorage:
         if (file := _find_sqlite_file(url)) is not None:
             _check_database(file)
         return _open_database(url)
+    except ImportError as error:
+        raise ConfigError(
+            f"hydra.sweeper.storage={mask_url(url)}: its database needs a driver, PostgreSQL the extra `postgresql` "
+            "(python -m pip install 'psycopg[binary]')"
+        ) from error
     except Exception as error:
         raise ConfigError(
             f"hydra.sweeper.storage={mask_url(url)}: cannot be opened ({describe_error(error)})"
