@@ -33,7 +33,10 @@ from rlhf_sweeps.record import Run
         (["model=smolm2_135m"], "model/smolm2_135m: there is no such choice; did you mean smollm2_135m? (allowed: "),
         (["eval.judges=[tniy]"], "eval.judges[0]=tniy: reward_model has no such choice; did you mean tiny? (allowed: "),
         (["model.path=embedded:tiny_polcy"], "tiny_reward_model; did you mean tiny_policy?"),
-        (["dataset.prompt_column=prompts"], "line 1 has no such column; it has: topic, prompt, chosen, rejected; did you mean prompt?"),
+        (
+            ["dataset.prompt_column=prompts"],
+            "it has: topic, prompt, chosen, rejected; did you mean prompt?",
+        ),
         (["-m", "search=lr_kl_clip", "hydra.sweeper.sampler=tpee"], "extends BaseSampler; did you mean tpe?"),
         (["foo=1"], "foo: there is no such key (allowed here: name, seed, "),
         (["+ppo.foo=1"], "ppo.foo: there is no such key (allowed here: lr, "),
