@@ -1,7 +1,14 @@
-"""python -m analysis."""
+"""`python -m analysis`, or `rlhf-analysis`."""
 
 import sys
 
-from analysis.command import main
+from analysis import command
 
-sys.exit(main(sys.argv[1:]))
+
+def main() -> int:
+    """Entry point; returns the exit status."""
+    return command.main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.options import parse_formats, parse_seconds, parse_updates
+from analysis.arguments import check_command, parse_formats, parse_seconds, parse_updates
 from analysis.output.files import write_files
 from analysis.output.formats import DEFAULT_FORMATS, FORMATS
 from analysis.output.parts import Part
@@ -20,6 +20,7 @@ from analysis.records.runs import Source
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.record import STORAGE
+from rlhf_sweeps.versions import describe_versions
 from rlhf_sweeps.wording import drop_controls
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ another folder.
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status, 2 where the input was wrong."""
     tolerate()
-    options = _make_parser().parse_args(arguments)
+    parser, commands = _make_parser()
     try:
+        check_command(arguments, commands)
+        options = parser.parse_args(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
         return status
@@ -58,13 +61,15 @@ def main(arguments: Sequence[str]) -> int:
         return 2
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def _make_parser() -> tuple[argparse.ArgumentParser, list[str]]:
+    """The parser, and the names of the commands."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
         description="Analyse records: training curves, the best settings and their lead, health, a report.",
         epilog=_PLACES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=describe_versions())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     curves = _add_command(commands, "curves", "training curves: figures, CSV, and in words what they do", _run_curves)
     curves.add_argument(
@@ -127,7 +132,7 @@ def _make_parser() -> argparse.ArgumentParser:
     workspace.add_argument("--name", metavar="TITLE", help="title of the dashboard")
     workspace.add_argument("--dry-run", action="store_true", help="print the dashboard as JSON, and write nothing")
     workspace.set_defaults(run=_run_workspace)
-    return parser
+    return parser, list(commands.choices)
 
 
 def _add_command(

@@ -1,6 +1,37 @@
-"""`python -m rlhf_sweeps`: one run, or a sweep with -m."""
+"""`python -m rlhf_sweeps`, or `rlhf-sweeps`: one run, a sweep with -m, or one of the other commands.
 
-from rlhf_sweeps.cli import main
+What a command needs is imported here when it is given: each process of a trial that `rlhf-sweeps` starts loads this
+file.
+"""
+
+import sys
+
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.wording import suggest
+
+COMMANDS = ("sample", "reward-models")
+
+
+def main() -> None:
+    """Entry point; the first word may name a command, all other words are for that command or for Hydra."""
+    word = next(iter(sys.argv[1:]), "")
+    if word in COMMANDS:
+        del sys.argv[1]
+    if word == "sample":
+        from rlhf_sweeps.sample import main as sample
+
+        sample()
+    elif word == "reward-models":
+        from rlhf_sweeps.reward_training.command import main as train_reward_model
+
+        train_reward_model()
+    else:
+        from rlhf_sweeps import cli
+
+        if "=" not in word and not word.startswith("-") and (near := suggest(word, COMMANDS)):
+            cli.refuse(ConfigError(f"{word}: there is no such command{near}"))
+        cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -58,6 +58,7 @@ from rlhf_sweeps.record import (
 )
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
+from rlhf_sweeps.versions import describe_versions
 from rlhf_sweeps.wording import display_path
 
 log = logging.getLogger("rlhf_sweeps")
@@ -132,6 +133,9 @@ def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         except Exception as error:
             raise Carried(error) from error
 
+    if "--version" in sys.argv[1:]:  # Hydra would give its own
+        print(describe_versions())
+        return
     sys.argv[1:], package = read_options(sys.argv[1:])
     try:
         with mask_printed_configs(package):

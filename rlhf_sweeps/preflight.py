@@ -17,6 +17,7 @@ from rlhf_sweeps.files.model_folder import check_head, check_vocabulary, check_w
 from rlhf_sweeps.files.sources import locate
 from rlhf_sweeps.platforms import memory
 from rlhf_sweeps.record import NotOursError, Run
+from rlhf_sweeps.wording import suggest
 
 NO_POLICIES = ("Classification", "MaskedLM", "QuestionAnswering", "MultipleChoice", "RewardModel")
 # The entries of a config.json that are read, and their types.
@@ -280,7 +281,7 @@ def _check_classifier(config: ClassifierConfig, key: str) -> None:
         named = f" ({names})" if names else ""
         raise ConfigError(f"{given}: must have one output, has {num_labels}{named}; {label} chooses one of them")
     if config.label is not None and labels and config.label not in (*labels, *labels.values()):
-        raise ConfigError(f"{label}={config.label}: must be one of {names}")
+        raise ConfigError(f"{label}={config.label}: must be one of {names}{suggest(config.label, labels.values())}")
     if folder := _find_local_folder(config, key):
         check_vocabulary(folder, model, given)
         outputs = 1 if config.label is None else num_labels or 2  # the default of transformers

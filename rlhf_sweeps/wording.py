@@ -1,12 +1,16 @@
 """Text for users: paths, names, columns and the errors of other packages, in lines of limited length."""
 
-from collections.abc import Sequence
+import contextlib
+import difflib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rlhf_sweeps.record import hide
 
 LONGEST_MESSAGE = 300  # characters of a foreign error message; chosen
 WIDTH = 120  # of a terminal, in characters, as of our own lines; chosen
+# Of two names, how much of their characters must be in common and in order, for one to be meant by the other; chosen.
+_NEAR, _NEAR_FILE = 0.6, 0.5  # of a file or folder less: its name may end on a long time
 # Characters that a terminal obeys instead of showing them (C0, DEL and C1), without tabs and ends of lines.
 _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - set(map(ord, "\t\n")))
 
@@ -26,6 +30,31 @@ def describe_error(error: BaseException) -> str:
 def quote_message(error: BaseException) -> str:
     """The message of another package's error; its type if the message is empty."""
     return cut(str(error), LONGEST_MESSAGE) or type(error).__name__
+
+
+def suggest(given: str, allowed: Iterable[object]) -> str:
+    """The end of a message on a wrong word: `; did you mean X?` with the nearest allowed one, empty if none is near."""
+    near = difflib.get_close_matches(given, map(str, allowed), n=1, cutoff=_NEAR)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def suggest_path(path: Path) -> str:
+    """The same for a path that does not exist: the existing one with the nearest name, in the nearest folder."""
+    with contextlib.suppress(OSError):
+        if (near := _find_near(path)) is not None:
+            return f"; did you mean {cut(str(near), LONGEST_MESSAGE)}?"
+    return ""
+
+
+def _find_near(path: Path) -> Path | None:
+    if path.exists():
+        return path
+    folder = path.parent if path.parent.is_dir() else _find_near(path.parent)
+    if folder is None or not folder.is_dir():
+        return None
+    # Of names that are equally near, this takes the last one: the newest, where they begin with a time.
+    near = difflib.get_close_matches(path.name, [entry.name for entry in folder.iterdir()], n=1, cutoff=_NEAR_FILE)
+    return folder / near[0] if near else None
 
 
 def drop_controls(text: str) -> str:

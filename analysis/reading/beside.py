@@ -8,6 +8,7 @@ from analysis.reading.sources import JSON, TABLES
 from analysis.records.runs import RunRecord
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import join_words
+from rlhf_sweeps.wording import suggest_path
 
 
 def read_beside(files: Sequence[Path]) -> list[RunRecord]:
@@ -29,7 +30,7 @@ def _read_file(path: Path, name: str) -> RunRecord:
     from analysis.reading.tables import read_table
 
     if not path.is_file():
-        raise AnalysisError(f"--beside {path}: there is no such file")
+        raise AnalysisError(f"--beside {path}: there is no such file{suggest_path(path)}")
     if path.suffix.lower() not in (*TABLES, *JSON):
         raise AnalysisError(f"--beside {path}: must be a table ({', '.join((*TABLES, *JSON))})")
     try:

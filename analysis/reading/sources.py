@@ -10,6 +10,7 @@ from analysis.records.runs import RunRecord, Source
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import join_words
 from rlhf_sweeps.record import find_owner, find_records, is_masked
+from rlhf_sweeps.wording import suggest_path
 
 PROJECT = "wandb:"
 TABLES = (".csv", ".tsv", ".parquet")
@@ -38,7 +39,7 @@ def read(place: str | Path, storage: str | None = None) -> Source:
     path = Path(place)
     if not path.exists():
         hint = f"; for a W&B project write {PROJECT}{text}" if text.count("/") == 1 and "outputs" not in text else ""
-        raise AnalysisError(f"{text}: there is no such file or folder{hint}")
+        raise AnalysisError(f"{text}: there is no such file or folder{suggest_path(path) or hint}")
     if path.is_dir():
         return _read_directory(path, storage)
     suffix = path.suffix.lower()

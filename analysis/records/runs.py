@@ -25,6 +25,7 @@ from rlhf_sweeps.record.trials import PRUNED as PRUNED
 from rlhf_sweeps.record.trials import STOPPED as STOPPED
 from rlhf_sweeps.record.trials import UNFINISHED as UNFINISHED
 from rlhf_sweeps.record.trials import read_cause, read_objectives, read_settings
+from rlhf_sweeps.wording import suggest
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
@@ -286,7 +287,7 @@ class Source:
         differing = [key for key in matches if key in self.axes] or matches
         if len(differing) == 1:
             return differing[0]
-        reason = f"could be {', '.join(differing)}" if differing else "no run has such a key"
+        reason = f"could be {', '.join(differing)}" if differing else f"no run has such a key{suggest(text, all_keys)}"
         raise AnalysisError(f"{text}: {reason} (the runs differ in: {', '.join(self.axes) or 'nothing but seeds'})")
 
 

@@ -6,7 +6,6 @@ record grows.
 """
 
 import contextlib
-import difflib
 import math
 import os
 import shutil
@@ -27,6 +26,7 @@ from analysis.watch.rows import Snapshot
 from analysis.watch.table import BLOCKS, Page, draw_snapshots
 from analysis.watch.thresholds import MIN_PAUSE, PLAIN_WIDTH
 from analysis.wording.errors import AnalysisError
+from rlhf_sweeps.wording import suggest_path
 
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
@@ -63,10 +63,8 @@ def _check_folder(folder: Path, may_come: bool) -> None:
         return
     if folder.exists():
         raise AnalysisError(f"{folder}: must be the folder of a run or sweep, or one with several of them; is a file")
-    beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
-    close = difflib.get_close_matches(folder.name, beside, n=1)
-    if close or not may_come or not folder.parent.is_dir():
-        hint = f"; did you mean {folder.parent / close[0]}?" if close else ""
+    hint = suggest_path(folder)
+    if hint or not may_come or not folder.parent.is_dir():
         raise AnalysisError(f"{folder}: there is no such folder{hint}")
 
 

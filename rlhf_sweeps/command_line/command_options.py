@@ -9,6 +9,7 @@ from hydra._internal.utils import get_args_parser
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import mask_word
+from rlhf_sweeps.wording import suggest
 
 # The options that say what Hydra does; it takes one of them.
 _ACTIONS = ("run", "multirun", "cfg", "info", "shell_completion")
@@ -32,8 +33,10 @@ def read_options(words: Sequence[str]) -> tuple[list[str], str | None]:
         raise ConfigError(lines[-1].partition("error: ")[2]) from end
     for word in overrides:
         if word.startswith("-"):
-            allowed = ", ".join(_list_names(parser))
-            raise ConfigError(f"{mask_word(word)}: there is no such option (allowed: {allowed})")
+            names = _list_names(parser)
+            raise ConfigError(
+                f"{mask_word(word)}: there is no such option{suggest(word, names)} (allowed: {', '.join(names)})"
+            )
     _refuse_contradictions(options)
     overrides = [*options.overrides, *overrides]
     return [*_remove_words(words, overrides), *overrides], options.package

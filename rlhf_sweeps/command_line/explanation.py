@@ -1,7 +1,6 @@
 """Explain errors of Hydra and OmegaConf in one line: what was given, why it is refused, what is allowed."""
 
 import dataclasses
-import difflib
 import re
 import traceback
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from rlhf_sweeps.config.fields import format_value
 from rlhf_sweeps.record import mask_word
+from rlhf_sweeps.wording import suggest
 
 _MISSING = re.compile(r"Missing mandatory value: ([\w.]+)")
 _NOT_A_CHOICE = re.compile(r"Config group override must be a string or a list\. Got \w+")
@@ -46,13 +46,13 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         return _explain_no_choice(arguments) or " ".join(lines)
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(cause.object_type):
         allowed = [entry.name for entry in dataclasses.fields(cause.object_type)]
-        close = difflib.get_close_matches(str(cause.key), allowed, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = suggest(str(cause.key), allowed)
         return f"{cause.full_key}: there is no such key{hint} (allowed here: {', '.join(allowed)})"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         if error.options is None:  # not in a group, or a list
             return f"{error.missing_cfg_file}: there is no such config"
-        return f"{error.missing_cfg_file}: there is no such choice (allowed: {', '.join(error.options)})"
+        hint = suggest(error.missing_cfg_file.rpartition("/")[2], error.options)
+        return f"{error.missing_cfg_file}: there is no such choice{hint} (allowed: {', '.join(error.options)})"
     if (match := _MISSING.search(str(error))) is not None:
         return f"{match[1]}: no value given; it is required ({match[1]}=...)"
     if isinstance(cause, OmegaConfBaseException) and cause is not error:
@@ -60,7 +60,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         if given.startswith("~"):
             return f"{given}: cannot be removed; it must have a value"
         if "not in struct" in str(cause):
-            return f"{cause.full_key}: there is no such key; to add a new one, write +{cause.full_key}=..."
+            hint = suggest(str(cause.key), cause.parent_node or ())
+            return f"{cause.full_key}: there is no such key{hint or ';'} to add a new one, write +{cause.full_key}=..."
         return f"{given}: {str(cause).splitlines()[0]}"
     return " ".join(lines)
 

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import write_override
+from rlhf_sweeps.wording import suggest
 
 # Group -> a key that nobody changes: an entry that has it holds all values of a choice already.
 _EXPANDED = {"reward_model": "kind", "dataset": "sources"}
@@ -87,7 +88,8 @@ def _look_up(group: str, entry: Any, key: str) -> Any:
     node = _load(group, name, key)
     if unknown := sorted(set(changes) - set(node)):
         raise ConfigError(
-            f"{key}.{unknown[0]}: {group}={name} has no such key (allowed here: {', '.join(map(str, node))})"
+            f"{key}.{unknown[0]}: {group}={name} has no such key{suggest(unknown[0], node)} "
+            f"(allowed here: {', '.join(map(str, node))})"
         )
     node = node.copy()
     OmegaConf.set_struct(node, False)  # a callable may have arguments that are no keys of the choice
@@ -101,7 +103,10 @@ def _load(group: str, name: Any, key: str) -> DictConfig:
     try:
         return _compose(hydra, group, str(name), _read_search_path()).copy()
     except MissingConfigException as error:
-        raise ConfigError(f"{key}={name}: {group} has no such choice (allowed: {_join_choices(group)})") from error
+        names = list_choices(GlobalHydra.instance().config_loader(), group)
+        raise ConfigError(
+            f"{key}={name}: {group} has no such choice{suggest(str(name), names)} (allowed: {', '.join(names)})"
+        ) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"{key}={name}: {' '.join(str(error).split())}") from error
 

@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from rlhf_sweeps.record import hide
+from rlhf_sweeps.wording import suggest
 
 LONGEST_NAME = 255  # bytes of a file's or a folder's name, on all usual file systems
 _LONGEST_PART = 220  # bytes of a part of such a name: a time stands before it, and a number after it
@@ -50,7 +51,9 @@ def number(
 def choice(*values: str) -> Any:
     """A required word from a fixed list."""
     return field(
-        default=MISSING, metadata={"is_allowed": values.__contains__, "allowed": "one of " + ", ".join(values)} | CLOSED
+        default=MISSING,
+        metadata={"is_allowed": values.__contains__, "allowed": "one of " + ", ".join(values), "words": values}
+        | CLOSED,
     )
 
 
@@ -122,5 +125,6 @@ def find_out_of_range(node: Any, prefix: str) -> Iterator[str]:
         elif value is not None and "is_allowed" in entry.metadata:
             is_allowed: Callable[[Any], bool] = entry.metadata["is_allowed"]
             if not is_allowed(value):
+                near = suggest(str(value), entry.metadata.get("words", ()))
                 finite = "finite and " if isinstance(value, float) and math.isinf(value) else ""
-                yield f"{key}={format_value(value)}: must be {finite}{entry.metadata['allowed']}"
+                yield f"{key}={format_value(value)}: must be {finite}{entry.metadata['allowed']}{near}"

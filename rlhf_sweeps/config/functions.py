@@ -1,6 +1,5 @@
 """Checks of callables and rules before they are loaded. Loads no torch, unless a callable's module does."""
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -13,7 +12,7 @@ from typing import Any
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.references import redact
 from rlhf_sweeps.config.reward_models import CallableConfig, RewardModelConfig, VaderConfig
-from rlhf_sweeps.wording import describe_error
+from rlhf_sweeps.wording import describe_error, suggest
 
 
 def check_rule(config: RewardModelConfig, key: str) -> None:
@@ -44,9 +43,7 @@ def find_callable(config: CallableConfig, key: str) -> Callable[..., Any]:
     try:
         function: Callable[..., Any] = getattr(module, name)
     except AttributeError as error:
-        close = difflib.get_close_matches(name, vars(module), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"{given}: {module_name} has no {name}{hint}") from error
+        raise ConfigError(f"{given}: {module_name} has no {name}{suggest(name, vars(module))}") from error
     if isinstance(function, type):
         if not any("__call__" in vars(base) for base in function.__mro__):
             raise ConfigError(f"{given}: must be a function or a class with __call__, is a class without")

@@ -4,11 +4,11 @@ ppo/metrics.py, ppo/trainer.py, training/evaluation.py and training/train.py rec
 with those of real runs.
 """
 
-import difflib
 from collections.abc import Iterator
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import CONSTRAINT, Config
+from rlhf_sweeps.wording import suggest
 
 _PROGRESS = ("update", "episode", "epoch", "lr", "eps")
 _ROLLOUT = (
@@ -75,8 +75,7 @@ def _list_wanted(config: Config) -> Iterator[tuple[str, str]]:
 def _suggest(name: str, recorded: list[str], config: Config) -> str:
     """The end of the message: similar names, and the recorded metrics of the same group."""
     namesakes = [other for other in recorded if other.rpartition("/")[2] == name]
-    close = namesakes or difflib.get_close_matches(name, recorded, n=1)
-    meant = f"; did you mean {' or '.join(close[:3])}?" if close else ""
+    meant = f"; did you mean {' or '.join(namesakes[:3])}?" if namesakes else suggest(name, recorded)
     group = name.partition("/")[0] + "/"
     if group == "judge/":
         judges = ", ".join(judge.name for judge in config.eval.judges) or "none"

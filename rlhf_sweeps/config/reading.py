@@ -24,6 +24,7 @@ from rlhf_sweeps.config.schema import (
     DatasetConfig,
 )
 from rlhf_sweeps.record import find_variables, is_secret_variable
+from rlhf_sweeps.wording import suggest
 
 Node = TypeVar("Node")
 MOST_MISSING = 3  # keys of one group that are named one by one; chosen
@@ -100,7 +101,7 @@ def _read_reward_model(values: Any, key: str) -> RewardModelConfig:
     """The typed config of a reward model and of its members."""
     kind = values.get("kind") if isinstance(values, dict) else None
     if kind not in KINDS:
-        raise ConfigError(f"{key}.kind={kind}: must be one of {', '.join(KINDS)}")
+        raise ConfigError(f"{key}.kind={kind}: must be one of {', '.join(KINDS)}{suggest(str(kind), KINDS)}")
     config = _read(KINDS[kind], values, key)
     if isinstance(config, EnsembleConfig):
         config.members = [
@@ -130,13 +131,17 @@ def _read(schema: type[Node], values: Any, key: str) -> Node:
     try:
         node = OmegaConf.merge(OmegaConf.structured(schema), values)
     except ConfigKeyError as error:
-        allowed = ", ".join(entry.name for entry in dataclasses.fields(schema))  # type: ignore[arg-type]
-        raise ConfigError(f"{key}.{error.full_key}: there is no such key (allowed here: {allowed})") from error
+        names = [entry.name for entry in dataclasses.fields(schema)]  # type: ignore[arg-type]
+        raise ConfigError(f"{key}.{error.full_key}: {_describe_unknown(str(error.key), names)}") from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}.{error.full_key}: {str(error).splitlines()[0]}") from error
     if missing := OmegaConf.missing_keys(node):
         raise ConfigError("\n".join(f"{key}.{name}: no value given; it is required" for name in sorted(missing)))
     return cast(Node, OmegaConf.to_object(node))
+
+
+def _describe_unknown(name: str, allowed: Sequence[str]) -> str:
+    return f"there is no such key{suggest(name, allowed)} (allowed here: {', '.join(allowed)})"
 
 
 def _find_missing_keys(node: Any, key: str = "") -> Iterator[str]:
@@ -166,6 +171,6 @@ def find_unknown_keys(node: Any, prefix: str) -> Iterator[str]:
     allowed = [entry.name for entry in dataclasses.fields(node)]
     for name, value in vars(node).items():
         if name not in allowed:
-            yield f"{prefix}{name}: there is no such key (allowed here: {', '.join(allowed)})"
+            yield f"{prefix}{name}: {_describe_unknown(name, allowed)}"
         elif dataclasses.is_dataclass(value):
             yield from find_unknown_keys(value, prefix=f"{prefix}{name}.")

@@ -5,7 +5,7 @@ from typing import Any
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.data.constants import LONGEST_QUOTE
-from rlhf_sweeps.wording import cut
+from rlhf_sweeps.wording import cut, suggest
 
 Row = Mapping[str, Any]
 # Rows with their places, for example "dataset.path=pairs.csv, line 7".
@@ -46,7 +46,7 @@ def find_missing_column(columns: Columns, names: Iterable[str], where: str) -> s
         if column not in names:
             # In a CSV file without a header, the names are the cells of the first row, which may be long.
             listed = ", ".join(cut(name, LONGEST_QUOTE) for name in names)
-            return f"{key}={column}: {where} has no such column; it has: {listed}"
+            return f"{key}={column}: {where} has no such column; it has: {listed}{suggest(column, names)}"
     return None
 
 

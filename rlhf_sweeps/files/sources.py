@@ -10,6 +10,7 @@ from pathlib import Path
 from rlhf_sweeps import assets
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.files.cache import cache_dir, make_once
+from rlhf_sweeps.wording import suggest, suggest_path
 
 EMBEDDED = "embedded:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -27,13 +28,14 @@ def locate(given: str, key: str) -> Path | None:
         try:
             return assets.folder(name) / member
         except ValueError as error:
-            raise ConfigError(f"{key}={given}: {error}") from error
+            raise ConfigError(f"{key}={given}: {error}{suggest(name, assets.NAMES)}") from error
     path = Path(given).expanduser()
     if path.exists():
         return path
     if path.suffix in _FILE_SUFFIXES or not _HUB_ID.fullmatch(given):
         raise ConfigError(
-            f"{key}={given}: no such file or folder; allowed: a path, {EMBEDDED}NAME or a hub id (owner/name)"
+            f"{key}={given}: no such file or folder{suggest_path(path)} (allowed: a path, {EMBEDDED}NAME or a hub id "
+            "like owner/name)"
         )
     return None
 

@@ -16,7 +16,7 @@ from rlhf_sweeps.preflight import read_model_config
 from rlhf_sweeps.record import TRAININGS, InUseError, NotOursError, claim, refuse_foreign, write_command, write_override
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, from_hydra, register
 from rlhf_sweeps.reward_training.constants import MIN_HELD_OUT
-from rlhf_sweeps.wording import display_path
+from rlhf_sweeps.wording import display_path, suggest
 
 
 def main() -> None:
@@ -24,8 +24,9 @@ def main() -> None:
     given = sys.argv[1:2]
     if given == ["train"]:
         del sys.argv[1]
-    elif not given or given[0] not in ("--help", "-h"):
-        cli.refuse(ConfigError(f"{' '.join(given) or 'no command'}: must be train (see --help)"))
+    elif not given or given[0] not in ("--help", "-h", "--version"):
+        near = suggest("".join(given), ["train"])
+        cli.refuse(ConfigError(f"{' '.join(given) or 'no command'}: must be train{near} (see --help)"))
     cli.register()
     register()
     cli.run("reward_model_training", _train)

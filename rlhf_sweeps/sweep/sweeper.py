@@ -46,6 +46,7 @@ from rlhf_sweeps.sweep.study.tested import is_nothing_measured
 from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, RUNNING, SweepTrial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.verdicts.matrix import compare, list_rows
+from rlhf_sweeps.wording import suggest
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -77,6 +78,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
             sweep.refuse_foreign()
             with sweep.claim():
                 start, configurations = describe(sweep, plan, composer.hydra)
+                executor.prepare()  # nothing more is refused; the study is opened meanwhile
                 for problem in sweep.mend():
                     log.warning("%s", problem)
                 open_it = partial(open_study, sweep, plan, start, configurations, master)
@@ -111,9 +113,11 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     compared_models = find_contenders(space, composer)
     if compared_models:
         composer.finish = lambda task: introduce(task, compared_models)
-    if settings.prune_on not in (None, *config.objective.metrics):
+    metrics = config.objective.metrics
+    if settings.prune_on not in (None, *metrics):
+        near = suggest(settings.prune_on or "", metrics)
         raise ConfigError(
-            f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={config.objective.metrics}"
+            f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={metrics}{near}"
         )
     if (count := config.sweep.seeds) > 1 and space.seeds is not None:
         raise ConfigError(f"sweep.seeds={count}: chooses seeds, and so does seed=...; give one of them")

@@ -1,4 +1,4 @@
-"""Open the executor of the settings. Loads nothing slow, so that the fork server starts its imports early."""
+"""Open the executor of the settings. Loads nothing slow, so that wrong settings are refused at once."""
 
 import logging
 from pathlib import Path

@@ -99,7 +99,7 @@ def test_wrong_input_is_one_line_and_status_2(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["draw"], ["curves"], ["curves", "x", "--format", "gif"], ["watch", "x", "--interval", "-1"]]
+    "arguments", [[], ["curves"], ["curves", "x", "--format", "gif"], ["watch", "x", "--interval", "-1"]]
 )
 def test_wrong_options_are_told_by_the_parser(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -115,3 +115,27 @@ def test_as_a_command_it_answers_at_once_and_ends_with_its_reader(sweep: Path, c
     content = json.loads((sweep / "analysis" / "comparison.json").read_text(encoding="utf-8"))
     assert content["by"] == "ppo.kl_coef"
     assert command_line("--help", module="analysis").stdout.startswith("usage: python -m analysis")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("cruves x", "cruves: there is no such command; did you mean curves? (allowed: curves, compare, sweep, "),
+        ("zebra", "zebra: there is no such command (allowed: curves, "),
+        ("curves output/grid", "output/grid: there is no such file or folder; did you mean outputs/grid?"),
+        ("watch outputs/gird --once", "outputs/gird: there is no such folder; did you mean outputs/grid?"),
+        (
+            "curves outputs/grid --beside outputs/grid/0/metric.json",
+            "no such file; did you mean outputs/grid/0/metrics",
+        ),
+        ("compare outputs/grid --by ppo.klcoef", "ppo.klcoef: no run has such a key; did you mean ppo.kl_coef? ("),
+    ],
+)
+def test_a_wrong_word_is_answered_with_the_nearest_right_one(
+    words: str, line: str, sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(sweep.parents[1])
+    assert main(words.split()) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("error: ")
+    assert line in told

@@ -91,6 +91,9 @@ class SimulatedExecutor(Executor):
         self._events: list[tuple[float, int, Path]] = []
         self._runs: dict[Path, tuple[Iterator[float], Future[int]]] = {}
 
+    def prepare(self) -> None:
+        """Nothing is imported."""
+
     def submit(self, folder: Path) -> Future[int]:
         assert folder not in self._runs, "it is running"
         assert len(self._runs) < self.num_workers, "more runs than workers"

@@ -29,6 +29,10 @@ class Executor(Protocol):
 
     num_workers: int
 
+    def prepare(self) -> None:
+        """Begin in the background what the first trial will wait for; `submit` does it if nobody has."""
+        ...
+
     def submit(self, folder: Path) -> Future[int]:
         """Start the trial of an existing run folder.
 
@@ -68,6 +72,9 @@ class InProcess(Executor):
         self.num_workers = 1
         self._trial = trial
         self.watch: Callable[[], None] = lambda: None
+
+    def prepare(self) -> None:
+        """Does nothing: the trial itself imports what it needs."""
 
     def submit(self, folder: Path) -> Future[int]:
         """Run the trial; a KeyboardInterrupt passes through, and so do errors of `watch`, which are not the trial's."""
@@ -145,6 +152,10 @@ class LocalProcesses(Executor):
         # Registered after multiprocessing's own handler, and so called before it; that handler would wait for the
         # trials.
         atexit.register(self.close)
+
+    def prepare(self) -> None:
+        """Let the fork server import torch, which takes seconds of CPU time; a sweep is checked before that."""
+        self._starter.prepare()
 
     def submit(self, folder: Path) -> Future[int]:
         """Start a process for the folder's trial.

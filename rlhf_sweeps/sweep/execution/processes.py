@@ -23,8 +23,7 @@ START_PAUSES = (0.0, 0.1, 0.5)  # seconds between attempts to start a process; c
 class Starter:
     """Starts processes by one method, with one number of threads.
 
-    The fork server begins to import in the background; the first `start` waits for it. A process has one fork server,
-    so two starters must not use it at the same time.
+    A process has one fork server, so two starters must not use it at the same time.
 
     Args:
         start_method: "forkserver" or "spawn"; without a fork server it is always "spawn".
@@ -35,6 +34,9 @@ class Starter:
     def __init__(self, start_method: Literal["forkserver", "spawn"], threads: int, preload: Sequence[str]) -> None:
         self._method = system.start_method(start_method)
         self._threads, self._preload = str(threads), [guard.__name__, *preload]
+
+    def prepare(self) -> None:
+        """Let the fork server begin to import in the background; the first `start` waits for it."""
         try:
             self._ensure_server()
         except OSError as error:  # for example if TMPDIR is too long for the name of its socket
@@ -47,6 +49,7 @@ class Starter:
         Raises:
             RuntimeError: if that fails.
         """
+        self.prepare()
         process = system.process_class(self._method)(target=target, args=tuple(arguments))
         # A killed fork server is replaced as soon as its end is noticed; but its imports may end the new one, too.
         for seconds in (*START_PAUSES, None):

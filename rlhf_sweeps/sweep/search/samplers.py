@@ -27,6 +27,7 @@ from optuna.samplers import (
 )
 
 from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.wording import suggest
 
 T = TypeVar("T")
 # Annotations of arguments that a config cannot hold.
@@ -104,10 +105,11 @@ def load_class(path: str, base: type[T], key: str, names: Iterable[str]) -> type
     Raises:
         ConfigError: if there is no such class.
     """
+    names = list(names)
     allowed = f"must be one of {', '.join(names)} or the dotted path of a class that extends {base.__name__}"
     module, _, name = path.rpartition(".")
     if not module:
-        raise ConfigError(f"{key}={path}: {allowed}")
+        raise ConfigError(f"{key}={path}: {allowed}{suggest(path, names)}")
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -135,7 +137,7 @@ def build(cls: type[T], arguments: Mapping[str, Any], own: Mapping[str, Any], ke
         given = f"{key}.{name}={value}"
         if name not in allowed:
             signature_text = f"{cls.__name__} takes {', '.join(allowed)}" if allowed else f"{cls.__name__} takes none"
-            raise ConfigError(f"{given}: there is no such argument ({signature_text})")
+            raise ConfigError(f"{given}: there is no such argument{suggest(name, allowed)} ({signature_text})")
         annotation = parameters[name].annotation
         if not fits(value, annotation):
             raise ConfigError(f"{given}: must be {getattr(annotation, '__name__', annotation)}")

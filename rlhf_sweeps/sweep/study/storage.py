@@ -1,4 +1,7 @@
-"""Open Optuna's storage of a study safely, and write to it in few commits."""
+"""Open Optuna's storage of a study safely, and write to it in few commits.
+
+SQLAlchemy is loaded when a storage is opened, so that a sweep is refused before that.
+"""
 
 import contextlib
 import sqlite3
@@ -9,8 +12,6 @@ from typing import Any
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Sweep, mask_url
@@ -40,6 +41,8 @@ def join_commits(storage: BaseStorage) -> Iterator[None]:
 
 def make_file_url(path: Path) -> str:
     """The URL of an SQLite file; braces in its path are escaped, since Optuna would read them as a template."""
+    from sqlalchemy import URL
+
     return URL.create("sqlite", database=str(path.absolute())).render_as_string(hide_password=False)
 
 
@@ -55,6 +58,11 @@ def open_storage(url: str) -> BaseStorage:
         if (file := _find_sqlite_file(url)) is not None:
             _check_database(file)
         return _open_database(url)
+    except ImportError as error:
+        raise ConfigError(
+            f"hydra.sweeper.storage={mask_url(url)}: its database needs a driver, PostgreSQL the extra `postgresql` "
+            "(python -m pip install 'psycopg[binary]')"
+        ) from error
     except Exception as error:
         raise ConfigError(
             f"hydra.sweeper.storage={mask_url(url)}: cannot be opened ({describe_error(error)})"
@@ -74,6 +82,8 @@ def _open_journal(path: Path) -> JournalStorage:
 
 def _find_sqlite_file(url: str) -> Path | None:
     """The file of an SQLite URL, if it exists; else None."""
+    from sqlalchemy import make_url
+
     parsed = make_url(url)
     if not parsed.drivername.startswith("sqlite") or parsed.query or parsed.database in (None, "", ":memory:"):
         return None
@@ -97,6 +107,9 @@ def _open_database(url: str) -> RDBStorage:
 
     If a statement is refused, the next attempt finds the tables that another sweep has made by then.
     """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import DBAPIError
+
     # A connection that has broken, for example by a restart of the server, is replaced without an error.
     arguments = {"pool_pre_ping": True, "connect_args": _choose_timeouts(make_url(url).drivername)}
     for _ in range(20):

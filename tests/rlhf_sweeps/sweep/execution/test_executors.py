@@ -165,5 +165,6 @@ def test_without_a_fork_server_trials_start_afresh(
 
     monkeypatch.setattr(system, "open_server", fail)
     starter = Starter("forkserver", 1, [])
+    starter.prepare()
     assert starter._method == system.start_method("spawn")
     assert "no fork server can be started (AF_UNIX path too long); each trial loads torch itself" in caplog.text

@@ -1,5 +1,6 @@
 """The study as Optuna itself reads it from the file, and as samplers see it."""
 
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,11 @@ def test_of_several_objectives_no_reports_are_compared(tmp_path: Path) -> None:
     pruned, running = study._study.get_trials()
     assert (pruned.state, pruned.intermediate_values) == (TrialState.PRUNED, {})
     assert (running.state, running.intermediate_values) == (TrialState.RUNNING, {5: 0.5})
+
+
+def test_a_database_without_its_driver_is_refused_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError, match=r"^hydra.sweeper.storage=postgresql:.*\(python -m pip install 'psycopg"):
+        open_storage("postgresql://user@127.0.0.1:1/x")
