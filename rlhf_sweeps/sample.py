@@ -25,6 +25,7 @@ from rlhf_sweeps.ppo.agreement import check_reader
 from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.preflight import check_policy
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT
 from rlhf_sweeps.record import MASK, Run, find_variables, is_masked, write_command, write_override
 
@@ -63,14 +64,17 @@ def _serve(options: argparse.Namespace) -> None:
     if not run.model.is_dir():
         again = write_command(write_override("hydra.run.dir", str(options.run)))
         raise ConfigError(f"run={options.run}: has no model/ yet; continue it with {again}")
-    if changed := run.find_changed_files(run.summary() or {}, run.model):
+    with report_activity("checking the trained policy's files"):
+        changed = run.find_changed_files(run.summary() or {}, run.model)
+    if changed:
         raise ConfigError(f"run={options.run}: {changed[0]}; the command that trained it exports it again")
     transformers_logging.disable_progress_bar()
     device = models.pick_device(options.device)
     base = _choose_base(run, options)
     trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None, sha256=None)
-    tokenizer = models.load_tokenizer(trained)
-    policies = {"base": _load_policy(base, tokenizer, device), "trained": _load_policy(trained, tokenizer, device)}
+    with report_activity("loading both policies"):
+        tokenizer = models.load_tokenizer(trained)
+        policies = {"base": _load_policy(base, tokenizer, device), "trained": _load_policy(trained, tokenizer, device)}
     ppo = _read(PPOConfig, run, "ppo", "ppo/default.yaml")
     for text in ppo.stop_strings:
         if find_variables(text) or (is_masked(text) and text != MASK):

@@ -144,7 +144,8 @@ class Engine:
                 active.give_up(TIMEOUT)
         if now - self._saved > SECONDS_BETWEEN_SAVES:
             self.save()
-        self._display.show(self.schedule.trials, self.clock.left(self.schedule.trials, self.schedule.num_left))
+        trials = self.schedule.trials
+        self._display.show(trials, self.clock.left(trials, self.schedule.num_left), self.schedule.num_tests)
 
     def save(self) -> None:
         """Record how long the sweep has run, for its next start."""
