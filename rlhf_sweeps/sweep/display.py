@@ -142,7 +142,7 @@ class Display:
         return f"{trial.state} after update {trial.update}/{trial.num_updates}"
 
     def _describe_progress(
-        self, trials: Sequence[SweepTrial], seconds_left: float | None, num_tests: tuple[int, int]
+        self, trials: Sequence[SweepTrial], seconds_left: float | None, num_tests: tuple[int, int] = (0, 0)
     ) -> str:
         num_done = sum(trial.has_ended for trial in trials)
         # Trials that the total does not include: those of an earlier configuration, and those that repeat a setting.
