@@ -22,7 +22,7 @@ from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.schedules import RunningStatistics, lr_factor
 from rlhf_sweeps.ppo.seeds import make_generator
 from rlhf_sweeps.ppo.trl_compat import trl_metrics
-from rlhf_sweeps.process.activity import PATIENCE, report_activity
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.failures import DivergedError
 
 Score = Callable[[Sequence[int], Responses], Tensor]
@@ -128,7 +128,7 @@ class PPOTrainer:
         """
         self.update += 1
         # Each update has its line when it is done, so that only the first one, and very long ones, need more.
-        patience = LATER_PATIENCE if self._has_stepped else PATIENCE
+        patience = LATER_PATIENCE if self._has_stepped else None
         try:
             with report_activity(f"update {self.update} of {self.config.num_updates}", patience=patience):
                 row = self._step()

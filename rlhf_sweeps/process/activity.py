@@ -17,8 +17,8 @@ from typing import Optional
 
 from rlhf_sweeps.record import hide
 
-PATIENCE = 5.0  # seconds until a user hears of an activity; chosen
-LONGEST_PAUSE = 30.0  # seconds between two lines in a log, which begin with PATIENCE and double; chosen
+FIRST_LINE = 5.0  # seconds until a user hears of an activity; chosen
+LONGEST_PAUSE = 30.0  # seconds between two lines in a log, which begin with FIRST_LINE and double; chosen
 SECONDS_BETWEEN_DRAWINGS = 1.0  # on a terminal; chosen
 BAR_WIDTH = 20  # characters; chosen
 LEAST_SHARE = 0.02  # of an activity, from which its end can be foretold; chosen
@@ -58,36 +58,40 @@ class Activity:
         return parts
 
     def find_measured(self) -> Optional["Activity"]:
-        """The innermost part of which it is known how far it is, if there is one."""
-        return next((part for part in reversed(self.list_parts()) if part.total), None)
+        """The outermost part of which it is known how far it is, if there is one."""
+        return next((part for part in self.list_parts() if part.total), None)
 
     def describe(self) -> str:
-        """A line: what, how far, for how long, and how long yet.
+        """A line: what, how far, for how long, and how long yet; the figures stand behind the part that they are of."""
+        measured = self.find_measured() or self
+        figures = measured.describe_progress(time.monotonic() - measured.begun)
+        labels = [f"{part.label} ({figures})" if part is measured else part.label for part in self.list_parts()]
+        return ": ".join(labels)
 
-        How far, and how long yet, are those of the innermost part of which it is known.
-        """
-        labels = ": ".join(part.label for part in self.list_parts())
-        if (measured := self.find_measured()) is None:
-            return f"{labels}, for {format_seconds(time.monotonic() - self.begun)}"
-        seconds, share = time.monotonic() - measured.begun, measured.share
-        left = f", about {format_seconds(seconds / share - seconds)} left" if share >= LEAST_SHARE else ""
-        return f"{labels}, {100 * share:.0f} % done after {format_seconds(seconds)}{left}"
+    def describe_progress(self, seconds: float) -> str:
+        """`45 % after 20 s, about 24 s left`; where it is unknown how far it is, `for 20 s`."""
+        if not self.total:
+            return f"for {format_seconds(seconds)}"
+        left = seconds / self.share - seconds if self.share >= LEAST_SHARE else None
+        end = "" if left is None else f", about {format_seconds(left)} left"
+        return f"{100 * self.share:.0f} % after {format_seconds(seconds)}{end}"
 
 
 @contextlib.contextmanager
-def report_activity(label: str, total: float | None = None, patience: float = PATIENCE) -> Iterator[Activity]:
-    """Report what the `with` block does, if it takes longer than `patience` seconds; else nothing is written.
+def report_activity(label: str, total: float | None = None, patience: float | None = None) -> Iterator[Activity]:
+    """Report what the `with` block does if that takes long; else nothing is written.
 
     Within another activity of the same thread it is a part of that one, which is reported in its place.
 
     Args:
         total: the amount of work; then the block must set the activity's `done`.
+        patience: seconds until the first line; None: FIRST_LINE.
     """
     activity, outer = Activity(label, total), _innermost.get()
     token = _innermost.set(activity)
     try:
         if outer is None:
-            with _reporting(activity, patience):
+            with _reporting(activity, FIRST_LINE if patience is None else patience):
                 yield activity
         else:
             outer.inner = activity
@@ -142,7 +146,7 @@ def _write(line: str) -> None:
 
 def _draw(activity: Activity, has_ended: threading.Event, patience: float) -> None:
     """Draw a line on the terminal that is changed each second, and that lines of the log do not break."""
-    if has_ended.wait(min(patience, PATIENCE)):
+    if has_ended.wait(min(patience, FIRST_LINE)):
         return
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm

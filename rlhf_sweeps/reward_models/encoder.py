@@ -71,7 +71,7 @@ class Encoder:
             for text in new:
                 # Each text is read alone: the last bits of a vector depend on the other texts in its batch, and a
                 # continued run, whose cache is empty, must compute the same scores.
-                self._prompts[text] = self.batch.run(partial(self._embed, [text], Activity("reading a prompt")))[0]
+                self._prompts[text] = self.embed([text])[0]
                 reading.done += 1
         vectors = torch.stack([self._prompts[text] for text in texts]) if texts else torch.zeros(0, self.size)
         for text in list(self._prompts)[: max(0, len(self._prompts) - MOST_PROMPTS)]:

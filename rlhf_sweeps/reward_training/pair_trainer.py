@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from trl import RewardTrainer  # type: ignore[attr-defined]
 
 from rlhf_sweeps.ppo.memory import BatchSize, keep_freed_memory
-from rlhf_sweeps.process.activity import PATIENCE, Activity, report_activity
+from rlhf_sweeps.process.activity import Activity, report_activity
 from rlhf_sweeps.reward_training.constants import SECONDS_WITHIN_STEP
 
 
@@ -37,7 +37,7 @@ class PairTrainer(RewardTrainer):
 
         label = f"step {self.state.global_step + 1} of {self.state.max_steps}, {num_pairs} pairs"
         # Later steps have lines of their own, with loss and accuracy.
-        patience = SECONDS_WITHIN_STEP if self.state.global_step else PATIENCE
+        patience = SECONDS_WITHIN_STEP if self.state.global_step else None
         with report_activity(label, num_pairs, patience) as training:
             loss = self.microbatch.run(work)
         if self.state.global_step == 0 and self.microbatch.size == self._first_size and self.args.use_cpu:
