@@ -12,6 +12,11 @@ from rlhf_sweeps.process import activity
 from rlhf_sweeps.process.activity import Activity, format_seconds, report_activity
 
 
+@pytest.fixture(autouse=True)
+def _reports_come_as_for_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activity, "FIRST_LINE", 5.0)
+
+
 class Clock:
     """The time, which passes only where somebody waits; then whatever is planned for it happens."""
 
