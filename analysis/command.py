@@ -19,6 +19,7 @@ from analysis.output.terminal import print_parts
 from analysis.records.runs import Source
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import STORAGE
 from rlhf_sweeps.versions import describe_versions
 from rlhf_sweeps.wording import drop_controls
@@ -187,7 +188,8 @@ def _add_formats(parser: argparse.ArgumentParser) -> None:
 def _read_source(options: argparse.Namespace) -> Source:
     from analysis.reading.sources import read_all
 
-    source = read_all(options.places, options.storage)
+    with report_activity("reading"):
+        source = read_all(options.places, options.storage)
     problems = [*source.problems, *(f"{run.name}: {text}" for run in source.runs for text in run.problems)]
     for text in problems[:_FEW]:
         print(f"note: {drop_controls(text)}", file=sys.stderr)
@@ -202,8 +204,10 @@ def _present_view(options: argparse.Namespace, view: "Callable[[Results], Sequen
 
     source = _read_source(options)
     folder = choose_folder(source, options.out)
-    parts = view(Results(source))
-    paths = write_files(parts, folder, getattr(options, "format", DEFAULT_FORMATS))
+    with report_activity("computing"):
+        parts = view(Results(source))
+    with report_activity("writing files"):
+        paths = write_files(parts, folder, getattr(options, "format", DEFAULT_FORMATS))
     print_parts(parts)
     return _print_paths(paths)
 
@@ -261,7 +265,9 @@ def _run_report(options: argparse.Namespace) -> int:
     from analysis.views.report import write_report
 
     source = _read_source(options)
-    return _print_paths([write_report(source, choose_report_file(source, options.out))])
+    file = choose_report_file(source, options.out)
+    with report_activity("writing the report"):
+        return _print_paths([write_report(source, file)])
 
 
 def _run_watch(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.ppo.agreement import check_reader
 from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.sampling import Sampler
+from rlhf_sweeps.process.activity import report_activity
 
 REMEDY = "a shorter question, or --response-length"
 
@@ -72,9 +73,11 @@ def open_chat(policies: Mapping[str, ModelConfig], ppo: PPOConfig, device: str) 
     place = models.pick_device(device)
     tokenizer = models.load_tokenizer(list(policies.values())[-1])
     ready: dict[str, PreTrainedModel] = {}
-    for name, model in policies.items():
-        ready[name] = models.load_policy(model, place)
-        models.check_ids(ready[name], tokenizer, f"model.path={model.path}")
+    with report_activity("loading the policies", len(policies)) as activity:
+        for name, model in policies.items():
+            ready[name] = models.load_policy(model, place)
+            models.check_ids(ready[name], tokenizer, f"model.path={model.path}")
+            activity.done += 1
     settings = dataclasses.replace(ppo, static_decoding=False)
     sampler = models.make_sampler(next(iter(ready.values())), tokenizer, settings, BatchSize("batch", 1))
     return Chat(ready, tokenizer, settings, sampler)

@@ -41,6 +41,7 @@ from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.resolvers import register_resolvers
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.platforms.output import tolerate
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.environment import find_repairable_fault
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT, choose_exit_status, name_folder_in_faults
 from rlhf_sweeps.process.failures import DivergedError, RewardModelError
@@ -162,7 +163,8 @@ class Preflight(Callback):
             with set_job_environment(config, is_sweep=False), answer_as_run(config) as folder:
                 task = select_task(config)
                 lift(task, {})
-                self.check(task, folder)
+                with report_activity("checking the config"):
+                    self.check(task, folder)
             with answer_from(config):
                 reserve(config, "hydra.run.dir")
         except (ConfigError, OmegaConfBaseException) as error:
@@ -250,7 +252,8 @@ def _train(composed: DictConfig) -> float | None:
     """Train one job and return its objective."""
     lift(composed, {})
     config = from_hydra(composed)
-    from rlhf_sweeps.training.train import train
+    with report_activity("loading torch and transformers"):
+        from rlhf_sweeps.training.train import train
 
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)

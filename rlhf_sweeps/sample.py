@@ -19,6 +19,7 @@ from rlhf_sweeps.config.fields import ConfigError, find_out_of_range, format_val
 from rlhf_sweeps.config.schema import ModelConfig, PPOConfig
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.preflight import check_policy
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT
 from rlhf_sweeps.record import MASK, Run, find_variables, is_masked, write_command, write_override
 from rlhf_sweeps.wording import suggest_path
@@ -58,7 +59,9 @@ def _serve(options: argparse.Namespace) -> None:
     if not run.model.is_dir():
         again = write_command(write_override("hydra.run.dir", str(options.run)))
         raise ConfigError(f"run={options.run}: has no model/ yet; continue it with {again}")
-    if changed := run.find_changed_files(run.summary() or {}, run.model):
+    with report_activity("checking the trained policy's files"):
+        changed = run.find_changed_files(run.summary() or {}, run.model)
+    if changed:
         raise ConfigError(f"run={options.run}: {changed[0]}; the command that trained it exports it again")
     base = _choose_base(run, options)
     trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None, sha256=None)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _libraries_are_no_garbage() -> None:
     """Whoever collects garbage, as the code does to give memory back, need not look through torch each time: 0.5 s."""
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _a_busy_machine_adds_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long is reported; a test that compares all lines must not depend on the machine's speed."""
+    monkeypatch.setattr("rlhf_sweeps.process.activity.FIRST_LINE", threading.TIMEOUT_MAX)
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from analysis.reading.trials import make_trials
 from analysis.records.objective import read_sweep_objective
 from analysis.records.runs import RunRecord, Source, convert_number
 from analysis.wording.statements import join_words
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import (
     Run,
     Sweep,
@@ -94,10 +95,13 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
         problems.append(
             f"{sweep.start_file.name}: not in the format of a sweeper ({join_words(odd)}), read as far as possible"
         )
-    runs = [
-        read_run(place.run, str(place.run.folder.relative_to(sweep.folder)), place.trial, place.is_test)
-        for place in list_runs(sweep)
-    ]
+    places, runs = list(list_runs(sweep)), []
+    with report_activity(f"{len(places)} runs of {name}", len(places)) as reading:
+        for place in places:
+            runs.append(
+                read_run(place.run, str(place.run.folder.relative_to(sweep.folder)), place.trial, place.is_test)
+            )
+            reading.done += 1
     plan = read_plan(start)
     config = as_mapping(start.get("config")) or next((run.config for run in runs if run.config), {})
     objective = read_sweep_objective(plan, config)

@@ -9,6 +9,7 @@ from analysis.reading.folders import read_folder
 from analysis.records.runs import RunRecord, Source
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import join_words
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import find_owner, find_records, is_masked
 from rlhf_sweeps.wording import suggest_path
 
@@ -106,7 +107,11 @@ def _read_directory(folder: Path, storage: str | None) -> Source:
     if len(places) == 1:
         return read_folder(places[0], storage=storage)
     if places:
-        sources = [read_folder(place, str(place.folder.relative_to(folder)), storage) for place in places]
+        sources = []
+        with report_activity(f"{len(places)} records in {folder}", len(places)) as reading:
+            for place in places:
+                sources.append(read_folder(place, str(place.folder.relative_to(folder)), storage))
+                reading.done += 1
         return join_sources(folder.resolve().name, sources, folder)
     if any(folder.rglob("*.wandb")):
         return _read_logs(folder)

@@ -15,6 +15,7 @@ from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, read_logged_t
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records.runs import Samples, Source
 from analysis.wording.errors import AnalysisError
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.wandb_environment import set_wandb_environment
 from rlhf_sweeps.record import natural_key
 
@@ -166,8 +167,11 @@ def _read_runs(text: str, runs: Sequence[Any]) -> list[WandbRun]:
             return _make_wandb_run(run, [], failures[-1:])
 
     failures: list[str] = []
-    with ThreadPoolExecutor(_THREADS) as threads:
-        records = list(threads.map(read_with_history, runs))
+    records = []
+    with ThreadPoolExecutor(_THREADS) as threads, report_activity(f"{len(runs)} runs of W&B", len(runs)) as reading:
+        for record in threads.map(read_with_history, runs):
+            records.append(record)
+            reading.done += 1
     if failures and (len(failures) >= _MOST_FAILURES or len(failures) == len(runs)):
         raise AnalysisError(f"wandb:{text}: the server stopped answering, run the same command again ({failures[-1]})")
     return records

@@ -15,6 +15,7 @@ from analysis.records.runs import Source
 from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
 from analysis.wording.statements import format_count
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import open_atomically
 
 # Bytes. Beyond, the report is made again with fewer points and samples. The limit that users read is 5 MB.
@@ -81,7 +82,8 @@ class _Maker:
 
     def _try(self, name: str, make: Callable[[], Made]) -> Made | None:
         try:
-            return make()
+            with report_activity(name):
+                return make()
         except Exception as error:
             _log.warning("the report lacks %s", name, exc_info=True)
             title = f"{name[0].upper()}{name[1:]}"

@@ -12,6 +12,7 @@ from typing import TypeVar
 from filelock import FileLock
 
 from rlhf_sweeps.files.placing import place
+from rlhf_sweeps.process.activity import report_activity
 
 Content = TypeVar("Content")
 
@@ -32,7 +33,8 @@ def make_once(target: Path, make: Callable[[Path], Path]) -> Path:
 
     def read() -> Path | None:
         try:
-            return target if note.read_text(encoding="utf-8") == _compute_digests(target) else None
+            with report_activity(f"checking the digests of {target.name}"):
+                return target if note.read_text(encoding="utf-8") == _compute_digests(target) else None
         except (OSError, UnicodeError):
             return None
 
@@ -76,7 +78,10 @@ def read_or_make(target: Path, read: Callable[[], Content | None], make: Callabl
         return content
     target.parent.mkdir(parents=True, exist_ok=True)
     # The lock's file stays: if it were removed while others wait for it, two processes could enter.
-    with FileLock(target.with_name(f"{target.name}.lock")):
+    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    with report_activity(f"waiting for another process that makes {target.name}"):
+        held = lock.acquire()
+    with held:
         if (content := read()) is None:
             for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.unfinished"):  # of a killed process
                 shutil.rmtree(leftover, ignore_errors=True)

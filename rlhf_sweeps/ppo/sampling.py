@@ -22,6 +22,7 @@ from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.stop_strings import StopStringSearch
+from rlhf_sweeps.process.activity import Activity, report_activity
 from rlhf_sweeps.process.failures import DivergedError
 
 _static_caches: "WeakKeyDictionary[PreTrainedModel, dict[Any, StaticCache]]" = WeakKeyDictionary()
@@ -81,8 +82,15 @@ class Sampler:
         device = policy.device
         # One random number for every possible token: draws depend neither on batches nor on rows that have left them.
         uniform = torch.rand(len(prompts), self.response_length, generator=generator, device=device)
-        with compute_in(policy, self.autocast):
-            responses, ends, logprobs = self.batch.run(functools.partial(self._sample_all, policy, prompts, uniform))
+        # The work is counted in steps of one token for every prompt; responses that end early make it less.
+        work = len(prompts) * self.response_length
+        with (
+            compute_in(policy, self.autocast),
+            report_activity(f"sampling {len(prompts)} responses", work) as sampling,
+        ):
+            responses, ends, logprobs = self.batch.run(
+                functools.partial(self._sample_all, policy, prompts, uniform, sampling)
+            )
         response_ids, response_mask = pad_right(responses, self.pad_id, device)
         logprobs = logprobs[:, : response_ids.shape[1]].masked_fill(~response_mask, 0.0)
         if not logprobs.isfinite().all():
@@ -91,7 +99,12 @@ class Sampler:
         return Responses(*pad_left(prompts, self.pad_id, device), response_ids, response_mask, logprobs, ended)
 
     def _sample_all(
-        self, policy: PreTrainedModel, prompts: Sequence[Sequence[int]], uniform: Tensor, size: int
+        self,
+        policy: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        uniform: Tensor,
+        sampling: Activity,
+        size: int,
     ) -> tuple[list[list[int]], list[bool], Tensor]:
         """Responses, whether they ended, and log-probabilities (prompts, response), sampled `size` at a time."""
         logprobs = torch.zeros_like(uniform)
@@ -102,16 +115,17 @@ class Sampler:
         width = -(-len(prompts[order[0]]) // STATIC_WIDTH) * STATIC_WIDTH if self.is_static else 0
         for start in range(0, len(prompts), size):
             rows = order[start : start + size]
+            sampling.done = start * self.response_length
             if self.is_static:
                 rows += rows[:1] * (size - len(rows))  # fills the shape with copies, which draw the same tokens
             ids, mask = pad_left([prompts[row] for row in rows], self.pad_id, policy.device, width)
-            parts, ends, logprobs[rows] = self._sample_batch(policy, ids, mask, uniform[rows])
+            parts, ends, logprobs[rows] = self._sample_batch(policy, ids, mask, uniform[rows], sampling)
             for row, part, end in zip(rows, parts, ends, strict=True):
                 responses[row], ended[row] = part, end
         return responses, ended, logprobs
 
     def _sample_batch(
-        self, policy: PreTrainedModel, ids: Tensor, prompt_mask: Tensor, uniform: Tensor
+        self, policy: PreTrainedModel, ids: Tensor, prompt_mask: Tensor, uniform: Tensor, sampling: Activity
     ) -> tuple[list[list[int]], list[bool], Tensor]:
         """Responses, whether they ended, and log-probabilities (batch, response), 0 after a response's last token.
 
@@ -132,6 +146,7 @@ class Sampler:
                 policy, cache, ids, seen, positions, now, self.temperature, self.top_p, self.is_static
             )
             logprobs[index, t] = logprob.squeeze(-1)
+            sampling.done += batch
             for row, token_id in zip(rows, token.squeeze(-1).tolist(), strict=True):
                 if not ended[row]:
                     responses[row].append(token_id)

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo import equations
+from rlhf_sweeps.ppo.constants import LATER_PATIENCE
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.optimization import Optimization
@@ -21,6 +22,7 @@ from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.schedules import RunningStatistics, lr_factor
 from rlhf_sweeps.ppo.seeds import make_generator
 from rlhf_sweeps.ppo.trl_compat import trl_metrics
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.failures import DivergedError
 
 Score = Callable[[Sequence[int], Responses], Tensor]
@@ -59,6 +61,7 @@ class PPOTrainer:
         self.score = score
         self.seed = seed
         self.update = 0
+        self._has_stepped = False
         self.kl_coef = config.kl_coef
         self.score_statistics = RunningStatistics()
         self.microbatch = BatchSize("ppo.microbatch_size", config.microbatch_size)
@@ -124,10 +127,15 @@ class PPOTrainer:
             DivergedError: if logits, scores, losses or gradients are not finite.
         """
         self.update += 1
+        # Each update has its line when it is done, so that only the first one, and very long ones, need more.
+        patience = LATER_PATIENCE if self._has_stepped else None
         try:
-            return self._step()
+            with report_activity(f"update {self.update} of {self.config.num_updates}", patience=patience):
+                row = self._step()
         except DivergedError as error:
             raise DivergedError(f"update {self.update}: {error}") from error
+        self._has_stepped = True
+        return row
 
     def check(self) -> None:
         """Check the policy before it is saved.
@@ -149,7 +157,9 @@ class PPOTrainer:
         prompts = [self.prompts[i] for i in indices]
         batch = self.sampler.sample(self.policy.model, prompts, noise)
         clock.lap("sample")
-        rollout = self._assess(batch, self.score(indices, batch))
+        scores = self.score(indices, batch)
+        with report_activity("reading them with the reference policy and the value model"):
+            rollout = self._assess(batch, scores)
         clock.lap("score")
         orders = self._orders(len(indices))
         trains_policy = self.update > self.config.value_warmup_updates

@@ -12,12 +12,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.reward_models import ClassifierConfig
@@ -29,6 +24,7 @@ from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import BatchSize, require_memory
 from rlhf_sweeps.ppo.packing import enable_packing, is_same, pack, reads_packed
 from rlhf_sweeps.ppo.sampling import pad_right
+from rlhf_sweeps.process.activity import Activity, report_activity
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader, ExchangeTokens
 
@@ -81,7 +77,8 @@ class ClassifierRewardModel(RewardModel):
         """One score each, (batch,), float32 on the CPU."""
         tokens = [self._read(exchanges, row) for row in range(len(exchanges))]
         self._warn_of_cuts(tokens)
-        return self.batch.run(lambda size: self._score_all(tokens, size)).cpu()
+        with report_activity("reading them", sum(len(exchange.ids) for exchange in tokens)) as reading:
+            return self.batch.run(lambda size: self._score_all(tokens, reading, size)).cpu()
 
     @torch.no_grad()
     def check(self, given: str) -> None:
@@ -163,13 +160,15 @@ class ClassifierRewardModel(RewardModel):
                 "response its end, and each keeps at least half of the tokens or its whole length", self.max_length,
             )  # fmt: skip
 
-    def _score_all(self, tokens: Sequence[ExchangeTokens], size: int) -> Tensor:
+    def _score_all(self, tokens: Sequence[ExchangeTokens], reading: Activity, size: int) -> Tensor:
         # Sorted by length, to save padding.
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids))
         scores = torch.empty(len(tokens), device=self.model.device)
+        reading.done = 0
         for start in range(0, len(order), size):
             part = order[start : start + size]
             scores[part] = self._score([tokens[i] for i in part])
+            reading.done += sum(len(tokens[i].ids) for i in part)
         return scores
 
     @torch.no_grad()

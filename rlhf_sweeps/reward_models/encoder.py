@@ -8,7 +8,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from rlhf_sweeps.ppo.agreement import check_agreement
 from rlhf_sweeps.ppo.memory import BatchSize, is_out_of_memory
 from rlhf_sweeps.ppo.packing import is_same
 from rlhf_sweeps.ppo.sampling import pad_right
+from rlhf_sweeps.process.activity import Activity, report_activity
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.classifier import find_longest_input
 from rlhf_sweeps.reward_models.constants import MOST_PROMPTS
@@ -59,16 +60,19 @@ class Encoder:
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors, (texts, size), float32 on the CPU; zeros for a text without tokens."""
-        return self.batch.run(lambda batch_size: self._embed(texts, batch_size))
+        with report_activity(f"reading {len(texts)} texts") as reading:
+            return self.batch.run(partial(self._embed, texts, reading))
 
     def embed_prompts(self, prompts: Sequence[Messages]) -> Tensor:
         """Unit vectors of the last message of each prompt, (prompts, size); cached, since responses share prompts."""
         texts = [prompt[-1]["content"] for prompt in prompts]
-        for text in dict.fromkeys(texts):
-            if text not in self._prompts:
+        new = [text for text in dict.fromkeys(texts) if text not in self._prompts]
+        with report_activity(f"reading {len(new)} prompts", len(new)) as reading:
+            for text in new:
                 # Each text is read alone: the last bits of a vector depend on the other texts in its batch, and a
                 # continued run, whose cache is empty, must compute the same scores.
                 self._prompts[text] = self.embed([text])[0]
+                reading.done += 1
         vectors = torch.stack([self._prompts[text] for text in texts]) if texts else torch.zeros(0, self.size)
         for text in list(self._prompts)[: max(0, len(self._prompts) - MOST_PROMPTS)]:
             del self._prompts[text]
@@ -90,16 +94,18 @@ class Encoder:
         ids: list[list[int]] = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
         return ids
 
-    def _embed(self, texts: Sequence[str], batch_size: int) -> Tensor:
+    def _embed(self, texts: Sequence[str], reading: Activity, batch_size: int) -> Tensor:
         if not texts:
             return torch.zeros(0, self.size)
         ids = self._ids(texts)
         # Sorted by length, to save padding.
         order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: len(ids[i]))
         vectors = torch.zeros(len(ids), self.size)
+        reading.total, reading.done = sum(map(len, ids)), 0
         for start in range(0, len(order), batch_size):
             part = order[start : start + batch_size]
             vectors[part] = self._read([ids[i] for i in part]).cpu()
+            reading.done += sum(len(ids[i]) for i in part)
         return vectors
 
     @torch.no_grad()
@@ -148,10 +154,11 @@ def load_encoder(
     def fit(scratch: Path) -> Path:
         nonlocal origin
         start = time.perf_counter()
-        train, held_out = (_subtract(encoder, pairs) for pairs in (sample.train, sample.held_out))
-        if not (train.isfinite().all() and held_out.isfinite().all()):
-            raise ConfigError(f"{key}.dtype={config.dtype}: some of the encoder's vectors are not finite")
-        head = fit_head(train, held_out, [str(pair.prompt) for pair in sample.train])
+        with report_activity(f"fitting the head of {key}"):
+            train, held_out = (_subtract(encoder, pairs) for pairs in (sample.train, sample.held_out))
+            if not (train.isfinite().all() and held_out.isfinite().all()):
+                raise ConfigError(f"{key}.dtype={config.dtype}: some of the encoder's vectors are not finite")
+            head = fit_head(train, held_out, [str(pair.prompt) for pair in sample.train])
         origin = f"fitted in {time.perf_counter() - start:.1f} s"
         return head.write(scratch / file.name)
 
@@ -173,14 +180,15 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
     kwargs: dict[str, Any] = {"trust_remote_code": False, **hub}
     try:
         refuse_foreign_parts(place, given, **hub)
-        model, info = AutoModel.from_pretrained(
-            place,
-            dtype=getattr(torch, config.dtype),
-            use_safetensors=True,
-            output_loading_info=True,
-            **kwargs,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(place, **kwargs)
+        with report_activity(f"loading {given}"):
+            model, info = AutoModel.from_pretrained(
+                place,
+                dtype=getattr(torch, config.dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+                **kwargs,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(place, **kwargs)
     except ConfigError:
         raise
     except Exception as error:  # a damaged folder makes json, safetensors and transformers raise many kinds

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from rlhf_sweeps.data import PreferencePair
 from rlhf_sweeps.files.cache import cache_dir
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.reward_models.constants import NUM_FOLDS, STRENGTHS
 
 Array = NDArray[np.float64]
@@ -126,16 +127,15 @@ def choose_strength(differences: Array, groups: Sequence[str]) -> float:
     places = {name: place for place, name in enumerate(random.Random("folds").sample(names, len(names)))}
     folds = np.array([places[group] % NUM_FOLDS for group in groups])
 
-    def loss(strength: float) -> float:
-        """The loss, summed over the pairs that were left out of each fit."""
-        return sum(
-            float(
-                np.logaddexp(0, -differences[folds == fold] @ fit_weights(differences[folds != fold], strength)).sum()
-            )
-            for fold in set(folds.tolist())
-        )
+    def loss_of(fold: int, strength: float) -> float:
+        """The loss, summed over the pairs that were left out of one fit."""
+        weights = fit_weights(differences[folds != fold], strength)
+        validating.done += 1
+        return float(np.logaddexp(0, -differences[folds == fold] @ weights).sum())
 
-    return min(STRENGTHS, key=loss)
+    all_folds = set(folds.tolist())
+    with report_activity("cross-validation", len(STRENGTHS) * len(all_folds)) as validating:
+        return min(STRENGTHS, key=lambda strength: sum(loss_of(fold, strength) for fold in all_folds))
 
 
 def fit_weights(differences: Array, strength: float) -> Array:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rlhf_sweeps.config.reward_models import RewardModelConfig
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, quote_exchange
 from rlhf_sweeps.reward_models.constants import MOST_REMEMBERED
@@ -63,7 +64,8 @@ class Scorer:
         if new:
             start = time.perf_counter()
             part = exchanges.rows(list(new.values()))
-            new_scores = self.reward_model.score(part)
+            with report_activity(f"scoring {len(new)} responses with {self.name}"):
+                new_scores = self.reward_model.score(part)
             self.cost.seconds += time.perf_counter() - start
             self._check(new_scores, part)
             fresh = dict(zip(new, new_scores.tolist(), strict=True))

@@ -13,6 +13,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.lifted_secrets import lift
 from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.preflight import read_model_config
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import TRAININGS, InUseError, NotOursError, claim, refuse_foreign, write_command, write_override
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, from_hydra, register
 from rlhf_sweeps.reward_training.constants import MIN_HELD_OUT
@@ -79,7 +80,8 @@ def _train(composed: DictConfig) -> float:
     config = from_hydra(composed)
     folder = Path(HydraConfig.get().runtime.output_dir)
     show_one_gpu(config)
-    from rlhf_sweeps.reward_training.training import train
+    with report_activity("loading torch and transformers"):
+        from rlhf_sweeps.reward_training.training import train
 
     try:
         with claim(folder, "another process is training there"):

@@ -1,10 +1,7 @@
 """TRL's RewardTrainer with microbatches that shrink when memory runs out."""
 
-import contextlib
 import copy
-import logging
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +9,8 @@ from torch import Tensor, nn
 from trl import RewardTrainer  # type: ignore[attr-defined]
 
 from rlhf_sweeps.ppo.memory import BatchSize, keep_freed_memory
+from rlhf_sweeps.process.activity import Activity, report_activity
 from rlhf_sweeps.reward_training.constants import SECONDS_WITHIN_STEP
-
-log = logging.getLogger("rlhf_sweeps")
 
 
 class PairTrainer(RewardTrainer):
@@ -28,20 +24,21 @@ class PairTrainer(RewardTrainer):
         super().__init__(**arguments)
         self.microbatch = microbatch
         self._share = 1.0
-        self._num_done = 0
         self._first_size = microbatch.size
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
         """Compute the gradients of a batch from `collate`; returns its loss."""
-        measured = copy.deepcopy(self._metrics["train"])
+        measured, num_pairs = copy.deepcopy(self._metrics["train"]), len(inputs["input_ids"]) // 2
 
         def work(size: int) -> Tensor:
             model.zero_grad()
             self._metrics["train"] = copy.deepcopy(measured)
-            self._num_done = 0
-            return self._train(model, inputs, size)
+            return self._train(model, inputs, training, size)
 
-        with self._log_progress(len(inputs["input_ids"]) // 2):
+        label = f"step {self.state.global_step + 1} of {self.state.max_steps}, {num_pairs} pairs"
+        # Later steps have lines of their own, with loss and accuracy.
+        patience = SECONDS_WITHIN_STEP if self.state.global_step else None
+        with report_activity(label, num_pairs, patience) as training:
             loss = self.microbatch.run(work)
         if self.state.global_step == 0 and self.microbatch.size == self._first_size and self.args.use_cpu:
             # Not before a step has succeeded: the memory that a failed attempt kept would be fragmented.
@@ -52,32 +49,16 @@ class PairTrainer(RewardTrainer):
         """The part of a microbatch in the mean loss of its batch."""
         return super().compute_loss(*arguments, **options) * self._share  # type: ignore[no-untyped-call]
 
-    def _train(self, model: nn.Module, inputs: Mapping[str, Tensor], size: int) -> Tensor:
+    def _train(self, model: nn.Module, inputs: Mapping[str, Tensor], training: Activity, size: int) -> Tensor:
         pairs = sort_pairs(inputs)
+        training.done = 0
         losses: list[Tensor] = []
         for start in range(0, len(pairs), size):
             microbatch = pairs[start : start + size]
             self._share = len(microbatch) / len(pairs)
             losses.append(super().training_step(model, take_pairs(inputs, microbatch)))  # type: ignore[no-untyped-call]
-            self._num_done = start + len(microbatch)
+            training.done = start + len(microbatch)
         return torch.stack(losses).sum()
-
-    @contextlib.contextmanager
-    def _log_progress(self, num_pairs: int) -> Iterator[None]:
-        """Log the progress within a step; in a thread, since a single microbatch may take minutes."""
-        has_ended = threading.Event()
-
-        def tell() -> None:
-            while not has_ended.wait(SECONDS_WITHIN_STEP):
-                log.info("step %d: %d of %d pairs done", self.state.global_step + 1, self._num_done, num_pairs)
-
-        teller = threading.Thread(target=tell, daemon=True)
-        teller.start()
-        try:
-            yield
-        finally:
-            has_ended.set()
-            teller.join()
 
 
 def sort_pairs(batch: Mapping[str, Tensor]) -> list[int]:

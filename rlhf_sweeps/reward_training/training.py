@@ -21,6 +21,7 @@ from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.models.template_date import hold_date
 from rlhf_sweeps.ppo.context_limits import check_positions
 from rlhf_sweeps.ppo.memory import BatchSize, give_back_memory, keep_nothing
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, find_longest_input, load_classifier
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
@@ -46,14 +47,16 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
     device = models.pick_device(config.device)
     if device.type == "cpu":
         keep_nothing()  # until a step has shown that memory suffices
-    pairs = load_pairs(config.dataset)
+    with report_activity("reading the pairs"):
+        pairs = load_pairs(config.dataset)
     made = folder / "model.unfinished"
     shutil.rmtree(made, ignore_errors=True)
     try:
         figures = _fit(config, pairs, made, device)
         # The trained model is loaded again for the report; its memory is freed first.
         give_back_memory()
-        report = evaluate(made, pairs, 2 * config.reward_model.microbatch_size, device)
+        with report_activity(f"scoring the {len(pairs.held_out)} held-out pairs"):
+            report = evaluate(made, pairs, 2 * config.reward_model.microbatch_size, device)
         _record(config, report, figures, made)
         move_into(folder, made, last="config.json")
     finally:
@@ -64,14 +67,16 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
 
 def _fit(config: RewardTrainingConfig, pairs: PreferencePairs, folder: Path, device: torch.device) -> dict[str, object]:
     """Train on the pairs and save the model into the folder; returns the figures of the training."""
-    model, tokenizer = _load_base(config)
+    with report_activity("loading the base model"):
+        model, tokenizer = _load_base(config)
     limit = find_longest_input(model, tokenizer)
     max_length = min(config.reward_model.max_length, limit or config.reward_model.max_length)
     reader = ExchangeReader(tokenizer, template=None, max_length=max_length)
     reader.check_room(f"reward_model.max_length={max_length}")
     given = f"{config.base_key}={config.base.path}"
     check_positions(model, max_length, given, "reward_model.max_length makes it shorter")
-    rows, num_cut = encode_pairs(pairs.train, reader)
+    with report_activity(f"tokenizing {len(pairs.train)} pairs"):
+        rows, num_cut = encode_pairs(pairs.train, reader)
     num_controlling = count_with_control(list(map(_join_messages, [*pairs.train, *pairs.held_out])), tokenizer)
     if set_pad_token(tokenizer, rows):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -83,8 +88,9 @@ def _fit(config: RewardTrainingConfig, pairs: PreferencePairs, folder: Path, dev
     trained, num_steps = fit(config, model.requires_grad_(True), tokenizer, rows, folder, device)
     seconds = round(time.perf_counter() - start, 1)
     trained.config.use_cache = True  # the trainer may have turned it off
-    trained.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with report_activity("writing the reward model"):
+        trained.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return {
         "training pairs": len(pairs.train),
         "answers cut": num_cut,

@@ -87,18 +87,21 @@ class Display:
         else:
             self._live.console.print(Text(f"{time.strftime('%H:%M:%S')} {text}"))
 
-    def show(self, trials: Sequence[SweepTrial], seconds_left: float | None) -> None:
+    def show(
+        self, trials: Sequence[SweepTrial], seconds_left: float | None, num_tests: tuple[int, int] = (0, 0)
+    ) -> None:
         """Show the state of all trials.
 
         Args:
             trials: all trials of the sweep, including those of earlier starts.
             seconds_left: until the sweep's end; None if unknown.
+            num_tests: the number of runs on test seeds that have ended, and of all; 0 before they are planned.
         """
         self._show_changes(trials)
         now = time.monotonic()
         if now < self._next_time:
             return
-        progress = self._describe_progress(trials, seconds_left)
+        progress = self._describe_progress(trials, seconds_left, num_tests)
         if self._live is not None:
             self._next_time = now + SECONDS_BETWEEN_TABLES
             top = [Text(line, no_wrap=True, overflow="ellipsis") for line in (progress, self._describe_best(trials))]
@@ -138,14 +141,17 @@ class Display:
             return f"complete: {format_objectives(trial.objectives, self._metrics)}, {trial.seconds:.0f} s"
         return f"{trial.state} after update {trial.update}/{trial.num_updates}"
 
-    def _describe_progress(self, trials: Sequence[SweepTrial], seconds_left: float | None) -> str:
+    def _describe_progress(
+        self, trials: Sequence[SweepTrial], seconds_left: float | None, num_tests: tuple[int, int] = (0, 0)
+    ) -> str:
         num_done = sum(trial.has_ended for trial in trials)
         # Trials that the total does not include: those of an earlier configuration, and those that repeat a setting.
         extra = sum(not (trial.is_compared and trial.has_run) for trial in trials)
         of_total = "" if self._total is None else f"/{self._total + extra}"
+        tests = f", {num_tests[0]}/{num_tests[1]} test runs done" if num_tests[1] else ""
         left = "" if seconds_left is None else f", {timedelta(seconds=round(seconds_left))} left"
         counts = describe_counts(trials)
-        return f"{num_done}{of_total} trials done{left}" + (f": {counts}" if counts else "")
+        return f"{num_done}{of_total} trials done{tests}{left}" + (f": {counts}" if counts else "")
 
     def _describe_best(self, trials: Sequence[SweepTrial]) -> str:
         if self._is_comparison:

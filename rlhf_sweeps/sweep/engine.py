@@ -144,7 +144,13 @@ class Engine:
                 active.give_up(TIMEOUT)
         if now - self._saved > SECONDS_BETWEEN_SAVES:
             self.save()
-        self._display.show(self.schedule.trials, self.clock.left(self.schedule.trials, self.schedule.num_left))
+        trials = self.schedule.trials
+        self._display.show(trials, self.clock.left(trials, self.schedule.num_left), self._count_tests())
+
+    def _count_tests(self) -> tuple[int, int]:
+        """The number of runs on test seeds that have ended, and of all; 0 before they are planned."""
+        seeds, finalists = self._plan.test_seeds, self.schedule.finalists or []
+        return sum(seed in trial.tested for trial in finalists for seed in seeds), len(finalists) * len(seeds)
 
     def save(self) -> None:
         """Record how long the sweep has run, for its next start."""

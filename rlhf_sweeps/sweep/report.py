@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import STORAGE, hide, report_file, write_command, write_folder
 from rlhf_sweeps.sweep.execution import companion
 from rlhf_sweeps.wording import LONGEST_MESSAGE, cut, describe_error, display_path
@@ -25,7 +26,8 @@ def write_report(folder: Path, storage: str | None = None) -> str:
         storage: the URL of the study, if it is not in the folder.
     """
     words = ["analysis", "report", write_folder(folder)]
-    reason = _write(folder, words, {} if storage is None else {STORAGE: storage})
+    with report_activity("writing the report"):
+        reason = _write(folder, words, {} if storage is None else {STORAGE: storage})
     if reason is None:
         return f"report: {display_path(report_file(folder))}"
     words = [*words[:2], write_folder(display_path(folder)), *([] if storage is None else [f"--storage={storage}"])]

@@ -35,6 +35,7 @@ class Schedule:
 
     Attributes:
         trials: all trials, also those of earlier starts, oldest first.
+        finalists: the trials whose settings are run on the test seeds; None until they are chosen.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Schedule:
         self._waiting: list[Active] = []
         self._points = {_key(point): point for point in plan.points or plan.choices or []}
         self._asked: set[Hashable] = set()
-        self._has_planned_tests = False
+        self.finalists: list[SweepTrial] | None = None
         self._num_adopted = 0
         self._held: list[Active] = []
 
@@ -131,7 +132,7 @@ class Schedule:
         if (last := self._next_first(share_in_time, is_put_off=True)) is not None:
             self._first.remove(last)
             return last
-        if is_idle and not self._has_planned_tests:
+        if is_idle and self.finalists is None:
             self._plan_tests()
             return self.next(share_in_time, is_idle)
         return None
@@ -244,9 +245,9 @@ class Schedule:
 
     def _plan_tests(self) -> None:
         """Queue the runs of the best settings on the test seeds."""
-        self._has_planned_tests = True
         plan = self._plan
-        for trial in choose_finalists(self.trials, plan.directions, plan.num_finalists, plan.has_own_scales):
+        self.finalists = choose_finalists(self.trials, plan.directions, plan.num_finalists, plan.has_own_scales)
+        for trial in self.finalists:
             self._first += [self._runs.test(trial, seed) for seed in plan.test_seeds]
 
     def _take_up(self, frozen: FrozenTrial) -> SweepTrial:

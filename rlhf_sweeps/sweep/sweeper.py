@@ -15,6 +15,7 @@ from rlhf_sweeps.command_line.hydra_answers import answer_from, as_job
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.environment import EnvironmentFault
 from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_faults
 from rlhf_sweeps.record import InUseError, NotOursError, Sweep, mask_word, salvage_hydra
@@ -69,7 +70,8 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
         with answer_from(as_job(master, Path(), number=0)):
             sweep = Sweep(stack.enter_context(reserve_for_a_while(master, "hydra.sweep.dir")))
             composer = Composer(loader, master)
-            plan = make_plan(master, loader, composer, arguments)
+            with report_activity("planning the sweep"):
+                plan = make_plan(master, loader, composer, arguments)
         _check(plan, composer, sweep)
         if plan.settings.dry_run:
             print("\n".join([dry_run(plan, composer, executor), *announce(sweep, plan.settings)]))
@@ -82,7 +84,8 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
                 for problem in sweep.mend():
                     log.warning("%s", problem)
                 open_it = partial(open_study, sweep, plan, start, configurations, master)
-                study = open_it(plan.settings.retry_failed)
+                with report_activity("opening the study"):
+                    study = open_it(plan.settings.retry_failed)
                 with name_folder_in_faults("hydra.sweep.dir", sweep.folder):
                     _run(sweep, plan, composer, start, configurations, study, lambda: open_it(False), executor)
         except (InUseError, NotOursError) as error:
@@ -143,13 +146,16 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
     make_pruner(plan.pruner, plan.settings.pruner_args)
     is_new = sweep.start() is None
     checked: set[str] = set()
-    for number, params in enumerate(plan.points or plan.space.probes()):
-        config = composer.config(plan.overrides(params, None), number)
-        if plan.points is not None and is_new and len(plan.seeds) == 1:
-            check_folder(config, sweep.trial(number))
-        if plan.settings.trial == OWN_TRIAL:
-            check_metrics(config)
-        check_inputs(config, checked)
+    points = plan.points or plan.space.probes()
+    with report_activity(f"checking {len(points)} settings", len(points)) as checking:
+        for number, params in enumerate(points):
+            config = composer.config(plan.overrides(params, None), number)
+            if plan.points is not None and is_new and len(plan.seeds) == 1:
+                check_folder(config, sweep.trial(number))
+            if plan.settings.trial == OWN_TRIAL:
+                check_metrics(config)
+            check_inputs(config, checked)
+            checking.done += 1
 
 
 def _run(
@@ -210,9 +216,10 @@ def _train(
         nonlocal comparison
         trials = engine.schedule.trials
         engine.save()
-        comparison = _compare(sweep, plan, trials)
-        sweep.write_results(make_results(trials, plan.directions, comparison, plan.has_own_scales))
-        tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [])
+        with report_activity("recording the results of the sweep"):
+            comparison = _compare(sweep, plan, trials)
+            sweep.write_results(make_results(trials, plan.directions, comparison, plan.has_own_scales))
+            tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [])
 
     with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.has_own_scales) as display:
 

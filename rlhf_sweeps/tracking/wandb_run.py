@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf_sweeps.process.activity import format_seconds, report_activity
 from rlhf_sweeps.process.deadline import run_within
 from rlhf_sweeps.process.wandb_environment import set_wandb_environment
 from rlhf_sweeps.record import hide_in_summary, mask_words, write_command, write_folder
@@ -84,7 +85,7 @@ def start(
     if not os.environ.get("WANDB_DIR"):
         fields["dir"] = str(run_dir)
     try:
-        with _set_environment():
+        with report_activity("connecting to W&B"), _set_environment():
             fields |= make_names(config.project, name, group, job_type, part, is_named)
             fields["tags"] = choose_tags(config.tags) or None
             hide_variables()
@@ -158,7 +159,8 @@ class Tracker:
         if (run := self._run) is None or not self._is_on:
             return
         try:
-            run_within(_FROZEN_AFTER, lambda: run.log(dict(metrics)))
+            with report_activity("sending an update to W&B"):
+                run_within(_FROZEN_AFTER, lambda: run.log(dict(metrics)))
         except Exception as error:
             self._turn_off(error)
 
@@ -185,7 +187,8 @@ class Tracker:
             import wandb
 
             table = wandb.Table(columns=list(columns), data=[list(row) for row in data], allow_mixed_types=True)
-            run_within(_FROZEN_AFTER, lambda: run.log({**at, name: table}))
+            with report_activity(f"sending {name} to W&B"):
+                run_within(_FROZEN_AFTER, lambda: run.log({**at, name: table}))
         except Exception as error:
             reason = describe_error(error)
         else:
@@ -205,7 +208,9 @@ class Tracker:
         if run is None:
             return
         try:
-            run_within(self._finish_timeout + _GRACE, lambda: self._close(run, exit_code, summary, model_dir))
+            patience = self._finish_timeout + _GRACE
+            with report_activity(f"uploading to W&B, which takes {format_seconds(patience)} at most"):
+                run_within(patience, lambda: self._close(run, exit_code, summary, model_dir))
         except (_UploadTimeout, TimeoutError) as error:
             if not isinstance(error, _UploadTimeout):
                 _end_process()  # otherwise this process would wait for it at its end

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_sweeps.data import Encoded, Messages
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import pad_left, pad_right
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import BaseRecord
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.constants import NUM_PROMPTS
@@ -92,11 +93,12 @@ class BasePolicy:
             RewardModelError: if all responses get the same score.
         """
         order = random.Random("scale").sample(range(len(self.training.ids)), len(self.training.ids))[:NUM_PROMPTS]
-        answers = self.answers(self.training.rows(order), "scale", 0)
-        name = _name_record("scale", scorer, answers)
-        if not (rows := self.record.read(name)):
-            rows = [asdict(measure(scorer.name, self.scores(answers, scorer)))]
-            self.record.write(name, rows)
+        with report_activity(f"measuring the scale of {scorer.name}"):
+            answers = self.answers(self.training.rows(order), "scale", 0)
+            name = _name_record("scale", scorer, answers)
+            if not (rows := self.record.read(name)):
+                rows = [asdict(measure(scorer.name, self.scores(answers, scorer)))]
+                self.record.write(name, rows)
         return Scale(**rows[0])
 
 

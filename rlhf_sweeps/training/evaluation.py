@@ -16,6 +16,7 @@ from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.seeds import make_generator
 from rlhf_sweeps.ppo.trainer import Reference
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.scale import UNIT, Scale
 from rlhf_sweeps.reward_models.scorer import Scorer
@@ -125,7 +126,7 @@ class Evaluator:
     @torch.no_grad()
     def _kl(self, batch: Responses) -> float:
         """The mean over sequences of the summed k1 estimate, which is unbiased, in nats."""
-        with self.ref_policy() as model:
+        with report_activity("measuring the KL divergence"), self.ref_policy() as model:
             ref_logprobs = self.sampler.batch.run(partial(replace(self.language_model, model=model).logprobs, batch))
         return kl_estimate(batch.logprobs, ref_logprobs, batch.response_mask, "k1").sum(-1).mean().item()
 

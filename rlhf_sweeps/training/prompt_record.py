@@ -13,6 +13,7 @@ from rlhf_sweeps import __version__
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.data import Encoded, describe_counts, encode, list_files, load_prompts
 from rlhf_sweeps.models.loading import describe_tokenizer
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import BaseRecord, take_stamp
 
 log = logging.getLogger("rlhf_sweeps")
@@ -43,7 +44,8 @@ def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: Bas
     name = f"prompts_{_make_key(config, tokenizer)}"
 
     def find() -> EncodedPrompts:
-        prompts = _encode(config, tokenizer)
+        with report_activity("reading and tokenizing the prompts"):
+            prompts = _encode(config, tokenizer)
         record.write(name, [_as_row(prompts.training), _as_row(prompts.held_out), {"line": prompts.line}])
         return prompts
 

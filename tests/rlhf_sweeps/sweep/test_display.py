@@ -109,6 +109,19 @@ def test_a_progress_line_every_15_seconds_at_most(caplog: pytest.LogCaptureFixtu
     assert lines_of(caplog) == [progress, progress]
 
 
+def test_runs_on_test_seeds_are_counted_once_they_are_planned(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    trials = [complete(0, 1.0), complete(1, 2.0)]
+    with plain(total=2) as shown:
+        for num_tests, seconds_left in [((0, 0), 90.0), ((0, 4), 60.0), ((3, 4), None)]:
+            clock.now += 15
+            shown.show(trials, seconds_left, num_tests)
+    assert [line for line in lines_of(caplog) if "trials done" in line] == [
+        "2/2 trials done, 0:01:30 left: 2 complete",
+        "2/2 trials done, 0/4 test runs done, 0:01:00 left: 2 complete",
+        "2/2 trials done, 3/4 test runs done: 2 complete",
+    ]
+
+
 def test_a_continued_sweep_does_not_repeat_itself(caplog: pytest.LogCaptureFixture) -> None:
     before = [complete(0, 1.0), make(1, FAILED, cause="error", message="old")]
     with plain(done_before=2) as shown:

@@ -9,6 +9,7 @@ from helpers.sweeping import SEARCH, starts, states, sweep, trials
 from optuna.trial import TrialState
 
 from rlhf_sweeps.record import Run
+from rlhf_sweeps.sweep.display import Display
 
 COMPLETE, PRUNED = TrialState.COMPLETE, TrialState.PRUNED
 
@@ -43,10 +44,13 @@ def test_a_search_finds_the_best_setting_and_prunes_bad_ones(tmp_path: Path) -> 
 
 
 def test_seeds_are_averaged_and_pruned_between_and_test_seeds_are_others(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("ppo.lr=1e-4,5e-4,7e-4", "sweep.seeds=3", "sweep.test_seeds=2", "sweep.num_tested=2", "seed=10")
+    counts: list[tuple[int, int]] = []
+    monkeypatch.setattr(Display, "show", lambda _, trials, seconds_left, num_tests: counts.append(num_tests))
     sweep(tmp_path, *arguments)
+    assert list(dict.fromkeys(counts)) == [(0, 0), (0, 4), (1, 4), (2, 4), (3, 4)]  # before the last one's end
     means = [sum(value(lr, 0.02, seed) for seed in (10, 11, 12)) / 3 for lr in (1e-4, 5e-4, 7e-4)]
     assert [t.value for t in trials(tmp_path)] == pytest.approx(means)
     assert all(starts(tmp_path / "0" / f"seed_{seed}") == 1 for seed in (10, 11, 12))
