@@ -10,6 +10,7 @@ from rlhf_sweeps.record.base_record import BaseRecord
 from rlhf_sweeps.record.checked_objects import digest_file, find_differences, name_aside, salvage_object, write_object
 from rlhf_sweeps.record.commands import (
     fold_command,
+    is_search,
     read_words,
     write_command,
     write_continuation,
@@ -108,6 +109,7 @@ __all__ = [
     "is_compared",
     "is_masked",
     "is_run",
+    "is_search",
     "is_secret",
     "is_secret_variable",
     "is_sweep",

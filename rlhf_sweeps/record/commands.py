@@ -103,7 +103,14 @@ def write_rerun(hydra: Mapping[str, Any], overrides: Sequence[str]) -> str:
         overrides: the run's overrides.
     """
     hydra_words = [word for word in _read_overrides(hydra, "hydra") if not word.lstrip("+~").startswith(_OF_SWEEPS)]
-    return write_command("python", "-m", "rlhf_sweeps", *_write_flags(hydra), *hydra_words, *overrides)
+    task_words = [word for word in overrides if not is_search(word)]
+    return write_command("python", "-m", "rlhf_sweeps", *_write_flags(hydra), *hydra_words, *task_words)
+
+
+def is_search(word: str) -> bool:
+    """Whether an override chooses a search, which has no meaning for a single run."""
+    key, _, value = word.lstrip("+~").partition("=")
+    return key == "search" and value != "null"
 
 
 def _write_flags(hydra: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,14 @@ from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_f
 from rlhf_sweeps.record import InUseError, NotOursError, Sweep, mask_word, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
-from rlhf_sweeps.sweep.checks import check_sampler, check_seeds, check_trial_function, make_canonical
+from rlhf_sweeps.sweep.checks import (
+    check_sampler,
+    check_seeds,
+    check_trial_function,
+    make_canonical,
+    refuse_impossible_repetitions,
+    refuse_values_in_search,
+)
 from rlhf_sweeps.sweep.comparison_table import write_table
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.configurations import Configurations
@@ -99,6 +106,9 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
         arguments, settings.params, settings.conditions, settings.ties, loader, make_canonical(master)
     )
     _refuse_secrets(space)
+    config = composer.config(space.overrides(space.probes()[0]))
+    refuse_impossible_repetitions(space, config)
+    refuse_values_in_search(space, composer.config)
     choices = space.choices(MOST_CHOICES)
     if choices is None and space.is_grid and settings.n_trials is None:
         raise ConfigError(
@@ -107,7 +117,6 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
         )
     is_grid = space.is_grid and choices is not None and (settings.n_trials or len(choices)) >= len(choices)
     points = space.grid() if is_grid else None
-    config = composer.config(space.overrides(space.probes()[0]))
     compared_models = find_contenders(space, composer)
     if compared_models:
         composer.finish = lambda task: introduce(task, compared_models)
@@ -115,8 +124,6 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
         raise ConfigError(
             f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={config.objective.metrics}"
         )
-    if (count := config.sweep.seeds) > 1 and space.seeds is not None:
-        raise ConfigError(f"sweep.seeds={count}: chooses seeds, and so does seed=...; give one of them")
     choices = None if is_grid else choices
     plan = Plan(space, settings, config, choose_directions(settings, config), points, choices, list(compared_models))
     check_seeds(plan)
