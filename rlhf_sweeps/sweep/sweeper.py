@@ -17,7 +17,7 @@ from rlhf_sweeps.config.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.process.environment import EnvironmentFault
 from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_faults
-from rlhf_sweeps.record import InUseError, NotOursError, Sweep, mask_word, salvage_hydra
+from rlhf_sweeps.record import InUseError, NotOursError, Sweep, mask_word, read_plan, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.checks import (
@@ -36,6 +36,7 @@ from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.execution.executors import Executor
+from rlhf_sweeps.sweep.gains import measure_trial
 from rlhf_sweeps.sweep.opening import describe, open_study
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
@@ -265,7 +266,7 @@ def _print_answer(
     """Print the last lines, and the place of the report."""
     if comparison is not None:
         print(write_table(comparison), end="\n\n")
-    trials = engine.schedule.trials
+    trials, recorded = engine.schedule.trials, read_plan(sweep.start() or {})
     if winners := find_best(trials, plan.directions):
         run = sweep.run(winners[0].number, plan.seeds[0] if len(plan.seeds) > 1 else None)
         hydra = salvage_hydra(run, []) or hydra
@@ -280,6 +281,8 @@ def _print_answer(
             is_grid=plan.points is not None,
             num_test_seeds=len(plan.test_seeds),
             is_comparison=plan.has_own_scales,
+            gain=measure_trial(sweep, winners[0], plan.seeds) if winners else None,
+            test_command=recorded.changed_command("sweep.test_seeds=3", folder=sweep.folder),
         )
     )
     if engine.stopping == BUDGET:
