@@ -1,35 +1,28 @@
-"""Ask a trained policy and its base the same question: `python -m rlhf_sweeps.sample outputs/<run> ["question"]`."""
+"""Ask a trained policy and its base the same question: `python -m rlhf_sweeps.sample outputs/<run> ["question"]`.
+
+The record and the files are checked before torch is loaded, so that a wrong folder is refused at once.
+"""
 
 import argparse
 import dataclasses
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.command_line.hydra_answers import to_literal
 from rlhf_sweeps.config.fields import ConfigError, find_out_of_range, format_value
 from rlhf_sweeps.config.schema import ModelConfig, PPOConfig
-from rlhf_sweeps.data import encode
-from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.platforms.output import tolerate
-from rlhf_sweeps.ppo.agreement import check_reader
-from rlhf_sweeps.ppo.memory import BatchSize
-from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.preflight import check_policy
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT
 from rlhf_sweeps.record import MASK, Run, find_variables, is_masked, write_command, write_override
 
 Section = TypeVar("Section")
-REMEDY = "a shorter question, or --response-length"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -65,12 +58,8 @@ def _serve(options: argparse.Namespace) -> None:
         raise ConfigError(f"run={options.run}: has no model/ yet; continue it with {again}")
     if changed := run.find_changed_files(run.summary() or {}, run.model):
         raise ConfigError(f"run={options.run}: {changed[0]}; the command that trained it exports it again")
-    transformers_logging.disable_progress_bar()
-    device = models.pick_device(options.device)
     base = _choose_base(run, options)
     trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None, sha256=None)
-    tokenizer = models.load_tokenizer(trained)
-    policies = {"base": _load_policy(base, tokenizer, device), "trained": _load_policy(trained, tokenizer, device)}
     ppo = _read(PPOConfig, run, "ppo", "ppo/default.yaml")
     for text in ppo.stop_strings:
         if find_variables(text) or (is_masked(text) and text != MASK):
@@ -81,10 +70,13 @@ def _serve(options: argparse.Namespace) -> None:
         ppo,
         response_length=options.response_length or ppo.response_length,
         temperature=options.temperature or ppo.temperature,
-        static_decoding=False,  # compiling takes longer than any answer
     )
-    sampler = models.make_sampler(policies["base"], tokenizer, ppo, BatchSize("batch", 1))
-    chat = Chat(policies, tokenizer, ppo, sampler)
+    policies = {"base": base, "trained": trained}
+    for policy in policies.values():
+        check_policy(policy)
+    from rlhf_sweeps.chat import open_chat
+
+    chat = open_chat(policies, ppo, options.device)
     if options.question is not None:
         chat.answer(options.question, options.seed)
         return
@@ -97,14 +89,6 @@ def _serve(options: argparse.Namespace) -> None:
         if not question.strip():
             return
         chat.answer(question, seed)
-
-
-def _load_policy(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> PreTrainedModel:
-    """Load a policy in the same way, and with the same errors, as a run does."""
-    check_policy(model)
-    policy = models.load_policy(model, device)
-    models.check_ids(policy, tokenizer, f"model.path={model.path}")
-    return policy
 
 
 def _choose_base(run: Run, options: argparse.Namespace) -> ModelConfig:
@@ -164,44 +148,6 @@ def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) ->
     if problems := [*find_out_of_range(made, f"{key}.")]:
         raise ConfigError(f"run={run.folder}: the config in its {run.start_file.name} has {problems[0]}")
     return cast(Section, made)
-
-
-@dataclass
-class Chat:
-    """Asks both policies the same questions.
-
-    Attributes:
-        policies: name -> policy.
-        longest: the number of tokens of the longest question for which the policies were checked.
-    """
-
-    policies: dict[str, PreTrainedModel]
-    tokenizer: PreTrainedTokenizerBase
-    ppo: PPOConfig
-    sampler: Sampler
-    longest: int = 0
-
-    def answer(self, question: str, seed: int) -> None:
-        """Print both answers, sampled with the same random numbers.
-
-        Raises:
-            ConfigError: if a policy cannot read such a long question, or fails the checks of `check_reader`.
-        """
-        prompt = encode([[{"role": "user", "content": question}]], self.tokenizer, max_length=sys.maxsize)
-        if len(prompt.ids[0]) > self.longest:
-            self._try_policies(prompt.ids)
-        for name, policy in self.policies.items():
-            noise = torch.Generator(policy.device).manual_seed(seed)
-            batch = self.sampler.sample(policy, prompt.ids, noise)
-            (text,) = self.tokenizer.batch_decode(batch.response_lists(), skip_special_tokens=True)
-            print(f"{name:>7}: {text.strip()}")
-
-    def _try_policies(self, prompts: list[list[int]]) -> None:
-        """Check the policies in the same way, and with the same errors, as a run does."""
-        for policy in self.policies.values():
-            given = f"model.path={policy.name_or_path}"
-            check_reader(models.make_language_model(policy, self.ppo), self.sampler, prompts[0], given, REMEDY)
-        self.longest = len(prompts[0])
 
 
 def _parse_positive(given: str) -> float:

@@ -16,7 +16,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from rlhf_sweeps import sample
+from rlhf_sweeps import chat, sample
 from rlhf_sweeps.config.schema import as_dict
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.ppo import sampling
@@ -149,7 +149,7 @@ def test_the_precision_is_the_runs(
         return step(*arguments)
 
     monkeypatch.setattr(sampling, "_step", watched)
-    monkeypatch.setattr(sample, "check_reader", lambda *arguments: None)  # which computes in the weights' precision
+    monkeypatch.setattr(chat, "check_reader", lambda *arguments: None)  # which computes in the weights' precision
     # Compiling for the sake of one answer would take far longer than the answer.
     rewrite(run, precision=precision, static_decoding=True)
     monkeypatch.setattr(sampling, "compile_step", lambda _: pytest.fail("compiled"))
@@ -234,7 +234,7 @@ def test_a_longer_question_is_tried_and_a_shorter_one_is_not(
 ) -> None:
     tried: list[int] = []
     questions = iter([QUESTION, "Hi", QUESTION * 3, ""])
-    monkeypatch.setattr(sample, "check_reader", lambda policy, sampler, prompt, *rest: tried.append(len(prompt)))
+    monkeypatch.setattr(chat, "check_reader", lambda policy, sampler, prompt, *rest: tried.append(len(prompt)))
     monkeypatch.setattr("builtins.input", lambda _: next(questions))
     sample.main([str(run.folder), "--device=cpu", "--response-length=1"])
     assert len(tried) == 4  # two policies
