@@ -53,6 +53,7 @@ from rlhf_sweeps.sweep.study.study import STATES, Study
 from rlhf_sweeps.sweep.study.tested import is_nothing_measured
 from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, RUNNING, SweepTrial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
+from rlhf_sweeps.tracking.uploads import write_upload
 from rlhf_sweeps.verdicts.matrix import compare, list_rows
 
 log = logging.getLogger("rlhf_sweeps")
@@ -270,6 +271,8 @@ def _print_answer(
     if winners := find_best(trials, plan.directions):
         run = sweep.run(winners[0].number, plan.seeds[0] if len(plan.seeds) > 1 else None)
         hydra = salvage_hydra(run, []) or hydra
+    if (upload := write_upload(sweep.folder)) is not None:
+        print(f"upload all W&B runs of this sweep: {upload}")
     print(
         write_last_lines(
             trials,
