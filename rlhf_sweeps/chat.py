@@ -44,11 +44,12 @@ class Chat:
         prompt = encode([[{"role": "user", "content": question}]], self.tokenizer, max_length=sys.maxsize)
         if len(prompt.ids[0]) > self.longest:
             self._try_policies(prompt.ids)
+        width = max(len("trained"), *map(len, self.policies))
         for name, policy in self.policies.items():
             noise = torch.Generator(policy.device).manual_seed(seed)
             batch = self.sampler.sample(policy, prompt.ids, noise)
             (text,) = self.tokenizer.batch_decode(batch.response_lists(), skip_special_tokens=True)
-            print(f"{name:>7}: {text.strip()}")
+            print(f"{name:>{width}}: {text.strip()}")
 
     def _try_policies(self, prompts: list[list[int]]) -> None:
         """Check the policies in the same way, and with the same errors, as a run does."""

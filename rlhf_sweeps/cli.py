@@ -35,6 +35,7 @@ from rlhf_sweeps.command_line.explanation import explain, is_refusal
 from rlhf_sweeps.command_line.hydra_answers import answer_from, as_job
 from rlhf_sweeps.command_line.job_environment import set_job_environment
 from rlhf_sweeps.command_line.masked_output import mask_printed_configs
+from rlhf_sweeps.command_line.sweep_words import refuse_sweep_words
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.lifted_secrets import learn, learn_words, lift
 from rlhf_sweeps.config.reading import from_hydra
@@ -53,7 +54,6 @@ from rlhf_sweeps.record import (
     hide_in_log,
     hide_in_tracebacks,
     mask_secrets,
-    mask_word,
     salvage_hydra,
     write_continuation,
 )
@@ -159,7 +159,7 @@ class Preflight(Callback):
         """Check a run on its own, before it has a folder."""
         learn(to_plain(config))
         try:
-            _warn_of_unused(config)
+            refuse_sweep_words(config, sys.argv[1:])
             with set_job_environment(config, is_sweep=False), answer_as_run(config) as folder:
                 task = select_task(config)
                 lift(task, {})
@@ -195,15 +195,6 @@ class Preflight(Callback):
                 self.check(select_task(config), Path(job.runtime.output_dir))
             except (ConfigError, OmegaConfBaseException) as error:
                 refuse(error)
-
-
-def _warn_of_unused(config: DictConfig) -> None:
-    """Warn of given keys that a run on its own does not use."""
-    words = [str(word) for word in config.hydra.overrides.hydra]
-    if unused := [
-        word for word in words if word.lstrip("+").startswith(("hydra.sweeper", "hydra/sweeper", "hydra.sweep."))
-    ]:
-        log.warning("%s: used only in a sweep, and nothing is swept without -m", " ".join(map(mask_word, unused)))
 
 
 def _refuse_another(sweep: Sweep, config: DictConfig) -> None:

@@ -1,7 +1,6 @@
 """Check a run before any model is loaded: its files, columns and lengths. Loads no torch."""
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ from rlhf_sweeps.config.references import take_fingerprints
 from rlhf_sweeps.config.reward_models import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
 from rlhf_sweeps.config.schema import Config, DatasetConfig, ModelConfig, as_dict, value_model_config
 from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
+from rlhf_sweeps.files.hub import fetch_config
 from rlhf_sweeps.files.model_folder import check_head, check_vocabulary, check_weights
 from rlhf_sweeps.files.sources import locate
 from rlhf_sweeps.platforms import memory
+from rlhf_sweeps.platforms.devices import explain_missing_device
 from rlhf_sweeps.record import NotOursError, Run
 from rlhf_sweeps.wording import suggest
 
@@ -40,6 +41,7 @@ def check(config: Config, folder: Path) -> None:
         ConfigError: naming the key, what was given and what is allowed.
     """
     check_folder(config, folder)
+    check_device(config.device)
     check_metrics(config)
     check_batch(config)
     _check_prompts(config.dataset, read_ahead)
@@ -65,6 +67,7 @@ def check_inputs(config: Config, checked: set[str] | None = None) -> None:
     Args:
         checked: the checks that were made for other runs already; new ones are added.
     """
+    check_device(config.device)
     check_batch(config)
     checked = set() if checked is None else checked
     prompts = (_check_prompts, config.dataset, load_prompts)
@@ -139,6 +142,16 @@ def check_folder(config: Config, folder: Path) -> None:
         raise ConfigError(f"hydra.run.dir={folder}: holds a run with other settings ({changed}); choose another folder")
 
 
+def check_device(device: str) -> None:
+    """Refuse a device that this machine certainly lacks, before torch is loaded, which asks the driver itself.
+
+    Raises:
+        ConfigError: if it lacks it.
+    """
+    if (reason := explain_missing_device(device)) is not None:
+        raise ConfigError(f"device={device}: {reason}; device=auto takes a GPU if there is one, device=cpu never does")
+
+
 def check_batch(config: Config) -> None:
     """Check that an update's responses fit into the memory that is left, even without the models.
 
@@ -202,7 +215,7 @@ def read_model_config(model: ModelConfig | ClassifierConfig, key: str) -> dict[s
         return {}
     given = f"{key}={model.path}"
     folder = locate(model.path, key)
-    file = folder / "config.json" if folder else _download_config(model, given)
+    file = folder / "config.json" if folder else fetch_config(model.path, model.revision, given)
     if not file.is_file():
         raise ConfigError(f"{given}: must be a folder with a config.json, as save_pretrained writes it")
     try:
@@ -215,19 +228,6 @@ def read_model_config(model: ModelConfig | ClassifierConfig, key: str) -> dict[s
         if (value := content.get(name)) is not None and not isinstance(value, kind):
             raise ConfigError(f"{given}: its config.json must have {_NOUNS[kind]} as {name}, has {format_value(value)}")
     return content
-
-
-def _download_config(model: ModelConfig | ClassifierConfig, given: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    # Its warnings repeat the error.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    try:
-        return Path(hf_hub_download(model.path, "config.json", revision=model.revision))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{given}: neither a local folder nor available on the hub ({reason})") from error
 
 
 def check_policy(model: ModelConfig) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """Ask a trained policy and its base the same question: `python -m rlhf_sweeps.sample outputs/<run> ["question"]`.
 
+Of a sweep the best run answers. `sample --compare outputs/<run> outputs/<sweep> base` shows several side by side.
+
 The record and the files are checked before torch is loaded, so that a wrong folder is refused at once.
 """
 
 import argparse
 import dataclasses
+import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,23 +24,16 @@ from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.preflight import check_policy
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT
-from rlhf_sweeps.record import MASK, Run, find_variables, is_masked, write_command, write_override
+from rlhf_sweeps.record import MASK, Run, Sweep, find_variables, is_masked, is_sweep, write_command, write_override
 from rlhf_sweeps.wording import suggest_path
 
 Section = TypeVar("Section")
+BASE = "base"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(prog="python -m rlhf_sweeps.sample", description=__doc__)
-    parser.add_argument("run", type=Path, help="a run's folder: outputs/<run> or outputs/<sweep>/<number>")
-    parser.add_argument("question", nargs="?", help="the question; without one, a prompt opens")
-    parser.add_argument("--base", help="the base policy, a folder or hub id; default: the one that the record names")
-    parser.add_argument("--temperature", type=_parse_positive, help="sampling temperature (default: the run's)")
-    parser.add_argument("--response-length", type=_parse_count, help="tokens at most; default: the run's")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:<number> or mps; default: auto")
-    options = parser.parse_args(arguments)
+    options = _parse(arguments)
     tolerate()
     try:
         _serve(options)
@@ -49,51 +45,124 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
 
 
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options; `folders` are those whose policies answer, with `base` for the base policy of the first."""
+    parser = argparse.ArgumentParser(prog="python -m rlhf_sweeps.sample", description=__doc__)
+    parser.add_argument(
+        "words", nargs="*", metavar="FOLDER QUESTION", help="a run, or a sweep, whose best run answers; the question. "
+        "Without a question a prompt opens. With --compare only the question",
+    )  # fmt: skip
+    parser.add_argument("--compare", nargs="+", metavar="FOLDER", help="runs and sweeps side by side; base: their base")
+    parser.add_argument("--prompts", type=_parse_count, help="ask so many held-out prompts instead of a question")
+    parser.add_argument("--samples", type=_parse_count, default=1, help="answers to each question; default: 1")
+    parser.add_argument("--base", help="the base policy, a folder or hub id; default: the one that the record names")
+    parser.add_argument("--temperature", type=_parse_positive, help="sampling temperature (default: the run's)")
+    parser.add_argument("--response-length", type=_parse_count, help="tokens at most; default: the run's")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:<number> or mps; default: auto")
+    options = parser.parse_args(arguments)
+    options.folders = options.compare or [*options.words[:1], BASE]
+    questions = options.words if options.compare else options.words[1:]
+    if len(questions) > 1 or (questions and options.prompts):
+        parser.error("one question, in quotes, or --prompts; with --compare the folders stand behind it")
+    if not options.compare and not options.words:
+        parser.error("name a folder, or several behind --compare")
+    options.question = next(iter(questions), None)
+    return options
+
+
 def _serve(options: argparse.Namespace) -> None:
-    run = Run(options.run)
-    start = run.start()
-    if start is None:
-        lost = f"{run.start_file.name} is damaged" if run.start_file.exists() else "holds no run"
-        near = "" if options.run.exists() else suggest_path(options.run)
-        raise ConfigError(f"run={options.run}: {lost}{near} (allowed: a folder with a run.json)")
-    if not run.model.is_dir():
-        again = write_command(write_override("hydra.run.dir", str(options.run)))
-        raise ConfigError(f"run={options.run}: has no model/ yet; continue it with {again}")
-    with report_activity("checking the trained policy's files"):
-        changed = run.find_changed_files(run.summary() or {}, run.model)
-    if changed:
-        raise ConfigError(f"run={options.run}: {changed[0]}; the command that trained it exports it again")
-    base = _choose_base(run, options)
-    trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None, sha256=None)
-    ppo = _read(PPOConfig, run, "ppo", "ppo/default.yaml")
-    for text in ppo.stop_strings:
-        if find_variables(text) or (is_masked(text) and text != MASK):
+    runs = {folder: _find_run(folder) for folder in options.folders if folder != BASE}
+    if not runs:
+        raise ConfigError("--compare: must name a run or a sweep beside base")
+    first = next(iter(runs.values()))
+    base = _choose_base(first, options)
+    policies = {BASE: base} if BASE in options.folders else {}
+    for folder, run in runs.items():
+        own = _choose_base(run, options)
+        if (own.path, own.revision) != (base.path, base.revision):
             raise ConfigError(
-                f"run={options.run}: ppo.stop_strings holds {format_value(text)}, whose value is not recorded"
+                f"--compare: {folder} was trained from {own.path}, and {first.folder} from {base.path}; must have one "
+                "base policy, since all answers are sampled with one tokenizer"
             )
-    ppo = dataclasses.replace(
-        ppo,
-        response_length=options.response_length or ppo.response_length,
-        temperature=options.temperature or ppo.temperature,
-    )
-    policies = {"base": base, "trained": trained}
+        name = folder if options.compare else "trained"
+        policies[name] = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None, sha256=None)
+    ppo = _read_sampling(first, options)
+    questions = _read_questions(first, options)
     for policy in policies.values():
         check_policy(policy)
     from rlhf_sweeps.chat import open_chat
 
     chat = open_chat(policies, ppo, options.device)
-    if options.question is not None:
-        chat.answer(options.question, options.seed)
+    for question in questions:
+        if len(questions) > 1:
+            print(f"> {question}")
+        for seed in range(options.seed, options.seed + options.samples):
+            chat.answer(question, seed)
+    if questions:
         return
     print("Ask something; an empty line or Ctrl-D ends.")
-    for seed in range(options.seed, sys.maxsize):
+    for place in itertools.count():
         try:
             question = input("> ")
         except (EOFError, KeyboardInterrupt):
             question = ""
         if not question.strip():
             return
-        chat.answer(question, seed)
+        for sample in range(options.samples):
+            chat.answer(question, options.seed + place * options.samples + sample)
+
+
+def _find_run(folder: str) -> Run:
+    """The run in a folder; in that of a sweep, the best one.
+
+    Raises:
+        ConfigError: if there is none whose policy can answer.
+    """
+    run = Run(folder)
+    if run.start() is None and is_sweep(Path(folder)):
+        best = Sweep(folder).best_run()
+        if best is None:
+            raise ConfigError(f"run={folder}: this sweep has no best trial (yet); name a run, {folder}/<number>")
+        print(f"the best run of {folder}: {best.folder}")
+        run = best
+    if run.start() is None:
+        lost = f"{run.start_file.name} is damaged" if run.start_file.exists() else "holds no run"
+        near = "" if Path(folder).exists() else suggest_path(Path(folder))
+        raise ConfigError(f"run={folder}: {lost}{near} (allowed: a folder with a run.json)")
+    if not run.model.is_dir():
+        again = write_command(write_override("hydra.run.dir", folder))
+        raise ConfigError(f"run={folder}: has no model/ yet; continue it with {again}")
+    with report_activity("checking the trained policy's files"):
+        changed = run.find_changed_files(run.summary() or {}, run.model)
+    if changed:
+        raise ConfigError(f"run={folder}: {changed[0]}; the command that trained it exports it again")
+    return run
+
+
+def _read_sampling(run: Run, options: argparse.Namespace) -> PPOConfig:
+    """How to sample: as the run did, unless the options say otherwise."""
+    ppo = _read(PPOConfig, run, "ppo", "ppo/default.yaml")
+    for text in ppo.stop_strings:
+        if find_variables(text) or (is_masked(text) and text != MASK):
+            raise ConfigError(
+                f"run={run.folder}: ppo.stop_strings holds {format_value(text)}, whose value is not recorded"
+            )
+    return dataclasses.replace(
+        ppo,
+        response_length=options.response_length or ppo.response_length,
+        temperature=options.temperature or ppo.temperature,
+    )
+
+
+def _read_questions(run: Run, options: argparse.Namespace) -> list[str]:
+    """The question, or the first held-out prompts that the run has recorded; empty if the user is to type them."""
+    if options.prompts is None:
+        return [] if options.question is None else [options.question]
+    prompts = list(dict.fromkeys(str(row.get("prompt")) for row in run.samples()))
+    if not prompts:
+        raise ConfigError(f"run={run.folder}: {run.samples_file.name} holds no prompts yet; give a question")
+    return prompts[: options.prompts]
 
 
 def _choose_base(run: Run, options: argparse.Namespace) -> ModelConfig:

@@ -131,6 +131,7 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
         study=study,
         comparison=salvage_object(sweep.comparison_file, problems) or None,
         is_comparison=plan.is_comparison,
+        plan=plan,
         seconds=convert_number(start.get("seconds")) or 0.0,
         problems=tuple(problems),
     )

@@ -16,7 +16,7 @@ from analysis.records.spans import count_spans, sum_over_updates
 from analysis.wording.errors import AnalysisError
 from analysis.wording.numbers import convert_number as convert_number
 from analysis.wording.numbers import convert_seed
-from rlhf_sweeps.record import Axis, mask_secrets, mask_words, natural_key
+from rlhf_sweeps.record import Axis, SweepPlan, mask_secrets, mask_words, natural_key
 from rlhf_sweeps.record.axes import as_number as parse_number
 from rlhf_sweeps.record.trials import COMPLETE as COMPLETE
 from rlhf_sweeps.record.trials import DIVERGED as DIVERGED
@@ -217,6 +217,7 @@ class Source:
         seconds: that the sweep took, over all its starts; 0 where that is unknown.
         problems: sentences on what could not be read, without those of the runs.
         folder: the folder for figures about it; None where it is no folder.
+        plan: of a sweep; without contents where it is unknown.
     """
 
     name: str
@@ -232,6 +233,7 @@ class Source:
     seconds: float = 0.0
     problems: tuple[str, ...] = ()
     folder: Path | None = None
+    plan: SweepPlan = field(default_factory=SweepPlan)
 
     @property
     def objective(self) -> Objective:

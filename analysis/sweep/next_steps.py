@@ -1,6 +1,8 @@
 """What to try next: each step with its evidence and, where there is one, the override to type."""
 
+import itertools
 import math
+import shlex
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import View
 from analysis.sweep.thresholds import GAP, MAX_SEEDS, MIN_COMPLETE_TRIALS, NARROW, SURE_CHOICE
 from analysis.wording.statements import Statement, format_count, format_duration
+from rlhf_sweeps.record import SweepPlan
 
 _NOT_APART = "a lucky setting cannot be distinguished from a better one"
 
@@ -30,16 +33,16 @@ def suggest_next_steps(
     if not view.is_single or view.best is None:
         return []
     edges = find_edges(view, optimum)
-    steps = [_suggest_widening(edge) for edge in edges]
+    steps = [_suggest_widening(source, edge) for edge in edges]
     widened = {edge.axis.key for edge in edges}
     if optimum is not None:
         for profile in optimum.profiles:
             if profile.axis.key not in widened:
-                steps += _suggest_by_profile(view, optimum, profile)
-    return [*steps, *_suggest_seeds(lead), *_suggest_budget(source, view, optimum, costs)]
+                steps += _suggest_by_profile(source, view, optimum, profile)
+    return [*steps, *_suggest_seeds(source, lead), *_suggest_budget(source, view, optimum, costs)]
 
 
-def _suggest_widening(edge: Edge) -> Statement:
+def _suggest_widening(source: Source, edge: Edge) -> Statement:
     axis_noun = "list" if edge.axis.choices else "interval"
     side = "upper" if edge.is_high else "lower"
     value = label_position(edge.axis, edge.axis.position(edge.value))
@@ -47,10 +50,21 @@ def _suggest_widening(edge: Edge) -> Statement:
         f"best {edge.axis.key} {value} lies at the {side} end of its {axis_noun}, and the objective still rises there"
     )
     text += f": try {edge.override}" if edge.override else "; the value can go no further"
-    return Statement(text, {"probability that it rises": edge.probability, "rise of the objective": edge.rise})
+    evidence = {"probability that it rises": edge.probability, "rise of the objective": edge.rise}
+    return Statement(text, evidence, _write_new_sweep(source, edge.override) if edge.override else "")
 
 
-def _suggest_by_profile(view: View, optimum: Optimum, profile: Profile) -> list[Statement]:
+def _write_new_sweep(source: Source, override: str) -> str:
+    """The command of the sweep with another override, which is quoted for a shell."""
+    return source.plan.changed_command(*shlex.split(override))
+
+
+def _write_continued_sweep(source: Source, override: str) -> str:
+    """The command that continues the sweep in its folder with another override."""
+    return source.plan.changed_command(override, folder=source.folder) if source.folder is not None else ""
+
+
+def _suggest_by_profile(source: Source, view: View, optimum: Optimum, profile: Profile) -> list[Statement]:
     axis = profile.axis
     evidence = {
         "noise": optimum.noise.deviation,
@@ -73,10 +87,10 @@ def _suggest_by_profile(view: View, optimum: Optimum, profile: Profile) -> list[
             return []
         text = f"{axis.key}={axis.choices[top]} is the best choice: keep it in the next search"
         return [Statement(text, {"probability": share})]
-    return _suggest_filling_gap(view, profile) or _suggest_narrowing(profile)
+    return _suggest_filling_gap(source, view, profile) or _suggest_narrowing(source, profile)
 
 
-def _suggest_narrowing(profile: Profile) -> list[Statement]:
+def _suggest_narrowing(source: Source, profile: Profile) -> list[Statement]:
     axis, possible = profile.axis, profile.possible
     width = float(possible[-1] - possible[0])
     if not axis.is_interval or width > NARROW or width <= 0:
@@ -84,10 +98,12 @@ def _suggest_narrowing(profile: Profile) -> list[Statement]:
     low, high = axis.value(float(possible[0])), axis.value(float(possible[-1]))
     ends = " to ".join(label_positions(axis, [float(possible[0]), float(possible[-1])]))
     text = f"no {axis.key} outside of {ends} comes near the best"
-    return [Statement(f"{text}: narrow it to {write_axis(axis, low, high)}", {"share of the axis": width})]
+    override = write_axis(axis, low, high)
+    command = _write_new_sweep(source, override)
+    return [Statement(f"{text}: narrow it to {override}", {"share of the axis": width}, command)]
 
 
-def _suggest_filling_gap(view: View, profile: Profile) -> list[Statement]:
+def _suggest_filling_gap(source: Source, view: View, profile: Profile) -> list[Statement]:
     """The widest part of an interval that no setting lies in, where the best may lie."""
     axis = profile.axis
     if not axis.is_interval:
@@ -103,18 +119,21 @@ def _suggest_filling_gap(view: View, profile: Profile) -> list[Statement]:
         return []
     override = write_axis(axis, axis.value(low), axis.value(high))
     text = f"no trial has {axis.key} between {' and '.join(label_positions(axis, [low, high]))}, where the best may lie"
-    return [Statement(f"{text}: try {override}", {"share of the axis": high - low})]
+    return [Statement(f"{text}: try {override}", {"share of the axis": high - low}, _write_new_sweep(source, override))]
 
 
-def _suggest_seeds(lead: Lead | None) -> list[Statement]:
-    """More seeds, where they would separate settings. `lead`: the best setting against the others."""
+def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
+    """More seeds than there are, where they would separate settings. `lead`: the best setting against the others."""
     if lead is None:
         return []
     noise = lead.noise
     if not noise.repetitions:
         apart = "only the scatter about a smooth fit shows the noise" if noise.is_known else _NOT_APART
-        text = f"no setting has run on two seeds, so {apart}: use sweep.test_seeds=3, or sweep.seeds=3 from the start"
-        return [Statement(text, {"settings": float(len(lead.ranked))})]
+        is_tested = any(len(setting.by_test) for setting in lead.ranked)
+        remedy = "raise sweep.test_seeds from 1 to 3" if is_tested else "use sweep.test_seeds=3"
+        text = f"no setting has run on two seeds, so {apart}: {remedy}, or sweep.seeds=3 from the start"
+        command = _write_continued_sweep(source, "sweep.test_seeds=3")
+        return [Statement(text, {"settings": float(len(lead.ranked))}, command)]
     rivals = lead.rivals
     if not rivals or not noise.is_known:
         return []
@@ -123,22 +142,35 @@ def _suggest_seeds(lead: Lead | None) -> list[Statement]:
     # Enough seeds that the difference is two of its standard errors, and more than there are; infinite without a gap.
     least = 1 + max(max(lead.sizes[place - 1]) for place in places)
     needed = [max(math.ceil(8 * (noise.deviation / gap) ** 2), least) if gap > 0 else math.inf for gap in gaps]
-    key = "sweep.test_seeds" if all(lead.are_tested[place] for place in places) else "sweep.seeds"
+    is_tested = all(lead.are_tested[place] for place in places)
     reachable = [seeds for seeds in needed if seeds <= MAX_SEEDS]
     best = lead.best.numbers[0]
     verb = "is" if len(rivals) == 1 else "are"
     text = f"{format_count(len(rivals), 'setting')} {verb} within noise of the best, trial {best}"
+    command = ""
     if reachable:
+        override = f"sweep.test_seeds={max(reachable)}" if is_tested else _choose_seeds(source.plan, max(reachable))
+        command = (_write_continued_sweep if is_tested else _write_new_sweep)(source, override)
         # A difference of two of its standard errors has p = 0.05, and half of the sweeps come to a smaller one.
         subject = "each" if len(reachable) == len(rivals) else _largest(len(reachable))
-        text += f": if the differences are as large as they look, {key}={max(reachable)} has about an even chance to "
+        text += f": if the differences are as large as they look, {override} has about an even chance to "
         text += f"show {subject}"
     else:
         text += (
             f"; more than {MAX_SEEDS} seeds each would be needed to show a difference, so take the cheapest or safest"
         )
     evidence = {"noise": noise.deviation, "repetitions": float(noise.repetitions), "smallest difference": min(gaps)}
-    return [Statement(text, evidence)]
+    return [Statement(text, evidence, command)]
+
+
+def _choose_seeds(plan: SweepPlan, number: int) -> str:
+    """The override for so many seeds of each setting: a grid that lists its seeds takes no other one."""
+    listed = [word for word in plan.arguments or () if word.startswith("seed=")]
+    if not any("," in word for word in listed):
+        return f"sweep.seeds={number}"
+    more = itertools.count(max(plan.seeds) + 1)
+    seeds = [*plan.seeds, *itertools.islice(more, max(0, number - len(plan.seeds)))]
+    return f"seed={','.join(map(str, seeds))}"
 
 
 def _largest(count: int) -> str:
@@ -163,6 +195,7 @@ def _suggest_budget(source: Source, view: View, optimum: Optimum | None, costs: 
     if rise > optimum.noise.deviation:
         again = 2 * len(source.trials)
         text = f"the last third of the trials still found better settings: raise hydra.sweeper.n_trials to {again}"
-        return [Statement(f"{text} ({price})" if price else text, evidence)]
+        command = _write_continued_sweep(source, f"hydra.sweeper.n_trials={again}")
+        return [Statement(f"{text} ({price})" if price else text, evidence, command)]
     text = "the last third of the trials found nothing better beyond noise: more trials are unlikely to help"
     return [Statement(text, evidence)]

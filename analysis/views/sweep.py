@@ -8,6 +8,7 @@ from analysis.output.charts import Chart
 from analysis.output.parts import (
     Cell,
     Column,
+    Command,
     Part,
     Rows,
     Sentences,
@@ -100,6 +101,8 @@ def _make_view_parts(view_analysis: ViewAnalysis, analysis: SweepAnalysis, place
     parts: list[Part] = [Sentences(write_view_statements(view_analysis), title)]
     if view_analysis.steps:
         parts.append(Sentences(view_analysis.steps, "what to try next", is_ordered=True))
+        numbered = enumerate(view_analysis.steps, start=1)
+        parts += [Command(f"step {number}", step.command) for number, step in numbered if step.command]
     for objective, importance in enumerate(view_analysis.importances):
         if any(key.is_clear for key in importance.keys):
             parts.append(_make_importance_table(importance, f"importance-{place}-{objective}"))

@@ -9,7 +9,15 @@ from typing import Any
 from analysis.records.runs import COMPLETE, FAILED, STOPPED, UNFINISHED
 from analysis.watch.run import FollowedRun
 from analysis.wording.labels import label_settings
-from rlhf_sweeps.record.trials import RUNNING, WAITING, end_of_trial, format_counts, read_settings
+from rlhf_sweeps.record.trials import (
+    BEYOND,
+    RUNNING,
+    WAITING,
+    end_of_trial,
+    format_counts,
+    is_beyond_budget,
+    read_settings,
+)
 from rlhf_sweeps.verdicts.settings import (
     compute_losses,
     find_front,
@@ -59,6 +67,13 @@ class TrialRow:
     def is_feasible(self) -> bool:
         """Whether it keeps the objective's constraints."""
         return keeps_constraints(self.violations)
+
+    @property
+    def remark(self) -> str | None:
+        """What its state leaves out: the cause of a failure, or that a complete one went beyond its KL budget."""
+        if self.state == COMPLETE and any(is_beyond_budget(run.summary) for run in self.runs):
+            return BEYOND
+        return self.cause
 
     @property
     def is_open(self) -> bool:

@@ -88,7 +88,7 @@ def _write_summary(snapshot: Snapshot) -> str:
     times = [] if snapshot.elapsed is None else [_format_duration(snapshot.elapsed)]
     times += [] if snapshot.left is None else [f"about {_format_duration(snapshot.left)} left"]
     if not snapshot.is_sweep:
-        return f"{snapshot.name}: {', '.join([format_state(snapshot.rows[0].state, snapshot.rows[0].cause), *times])}"
+        return f"{snapshot.name}: {', '.join([format_state(snapshot.rows[0].state, snapshot.rows[0].remark), *times])}"
     done = sum(not row.is_open for row in snapshot.trials)
     total = "" if snapshot.num_planned is None else f"/{snapshot.num_planned}"
     tests = [row for row in snapshot.rows if row.is_test and row.is_compared]
@@ -138,7 +138,7 @@ def _choose_rows(snapshot: Snapshot, room: int | None) -> list[TrialRow]:
 
 def _draw_rows(snapshot: Snapshot, rows: Sequence[TrialRow], page: Page) -> Table:
     winners = {id(row) for row in snapshot.select_best()} if snapshot.is_sweep and not snapshot.is_comparison else set()
-    styles = [choose_style(row.state, id(row) in winners) for row in rows]
+    styles = [choose_style(row.state, id(row) in winners, row.remark) for row in rows]
     return draw_table(_make_columns(snapshot, rows, page), styles, page.width, page.is_ascii)
 
 
@@ -169,7 +169,7 @@ def _make_columns(snapshot: Snapshot, rows: Sequence[TrialRow], page: Page) -> l
     if any(row.state == RUNNING for row in rows):
         lefts = [row.left if row.state == RUNNING else None for row in rows]
         columns.append(TrialColumn("left", ["" if left is None else _format_duration(left) for left in lefts]))
-    return [*columns, TrialColumn("state", [format_state(row.state, row.cause) for row in rows], is_left=True)]
+    return [*columns, TrialColumn("state", [format_state(row.state, row.remark) for row in rows], is_left=True)]
 
 
 def _label_row(row: TrialRow) -> str:

@@ -12,10 +12,12 @@ class Statement:
     Attributes:
         text: in plain words.
         evidence: name -> number; names say unit and meaning, such as `peak update`.
+        command: what to type, for a shell; empty without one.
     """
 
     text: str
     evidence: Mapping[str, float] = field(default_factory=dict)
+    command: str = ""
 
 
 def format_number(value: float | None, digits: int = 3) -> str:

@@ -4,8 +4,10 @@ import dataclasses
 import re
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps.config.fields import format_value
@@ -13,6 +15,7 @@ from rlhf_sweeps.record import mask_word
 from rlhf_sweeps.wording import suggest
 
 _MISSING = re.compile(r"Missing mandatory value: ([\w.]+)")
+_SEVERAL = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'\s+(?:1\. To|requires --multirun)")
 _NOT_A_CHOICE = re.compile(r"Config group override must be a string or a list\. Got \w+")
 
 
@@ -42,17 +45,22 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     if isinstance(error, OverrideParseException):
         given = mask_word(error.override or "")
         return _explain_syntax(given, lines[0] if given == error.override else None)
+    if (several := _SEVERAL.search(str(error))) is not None:
+        return f"{mask_word(several[1])}: several values are swept only with -m; a list is written KEY=[1,2]"
     if _NOT_A_CHOICE.match(str(error)):
         return _explain_no_choice(arguments) or " ".join(lines)
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(cause.object_type):
         allowed = [entry.name for entry in dataclasses.fields(cause.object_type)]
-        hint = suggest(str(cause.key), allowed)
+        elsewhere = _find_elsewhere(cause)
+        hint = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else suggest(str(cause.key), allowed)
         return f"{cause.full_key}: there is no such key{hint} (allowed here: {', '.join(allowed)})"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         if error.options is None:  # not in a group, or a list
             return f"{error.missing_cfg_file}: there is no such config"
-        hint = suggest(error.missing_cfg_file.rpartition("/")[2], error.options)
-        return f"{error.missing_cfg_file}: there is no such choice{hint} (allowed: {', '.join(error.options)})"
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        hint = suggest(name, error.options)
+        own = f"; a path or an id on the hub: {group}=local {group}.path={name}" if "local" in error.options else ""
+        return f"{error.missing_cfg_file}: there is no such choice{hint} (allowed: {', '.join(error.options)}){own}"
     if (match := _MISSING.search(str(error))) is not None:
         return f"{match[1]}: no value given; it is required ({match[1]}=...)"
     if isinstance(cause, OmegaConfBaseException) and cause is not error:
@@ -64,6 +72,20 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
             return f"{cause.full_key}: there is no such key{hint or ';'} to add a new one, write +{cause.full_key}=..."
         return f"{given}: {str(cause).splitlines()[0]}"
     return " ".join(lines)
+
+
+def _find_elsewhere(error: ConfigKeyError | ConfigAttributeError) -> list[str]:
+    """The keys with the same last part in the groups of the config, and in hydra.sweeper: lr is ppo.lr."""
+    node = error.parent_node
+    if node is None or error.full_key != str(error.key):
+        return []
+    root = node._get_root()
+    groups = [*(str(name) for name in root if name != "hydra"), "hydra.sweeper"]
+    return [f"{group}.{error.key}" for group in groups if _has_key(OmegaConf.select(root, group), error.key)]
+
+
+def _has_key(node: Any, key: Any) -> bool:
+    return isinstance(node, DictConfig) and not node._is_none() and key in node
 
 
 def _explain_syntax(given: str, message: str | None) -> str:

@@ -125,6 +125,14 @@ def _join_choices(group: str) -> str:
     return ", ".join(list_choices(GlobalHydra.instance().config_loader(), group))
 
 
+def describe_choices(group: str) -> str:
+    """A clause for a config that lacks a group, such as `must be a choice: tracking=disabled, tracking=offline`."""
+    names = (
+        list_choices(GlobalHydra.instance().config_loader(), group) if GlobalHydra.instance().is_initialized() else []
+    )
+    return f"must be a choice: {', '.join(f'{group}={name}' for name in names)}" if names else "it cannot be removed"
+
+
 def list_choices(loader: ConfigLoader, group: str) -> list[str]:
     """The names of a group's choices."""
     return loader.get_group_options(group, overrides=list(_read_search_path()))

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from rlhf_sweeps.config.choices import expand
+from rlhf_sweeps.config.choices import describe_choices, expand
 from rlhf_sweeps.config.contradictions import find_contradictions
 from rlhf_sweeps.config.fields import ConfigError, find_out_of_range
 from rlhf_sweeps.config.lifted_secrets import refuse_masked
@@ -161,7 +161,8 @@ def _describe_missing(missing: Sequence[str]) -> Iterator[str]:
     for group, keys in itertools.groupby(missing, lambda key: key.rpartition(".")[0]):
         names = list(keys)
         if group and len(names) > MOST_MISSING:
-            yield f"{group}: {len(names)} of its keys have no value ({names[0]}, ...); must be a choice: {group}=NAME"
+            remedy = describe_choices(group)
+            yield f"{group}: {len(names)} of its keys have no value ({names[0]}, ...); {remedy}"
         else:
             yield from (f"{key}: no value given; it is required ({key}=...)" for key in names)
 

@@ -10,7 +10,9 @@ from rlhf_sweeps.record.base_record import BaseRecord
 from rlhf_sweeps.record.checked_objects import digest_file, find_differences, name_aside, salvage_object, write_object
 from rlhf_sweeps.record.commands import (
     fold_command,
+    is_search,
     read_words,
+    write_changed_sweep,
     write_command,
     write_continuation,
     write_folder,
@@ -108,6 +110,7 @@ __all__ = [
     "is_compared",
     "is_masked",
     "is_run",
+    "is_search",
     "is_secret",
     "is_secret_variable",
     "is_sweep",
@@ -140,6 +143,7 @@ __all__ = [
     "select_current_rows",
     "take_stamp",
     "write_atomically",
+    "write_changed_sweep",
     "write_command",
     "write_continuation",
     "write_folder",

@@ -77,6 +77,23 @@ def write_continuation(words: Iterable[str], key: str, folder: str | Path) -> st
     return write_command("python", "-m", "rlhf_sweeps", *others[:end], write_override(key, str(folder)), *others[end:])
 
 
+def write_changed_sweep(words: Iterable[str], changes: Sequence[str]) -> str:
+    """The command of a new sweep like an earlier one, with some overrides added or replaced.
+
+    Args:
+        words: of the earlier sweep's command, without its folder.
+        changes: overrides, not quoted for a shell.
+    """
+    keys = {_read_key(change) for change in changes}
+    others = [word for word in words if "=" not in word or word.startswith("-") or _read_key(word) not in keys]
+    end = 1 + max((n for n in range(len(others)) if _is_override(others, n)), default=len(others) - 1)
+    return write_command("python", "-m", "rlhf_sweeps", *others[:end], *changes, *others[end:])
+
+
+def _read_key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]
+
+
 def _is_override(words: Sequence[str], number: int) -> bool:
     """Whether a word of a command line is neither a flag nor a flag's value. Hydra wants all overrides in a row."""
     before = words[number - 1] if number else ""
@@ -103,7 +120,13 @@ def write_rerun(hydra: Mapping[str, Any], overrides: Sequence[str]) -> str:
         overrides: the run's overrides.
     """
     hydra_words = [word for word in _read_overrides(hydra, "hydra") if not word.lstrip("+~").startswith(_OF_SWEEPS)]
-    return write_command("python", "-m", "rlhf_sweeps", *_write_flags(hydra), *hydra_words, *overrides)
+    task_words = [word for word in overrides if not is_search(word)]
+    return write_command("python", "-m", "rlhf_sweeps", *_write_flags(hydra), *hydra_words, *task_words)
+
+
+def is_search(word: str) -> bool:
+    """Whether an override chooses a search, which has no meaning for a single run."""
+    return _read_key(word) == "search" and word.partition("=")[2] != "null"
 
 
 def _write_flags(hydra: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from rlhf_sweeps.record.trials import COMPLETE, FAILED, PRUNED, RUNNING, STOPPED, UNFINISHED, WAITING
+from rlhf_sweeps.record.trials import BEYOND, COMPLETE, FAILED, PRUNED, RUNNING, STOPPED, UNFINISHED, WAITING
 
 _STYLES = {
     RUNNING: "",
@@ -58,13 +58,14 @@ def shorten_names(keys: Sequence[str]) -> list[str]:
 
 
 def format_state(state: str, cause: str | None) -> str:
-    """`failed (diverged)`."""
+    """`failed (diverged)`, `complete (beyond the KL budget)`."""
     return f"{state} ({cause})" if cause else state
 
 
-def choose_style(state: str, is_best: bool) -> str:
-    """The style of a trial's row."""
-    return f"{_STYLES[state]} {'bold' if is_best else ''}".strip()
+def choose_style(state: str, is_best: bool, cause: str | None = None) -> str:
+    """The style of a trial's row; one beyond its KL budget is not green."""
+    color = "yellow" if cause == BEYOND else _STYLES[state]
+    return f"{color} {'bold' if is_best else ''}".strip()
 
 
 def draw_table(columns: Sequence[TrialColumn], styles: Sequence[str], width: int, is_ascii: bool = False) -> Table:

@@ -148,6 +148,14 @@ class Sweep:
         """Write optimization_results.yaml."""
         write_atomically(self.results_file, yaml.safe_dump(dict(results), sort_keys=False, allow_unicode=True))
 
+    def best_run(self) -> Run | None:
+        """The run of the best trial so far, as the sweep ranked it; of several seeds the first. None without one."""
+        number = as_mapping(salvage_yaml(self._results, [])).get("best_trial")
+        if not isinstance(number, int):
+            return None
+        seeds = sorted(self.trial(number).glob("seed_*"), key=lambda folder: int(folder.name.removeprefix("seed_")))
+        return Run(seeds[0]) if seeds else self.run(number, None)
+
     def comparison(self) -> dict[str, Any] | None:
         """The matrix of train reward models and judges; None if the sweep did not compare reward models."""
         return salvage_object(self.comparison_file, []) or None

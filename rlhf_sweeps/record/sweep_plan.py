@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.record.axes import Axis, as_data, read_axes
-from rlhf_sweeps.record.commands import write_continuation
+from rlhf_sweeps.record.commands import write_changed_sweep, write_continuation, write_override
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,16 @@ class SweepPlan:
     def command(self, folder: Path) -> str | None:
         """The command that continues the sweep in a folder; None if it is unknown."""
         return None if self.arguments is None else write_continuation(self.arguments, "hydra.sweep.dir", folder)
+
+    def changed_command(self, *changes: str, folder: Path | None = None) -> str:
+        """The command of a sweep like this one with other overrides; empty if its words are unknown.
+
+        Args:
+            changes: overrides, not quoted for a shell.
+            folder: in which this sweep is continued; None: a new sweep.
+        """
+        place = [] if folder is None else [write_override("hydra.sweep.dir", str(folder))]
+        return "" if self.arguments is None else write_changed_sweep(self.arguments, [*changes, *place])
 
     def as_data(self) -> dict[str, Any]:
         """The plan as sweep.json holds it; `read_plan` reads it."""

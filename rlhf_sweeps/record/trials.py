@@ -12,6 +12,9 @@ STOPPED, DIVERGED, UNFINISHED = "stopped", "diverged", "unfinished"
 # Optuna's names of final states -> ours.
 ENDS = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}
 
+# What is said of a COMPLETE run or trial whose policy went beyond its KL budget and did not come back.
+BEYOND = "beyond the KL budget"
+
 _BY_STATUS = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
 _BY_REASON = {"pruned": PRUNED, "timeout": FAILED}
 _ORDER = (COMPLETE, PRUNED, STOPPED, FAILED, RUNNING, WAITING, UNFINISHED)
@@ -24,6 +27,11 @@ def read_state(summary: Mapping[str, Any]) -> str:
             return COMPLETE if read_objectives(summary) else PRUNED
         return _BY_REASON.get(str(summary.get("stop_reason")), STOPPED)
     return _BY_STATUS.get(str(summary.get("status")), UNFINISHED)
+
+
+def is_beyond_budget(summary: Mapping[str, Any]) -> bool:
+    """Whether a run was stopped by its KL budget, or ended beyond it; False where an earlier version did not say it."""
+    return summary.get("stop_reason") == "kl_budget" or summary.get("is_beyond_budget") is True
 
 
 def read_cause(state: str, summary: Mapping[str, Any]) -> str | None:
@@ -74,12 +82,14 @@ def format_counts(ends: Iterable[tuple[str, str | None]]) -> str:
     """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states without a trial are left out.
 
     Args:
-        ends: state and cause of each trial; causes are given for failures only.
+        ends: state and cause of each trial; causes are given for failures, and BEYOND for complete ones.
     """
     pairs = [(FAILED, DIVERGED) if state == DIVERGED else (state, cause) for state, cause in ends]
     states = Counter(state for state, _ in pairs)
     causes = Counter(cause or "unknown" for state, cause in pairs if state == FAILED)
     ordered = sorted(causes.items(), key=lambda entry: (-entry[1], entry[0]))
     why = ", ".join(causes if len(causes) == 1 else (f"{number} {cause}" for cause, number in ordered))
+    beyond = sum(state == COMPLETE and cause == BEYOND for state, cause in pairs)
+    notes = {FAILED: why, COMPLETE: f"{beyond} {BEYOND}" if beyond else ""}
     names = [*(state for state in _ORDER if state in states), *sorted(states.keys() - set(_ORDER))]
-    return ", ".join(f"{states[name]} {name}" + (f" ({why})" if name == FAILED else "") for name in names)
+    return ", ".join(f"{states[name]} {name}" + (f" ({notes[name]})" if notes.get(name) else "") for name in names)

@@ -2,7 +2,7 @@
 
 import pkgutil
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import optuna
@@ -11,13 +11,17 @@ from omegaconf.nodes import AnyNode, ValueNode
 from optuna.samplers import RandomSampler
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.schema import SEEDS, TEST_SEEDS_AFTER
+from rlhf_sweeps.config.schema import SEEDS, TEST_SEEDS_AFTER, Config, as_dict
+from rlhf_sweeps.preflight import describe_differences
+from rlhf_sweeps.record import is_search
 from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.study.owners import to_study_directions
 from rlhf_sweeps.wording import describe_error
 
 # The largest number allowed in sampler_args: a sampler may draw so many numbers for each suggestion. Chosen.
 MOST_GIVEN = 100_000
+MOST_NAMED = 5  # seeds in a message; chosen
 MOST_TRIED = 50  # the largest number of made-up trials before the sampler's suggestion; chosen
 
 
@@ -34,6 +38,46 @@ def check_trial_function(path: str) -> None:
         raise ConfigError(f"{given}: {allowed} ({describe_error(error)})") from error
     if "." not in path or not callable(target) or isinstance(target, type):
         raise ConfigError(f"{given}: {allowed}")
+
+
+def refuse_impossible_repetitions(space: SearchSpace, config: Config) -> None:
+    """Refuse a sweep that would be a single run, and one whose seeds are chosen twice.
+
+    Raises:
+        ConfigError: naming the remedy.
+    """
+    count, first = config.sweep.seeds, config.seed
+    if space.seeds is not None and count > 1:
+        own = ", ".join(str(first + index) for index in range(min(count, MOST_NAMED)))
+        own += ", ..." if count > MOST_NAMED else ""
+        raise ConfigError(
+            f"seed={','.join(map(str, space.seeds))}: chooses seeds, and so does sweep.seeds={count}, which runs each "
+            f"setting with {own}; leave seed=... out, or add sweep.seeds=1"
+        )
+    if not space.parameters and space.seeds is None and count == 1 and not config.sweep.test_seeds:
+        raise ConfigError(
+            "-m: nothing is swept; give a key several values (ppo.kl_coef=0.01,0.02), or a search "
+            "(search=lr_kl_clip), or several seeds (sweep.seeds=3); a single run needs no -m"
+        )
+
+
+def refuse_values_in_search(space: SearchSpace, compose: Callable[[Sequence[str]], Config]) -> None:
+    """Refuse a search whose file sets keys of the runs, since a trial's setting is run again without the search.
+
+    Args:
+        compose: overrides -> config.
+
+    Raises:
+        ConfigError: naming the keys.
+    """
+    words = space.overrides(space.probes()[0])
+    if searches := [word for word in words if is_search(word)]:
+        bare = compose([word for word in words if not is_search(word)])
+        if changed := describe_differences(as_dict(bare), as_dict(compose(words))):
+            raise ConfigError(
+                f"{' '.join(searches)}: a search sets only hydra.sweeper, and this one sets other keys ({changed}); "
+                "move them to an experiment"
+            )
 
 
 def check_seeds(plan: Plan) -> None:

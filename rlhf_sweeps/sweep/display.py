@@ -138,7 +138,8 @@ class Display:
         if trial.state == FAILED:
             return f"failed ({trial.cause}): {trial.message}"
         if trial.state == COMPLETE and trial.objectives is not None:
-            return f"complete: {format_objectives(trial.objectives, self._metrics)}, {trial.seconds:.0f} s"
+            end = f"complete, {trial.remark}" if trial.remark else "complete"
+            return f"{end}: {format_objectives(trial.objectives, self._metrics)}, {trial.seconds:.0f} s"
         return f"{trial.state} after update {trial.update}/{trial.num_updates}"
 
     def _describe_progress(
@@ -176,7 +177,7 @@ class Display:
         winners = {trial.number for trial in find_best(trials, self._directions)} if not self._is_comparison else set()
         values = [[f"{value:.4g}" for value in trial.objectives or []] or [""] * len(self._metrics) for trial in chosen]
         names = name_objectives(self._metrics)
-        states = [format_state(trial.state, trial.cause if trial.state == FAILED else None) for trial in chosen]
+        states = [format_state(trial.state, trial.remark) for trial in chosen]
         columns = [
             TrialColumn("trial", [str(trial.number) for trial in chosen]),
             *make_setting_columns([trial.settings for trial in chosen]),
@@ -186,7 +187,8 @@ class Display:
             *(TrialColumn(name, [row[place] for row in values]) for place, name in enumerate(names)),
             TrialColumn("state", states, is_left=True),
         ]
-        return draw_table(columns, [choose_style(trial.state, trial.number in winners) for trial in chosen], width)
+        styles = [choose_style(trial.state, trial.number in winners, trial.remark) for trial in chosen]
+        return draw_table(columns, styles, width)
 
 
 def _choose_rows(trials: Sequence[SweepTrial], ranked: Sequence[SweepTrial], room: int) -> list[SweepTrial]:

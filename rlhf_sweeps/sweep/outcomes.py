@@ -23,7 +23,12 @@ from rlhf_sweeps.sweep.study.study import Study
 from rlhf_sweeps.sweep.study.tested import NO_VALUE
 from rlhf_sweeps.sweep.study.trials import COMPLETE, ENVIRONMENT, FAILED, MENDABLE, PRUNED, WAITING, SweepTrial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
-from rlhf_sweeps.verdicts.objective import compute_objectives, compute_violations, find_missing_metrics
+from rlhf_sweeps.verdicts.objective import (
+    compute_objectives,
+    compute_violations,
+    ends_beyond_budget,
+    find_missing_metrics,
+)
 from rlhf_sweeps.verdicts.settings import mean_over_seeds, mean_violations
 from rlhf_sweeps.wording import LONGEST_MESSAGE, cut
 
@@ -149,6 +154,8 @@ class Outcomes:
             trial.tested[active.seed] = list(values)
             self._note_end(active)
             return
+        if ends_beyond_budget(active.rows, self._find_configuration(trial).objective):
+            trial.beyond.add(active.seed)
         by_seed = {**trial.by_seed, active.seed: list(values)}
         trial.by_seed = {seed: by_seed[seed] for seed in seeds if seed in by_seed}
         trial.broken[active.seed] = compute_violations(active.rows, self._find_configuration(trial).objective)

@@ -7,9 +7,10 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlhf_sweeps.record import write_rerun
-from rlhf_sweeps.record.trials import format_counts
+from rlhf_sweeps.record.trials import BEYOND, format_counts
 from rlhf_sweeps.sweep.study.tested import describe_tests, select_measured
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
+from rlhf_sweeps.verdicts.against_base import Gain, describe_gain
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front, rank_key
 from rlhf_sweeps.wording import display_path
 
@@ -106,7 +107,7 @@ def describe_worth(trial: SweepTrial, metrics: Sequence[str]) -> str:
 def describe_counts(trials: Sequence[SweepTrial]) -> str:
     """The states of trials; impossible settings are no failures: `9 complete; 4 settings impossible`."""
     impossible = [trial for trial in trials if trial.state == FAILED and not trial.has_run]
-    text = format_counts((trial.state, trial.cause) for trial in trials if trial not in impossible)
+    text = format_counts((trial.state, trial.remark) for trial in trials if trial not in impossible)
     return "; ".join(filter(None, [text, f"{_count(len(impossible), 'setting')} impossible" if impossible else ""]))
 
 
@@ -121,6 +122,8 @@ def write_last_lines(
     is_grid: bool,
     num_test_seeds: int = 0,
     is_comparison: bool = False,
+    test_command: str = "",
+    gain: Gain | None = None,
 ) -> str:
     """The last lines that a user reads.
 
@@ -134,6 +137,8 @@ def write_last_lines(
         is_grid: whether the sweep is a grid; all points of a small one are printed.
         num_test_seeds: the number of test seeds in the plan.
         is_comparison: whether objectives of different reward models cannot be compared.
+        gain: of the best trial over the base policy.
+        test_command: what runs the best settings on test seeds; empty if that is unknown.
     """
     winners = find_best(trials, directions)
     if is_comparison:
@@ -153,9 +158,21 @@ def write_last_lines(
                 f"the best of {num_settings} settings looks better than it is on the seeds by which it was chosen; "
                 + (remedy or "sweep.test_seeds=3 measures it on other seeds")
             )
+            if test_command and not remedy:
+                lines.append(f"run the best settings on test seeds: {test_command}")
         lines.append(f"run trial {winners[0].number} again: {make_rerun_command(winners[0], fixed, hydra)}")
     lines.append(f"all in {display_path(folder)}")
+    if winners and not is_comparison:
+        lines.append(_describe_answer(winners[0], gain))
     return "\n".join(lines)
+
+
+def _describe_answer(winner: SweepTrial, gain: Gain | None) -> str:
+    """Whether the best setting is better than no training at all."""
+    prompts = "" if gain is None else f" on {_count(gain.num_prompts, 'held-out prompt')}"
+    seeds = "" if gain is None else f", {_count(gain.num_seeds, 'seed')}"
+    beyond = f"; it went {BEYOND}" if winner.beyond else ""
+    return f"trial {winner.number} is {describe_gain(gain)}{prompts}{seeds}{beyond}"
 
 
 def make_rerun_command(trial: SweepTrial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:
@@ -231,7 +248,7 @@ def _describe_others(
 
 def _describe_trial(trial: SweepTrial, metrics: Sequence[str]) -> str:
     if trial.state == COMPLETE and trial.objectives is not None:
-        outcome = describe_worth(trial, metrics)
+        outcome = describe_worth(trial, metrics) + (f", {trial.remark}" if trial.remark else "")
     elif trial.state == FAILED and not trial.has_run:
         outcome = "impossible"
     elif trial.state == FAILED:

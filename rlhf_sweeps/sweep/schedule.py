@@ -19,7 +19,7 @@ from rlhf_sweeps.sweep.pruning.pruning_state import WHOLE, PruningState
 from rlhf_sweeps.sweep.results import choose_finalists
 from rlhf_sweeps.sweep.search.grid_order import choose_most_promising
 from rlhf_sweeps.sweep.seed_runs import SeedRuns
-from rlhf_sweeps.sweep.study.recall import recall, recall_tests
+from rlhf_sweeps.sweep.study.recall import find_beyond, recall, recall_tests
 from rlhf_sweeps.sweep.study.study import STATES, Study
 from rlhf_sweeps.sweep.study.trials import COMPARED, COMPLETE, FAILED, RUNNING, WAITING, SweepTrial
 from rlhf_sweeps.sweep.study.untried_sampler import Point
@@ -66,6 +66,7 @@ class Schedule:
                 recall(trial, frozen, self._runs.seeds(trial)[0])
                 self.note_seeds(trial)
                 recall_tests(trial, self._sweep, self._plan.test_seeds)
+                trial.beyond = find_beyond(self._runs.records(trial))
                 if trial.state == COMPLETE and self._plan.is_comparison:
                     trial.reward_model = read_reward_model(self._runs.record(trial))
                 continue

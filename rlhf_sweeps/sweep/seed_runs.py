@@ -39,5 +39,9 @@ class SeedRuns:
         seeds = self.seeds(trial)
         return self._sweep.run(trial.number, seeds[index] if len(seeds) > 1 else None)
 
+    def records(self, trial: SweepTrial) -> dict[int, Run]:
+        """Seed -> record, of the runs of a complete trial; empty for others, whose runs need not have ended."""
+        return {seed: self.record(trial, i) for i, seed in enumerate(self.seeds(trial)) if trial.objectives}
+
     def _make_run(self, trial: SweepTrial, index: int) -> Active:
         return Active(trial, self.record(trial, index), self.seeds(trial)[index], index)

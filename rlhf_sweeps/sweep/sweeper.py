@@ -18,10 +18,17 @@ from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.environment import EnvironmentFault
 from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_faults
-from rlhf_sweeps.record import InUseError, NotOursError, Sweep, mask_word, salvage_hydra
+from rlhf_sweeps.record import InUseError, NotOursError, Sweep, mask_word, read_plan, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
-from rlhf_sweeps.sweep.checks import check_sampler, check_seeds, check_trial_function, make_canonical
+from rlhf_sweeps.sweep.checks import (
+    check_sampler,
+    check_seeds,
+    check_trial_function,
+    make_canonical,
+    refuse_impossible_repetitions,
+    refuse_values_in_search,
+)
 from rlhf_sweeps.sweep.comparison_table import write_table
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.configurations import Configurations
@@ -30,6 +37,7 @@ from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.execution.executors import Executor
+from rlhf_sweeps.sweep.gains import measure_trial
 from rlhf_sweeps.sweep.opening import describe, open_study
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
@@ -46,6 +54,7 @@ from rlhf_sweeps.sweep.study.study import STATES, Study
 from rlhf_sweeps.sweep.study.tested import is_nothing_measured
 from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, RUNNING, SweepTrial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
+from rlhf_sweeps.tracking.uploads import write_upload
 from rlhf_sweeps.verdicts.matrix import compare, list_rows
 from rlhf_sweeps.wording import suggest
 
@@ -104,6 +113,9 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
         arguments, settings.params, settings.conditions, settings.ties, loader, make_canonical(master)
     )
     _refuse_secrets(space)
+    config = composer.config(space.overrides(space.probes()[0]))
+    refuse_impossible_repetitions(space, config)
+    refuse_values_in_search(space, composer.config)
     choices = space.choices(MOST_CHOICES)
     if choices is None and space.is_grid and settings.n_trials is None:
         raise ConfigError(
@@ -112,7 +124,6 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
         )
     is_grid = space.is_grid and choices is not None and (settings.n_trials or len(choices)) >= len(choices)
     points = space.grid() if is_grid else None
-    config = composer.config(space.overrides(space.probes()[0]))
     compared_models = find_contenders(space, composer)
     if compared_models:
         composer.finish = lambda task: introduce(task, compared_models)
@@ -122,8 +133,6 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
         raise ConfigError(
             f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={metrics}{near}"
         )
-    if (count := config.sweep.seeds) > 1 and space.seeds is not None:
-        raise ConfigError(f"sweep.seeds={count}: chooses seeds, and so does seed=...; give one of them")
     choices = None if is_grid else choices
     plan = Plan(space, settings, config, choose_directions(settings, config), points, choices, list(compared_models))
     check_seeds(plan)
@@ -269,10 +278,12 @@ def _print_answer(
     """Print the last lines, and the place of the report."""
     if comparison is not None:
         print(write_table(comparison), end="\n\n")
-    trials = engine.schedule.trials
+    trials, recorded = engine.schedule.trials, read_plan(sweep.start() or {})
     if winners := find_best(trials, plan.directions):
         run = sweep.run(winners[0].number, plan.seeds[0] if len(plan.seeds) > 1 else None)
         hydra = salvage_hydra(run, []) or hydra
+    if (upload := write_upload(sweep.folder)) is not None:
+        print(f"upload all W&B runs of this sweep: {upload}")
     print(
         write_last_lines(
             trials,
@@ -284,6 +295,8 @@ def _print_answer(
             is_grid=plan.points is not None,
             num_test_seeds=len(plan.test_seeds),
             is_comparison=plan.has_own_scales,
+            gain=measure_trial(sweep, winners[0], plan.seeds) if winners else None,
+            test_command=recorded.changed_command("sweep.test_seeds=3", folder=sweep.folder),
         )
     )
     if engine.stopping == BUDGET:

@@ -34,7 +34,8 @@ from rlhf_sweeps.training import checkpoints
 from rlhf_sweeps.training.earlier_start import mend_earlier_start
 from rlhf_sweeps.training.export import export
 from rlhf_sweeps.training.session import Session, load_session
-from rlhf_sweeps.verdicts.objective import Evaluation, compute_objectives
+from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, measure_gain, read_differences
+from rlhf_sweeps.verdicts.objective import Evaluation, compute_objectives, ends_beyond_budget
 
 # Reasons to stop a run that will be continued, and a run whose policy is not needed: neither policy is exported.
 RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
@@ -185,7 +186,9 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     run, best, last = session.run, session.best, session.last
     if reason := run.find_gap(session.trainer.update):
         log.warning("%s; the objective is computed from this file", reason)
-    values = compute_objectives(run.metrics(), session.config.objective)
+    rows = run.metrics()
+    values = compute_objectives(rows, session.config.objective)
+    gain = _measure_gain(run, best or last)
     summary: dict[str, Any] = {
         "status": "stopped" if stop_reason else "complete",
         "stop_reason": stop_reason,
@@ -193,6 +196,8 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         "objectives": values,
         "best_update": best.update if best else None,
         "base_score": session.evaluator.base_score,
+        "against_base": asdict(gain) if gain else None,
+        "is_beyond_budget": ends_beyond_budget(rows, session.config.objective),
         "best": asdict(best) if best else None,
         "last": asdict(last) if last else None,
         "updates": session.trainer.update,
@@ -223,8 +228,12 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         checkpoints.remove_others(run.checkpoint, [session.checkpoint])
     else:
         checkpoints.remove(run.checkpoint)
-    _report(session.config, run, summary)
+    _report(session.config, run, summary, gain)
     return summary
+
+
+def _measure_gain(run: Run, evaluation: Evaluation | None) -> Gain | None:
+    return measure_gain([read_differences(run.samples(), evaluation.update)]) if evaluation is not None else None
 
 
 def _export(session: Session, summary: dict[str, Any]) -> list[str]:
@@ -240,7 +249,7 @@ def _export(session: Session, summary: dict[str, Any]) -> list[str]:
         return export(session.run.model, save, write_model_card(session.config, summary, session.run.metrics()))
 
 
-def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
+def _report(config: Config, run: Run, summary: dict[str, Any], gain: Gain | None) -> None:
     best, last = summary["best"], summary["last"]
     if last is None:
         log.warning("stopped after update %d, before any evaluation; all in %s", summary["updates"], run.folder)
@@ -255,8 +264,17 @@ def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
     log.info(
         "objective %s; held-out score %.4g at update %d, KL %.3g; the base policy's is %.4g. %s in %.0f s; all in %s",
         ", ".join(values) or "none", best["score"], best["update"], best["kl"], summary["base_score"],
-        summary["status"], summary["seconds"], run.folder,
+        _describe_end(summary, config), summary["seconds"], run.folder,
     )  # fmt: skip
+    log.info("the policy of update %d is %s", best["update"], describe_gain(gain))
+
+
+def _describe_end(summary: dict[str, Any], config: Config) -> str:
+    """`complete`, `stopped by the KL budget`, `complete, but beyond the KL budget (last KL 23.1 > 15)`."""
+    if not summary["is_beyond_budget"]:
+        return str(summary["status"])
+    end = "stopped by" if summary["stop_reason"] == "kl_budget" else f"{summary['status']}, but beyond"
+    return f"{end} the KL budget (last KL {summary['last']['kl']:.3g} > {config.objective.kl_budget:g})"
 
 
 def describe_failure(error: BaseException, update: int) -> dict[str, Any]:

@@ -87,6 +87,11 @@ def is_over_budget(row: Row, config: ObjectiveConfig) -> bool:
     return config.kl_budget is not None and row.get("eval/kl", row["objective/kl"]) > config.kl_budget
 
 
+def ends_beyond_budget(rows: Sequence[Row], config: ObjectiveConfig) -> bool:
+    """Whether the newest update with the objective's metrics is beyond the KL budget: the run did not come back."""
+    return any(is_over_budget(row, config) for row in select_measured_updates(rows, config)[-1:])
+
+
 def select_counted_updates(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
     """The updates over which the objectives are averaged: the best by the first metric, the last, or the last few.
 

@@ -10,10 +10,10 @@ import pytest
 from conftest import Compose
 from helpers.followed_keys import TRACKED
 
-from rlhf_sweeps import preflight
 from rlhf_sweeps.config.schema import TrackingConfig
 from rlhf_sweeps.data.locations import locate_held_out_rows, locate_training_rows
 from rlhf_sweeps.data.tables import load_by_name
+from rlhf_sweeps.files.hub import fetch_config
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.tracking import wandb_run as tracking
 
@@ -69,13 +69,13 @@ def test_revisions_reach_the_hub(compose_config: Compose, monkeypatch: pytest.Mo
                             "reward_model.revision=odder")  # fmt: skip
     asked: list[Any] = []
 
-    def download(path: str, name: str, revision: str | None) -> str:
+    def download(path: str, name: str, revision: str | None, local_files_only: bool) -> str:
         asked.append((path, name, revision))
         return __file__
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     for model in (config.model, config.reward_model):
-        preflight._download_config(model, "given")
+        fetch_config(model.path, model.revision, "given")
     assert asked == [(config.model.path, "config.json", "odd"), (config.reward_model.path, "config.json", "odder")]
     loaded: list[Any] = []
     monkeypatch.setattr(models, "refuse_foreign_parts", lambda path, _, **named: loaded.append((path, named)))

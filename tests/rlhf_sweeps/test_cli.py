@@ -1,6 +1,7 @@
 """The command line as a user meets it: answers at once, refuses bad input in one line, before anything starts."""
 
 import errno
+import shlex
 import signal
 import sys
 import tomllib
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rlhf_sweeps import cli
 from rlhf_sweeps.command_line.command_options import read_options
+from rlhf_sweeps.command_line.sweep_words import refuse_sweep_words
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.process.failures import DivergedError
 from rlhf_sweeps.record import Run
@@ -47,7 +49,14 @@ from rlhf_sweeps.record import Run
         (["model=huge"], "model/huge: there is no such choice (allowed: local, "),
         (["ppo.lr=[1"], "ppo.lr=[1: must be KEY=VALUE in Hydra's syntax (no viable alternative at input '[1')"),
         (["ppo.clip_range=1.5"], "ppo.clip_range=1.5: must be > 0 and < 1"),
-        (["~model"], "model: 7 of its keys have no value (model.dtype, ...); must be a choice: model=NAME"),
+        (["~model"], "model: 7 of its keys have no value (model.dtype, ...); must be a choice: model=local, model="),
+        (
+            ["search=lr_kl_clip"],
+            "search=lr_kl_clip: used only in a sweep, and only -m starts one: python -m rlhf_sweeps",
+        ),
+        (["seed=0,1"], "seed=0,1: several values are swept only with -m"),
+        (["-m"], "-m: nothing is swept; give a key several values (ppo.kl_coef=0.01,0.02), or a search"),
+        (["-m", "ppo.lr=1e-4"], "-m: nothing is swept"),
         (["model.path=no/such/folder"], "model.path=no/such/folder: no such file or folder"),
         (["model.path=embedded:nothing"], "model.path=embedded:nothing: no embedded asset"),
         (["model.path=nobody/nothing"], "model.path=nobody/nothing: neither a local folder nor available on the hub"),
@@ -81,16 +90,29 @@ def test_bad_input_is_one_line_and_nothing_starts(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_counts_in_a_sweep_alone_is_told_where_nothing_is_swept(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("task", "own", "named"),
+    [
+        (["search=lr_kl_clip", "name=a b"], [], "search=lr_kl_clip"),
+        ([], ["hydra.sweeper.n_trials=0", "hydra.run.dir=x"], "hydra.sweeper.n_trials=0"),
+        (["+search=x"], ["+hydra.sweeper.sampler_args={a:1}", "hydra.sweep.dir=y"],
+         "+search=x +hydra.sweeper.sampler_args={a:1} hydra.sweep.dir=y"),
+    ],
+)  # fmt: skip
+def test_a_single_run_refuses_what_only_a_sweep_uses_and_names_the_command(
+    task: list[str], own: list[str], named: str
 ) -> None:
-    given = ["hydra.sweeper.n_trials=0", "hydra.run.dir=x", "+hydra.sweeper.sampler_args={a:1}", "hydra.sweep.dir=y"]
-    cli._warn_of_unused(OmegaConf.create({"hydra": {"overrides": {"hydra": given}}}))
-    told = "hydra.sweeper.n_trials=0 +hydra.sweeper.sampler_args={a:1} hydra.sweep.dir=y: used only in a sweep"
-    assert told in caplog.text
-    caplog.clear()
-    cli._warn_of_unused(OmegaConf.create({"hydra": {"overrides": {"hydra": ["hydra.run.dir=x"]}}}))
-    assert caplog.text == ""
+    composed = OmegaConf.create({"hydra": {"overrides": {"hydra": own, "task": task}}})
+    with pytest.raises(ConfigError) as refused:
+        refuse_sweep_words(composed, [*task, *own])
+    start, _, command = str(refused.value).partition(": used only in a sweep, and only -m starts one: ")
+    assert start == named
+    assert shlex.split(command) == ["python", "-m", "rlhf_sweeps", "-m", *task, *own]
+
+
+def test_a_single_run_takes_all_other_words() -> None:
+    given = {"hydra": ["hydra.run.dir=x"], "task": ["search=null", "ppo.lr=1", "reward_model=tiny"]}
+    refuse_sweep_words(OmegaConf.create({"hydra": {"overrides": given}}), [])
 
 
 def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:

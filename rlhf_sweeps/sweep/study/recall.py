@@ -1,11 +1,11 @@
 """Restore ended trials of earlier starts from the study and the record."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from optuna.trial import FrozenTrial
 
-from rlhf_sweeps.record import Sweep
-from rlhf_sweeps.record.trials import read_objectives, read_state
+from rlhf_sweeps.record import Run, Sweep
+from rlhf_sweeps.record.trials import is_beyond_budget, read_objectives, read_state
 from rlhf_sweeps.sweep.study.study import STATES
 from rlhf_sweeps.sweep.study.trials import COMPLETE, SweepTrial
 
@@ -26,6 +26,11 @@ def recall(trial: SweepTrial, frozen: FrozenTrial, first_seed: int) -> None:
     if trial.state == COMPLETE:
         trial.objectives = list(frozen.values)
         trial.by_seed = trial.by_seed or {first_seed: trial.objectives}
+
+
+def find_beyond(runs: Mapping[int, Run]) -> set[int]:
+    """The seeds whose runs were stopped by their KL budget, or ended beyond it."""
+    return {seed for seed, run in runs.items() if is_beyond_budget(run.summary() or {})}
 
 
 def recall_tests(trial: SweepTrial, sweep: Sweep, seeds: Iterable[int]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlhf_sweeps.record.trials import BEYOND
 from rlhf_sweeps.record.trials import COMPLETE as COMPLETE
 from rlhf_sweeps.record.trials import FAILED as FAILED
 from rlhf_sweeps.record.trials import PRUNED as PRUNED
@@ -41,6 +42,7 @@ class SweepTrial:
         broken: seed -> the same for every seed that has finished.
         by_seed: the objectives of every seed that has finished.
         tested: test seed -> objectives, or the cause why there are none; see tested.py.
+        beyond: the seeds whose run was stopped by the KL budget, or ended beyond it.
         num_runs: number of its seeds whose run has begun or is queued.
         going: seed -> the last update of its run, for runs that have a worker and have recorded an update.
         update, num_updates: the current run's last update, and the updates of a whole run; of several runs at once,
@@ -67,6 +69,7 @@ class SweepTrial:
     broken: dict[int, dict[str, float]] = field(default_factory=dict)
     by_seed: dict[int, list[float]] = field(default_factory=dict)
     tested: dict[int, list[float] | str] = field(default_factory=dict)
+    beyond: set[int] = field(default_factory=set)
     num_runs: int = 0
     going: dict[int, int] = field(default_factory=dict)
     update: int = 0
@@ -89,6 +92,13 @@ class SweepTrial:
     def is_feasible(self) -> bool:
         """Whether it keeps all of objective.constraints."""
         return keeps_constraints(self.violations)
+
+    @property
+    def remark(self) -> str | None:
+        """What its state leaves out: the cause of a failure, or BEYOND if a run ended beyond its budget."""
+        if self.state == COMPLETE:
+            return BEYOND if self.beyond else None
+        return self.cause if self.state == FAILED else None
 
     @property
     def test_mean(self) -> list[float] | None:

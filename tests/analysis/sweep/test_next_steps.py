@@ -120,12 +120,13 @@ def test_a_gap_where_nothing_good_can_lie_is_not() -> None:
 
 
 def test_a_key_that_is_not_clear_is_not_narrowed() -> None:
-    (view,) = make_views(search(hill(-3.3), 24, 0.1, seed=0))
+    source = search(hill(-3.3), 24, 0.1, seed=0)
+    (view,) = make_views(source)
     found = find_optimum(view)
     assert found is not None
     profile = found.profiles[0]
-    assert _suggest_by_profile(view, found, profile)
-    assert not _suggest_by_profile(view, found, replace(profile, p_value=0.06))
+    assert _suggest_by_profile(source, view, found, profile)
+    assert not _suggest_by_profile(source, view, found, replace(profile, p_value=0.06))
 
 
 def test_without_repetitions_seeds_are_asked_for_and_with_them_rivals_are_counted() -> None:

@@ -36,6 +36,16 @@ def hydra_of_ours() -> Iterator[None]:
         ("search=[lr_kl_clip,gone]", "search/gone: there is no such config"),
         ("ppo=gone", "ppo/gone: there is no such choice (allowed: default, n_details, smollm2_human_like, trl)"),
         (
+            "model=gpt2",
+            "model/gpt2: there is no such choice (allowed: local, qwen2_5_0_5b, smollm2_135m, smollm2_135m_pypi, "
+            "smollm2_360m, tiny); a path or an id on the hub: model=local model.path=gpt2",
+        ),
+        ("ppo.lr=1,2", "ppo.lr=1,2: several values are swept only with -m; a list is written KEY=[1,2]"),
+        (
+            "ppo.lr=choice(1,2)",
+            "ppo.lr=choice(1,2): several values are swept only with -m; a list is written KEY=[1,2]",
+        ),
+        (
             "hydra.job.env_set.A=1",
             "hydra.job.env_set.A: there is no such key; to add a new one, write +hydra.job.env_set.A=...",
         ),
@@ -49,6 +59,22 @@ def test_a_refused_word_is_named_with_what_it_must_be(word: str, line: str) -> N
     assert explain(refused.value, ["tracking=disabled", word]) == line
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("lr=1e-5", "ppo.lr"),
+        ("kl_budget=3", "objective.kl_budget"),
+        ("workers=4", "hydra.sweeper.workers"),
+        ("path=a", "model.path or reward_model.path or dataset.path"),
+    ],
+)
+@pytest.mark.usefixtures("hydra_of_ours")
+def test_a_key_without_its_group_is_understood(word: str, meant: str) -> None:
+    with pytest.raises(Exception, match=word.partition("=")[0]) as refused:
+        compose("config", [word], return_hydra_config=True)
+    assert f"there is no such key; did you mean {meant}? (allowed here: name, " in explain(refused.value, [word])
+
+
 def test_quotes_that_are_advised_help() -> None:
     assert OverridesParser.create().parse_override("name='Größe'").value() is not None
 
@@ -59,7 +85,10 @@ def test_a_group_that_is_taken_away_is_one_line_and_not_one_for_each_key() -> No
         from_hydra(compose("config", ["~ppo"]))
     (line,) = str(refused.value).splitlines()
     assert line.startswith("ppo: ")
-    assert line.endswith(" of its keys have no value (ppo.accumulation_steps, ...); must be a choice: ppo=NAME")
+    assert line.endswith(
+        " of its keys have no value (ppo.accumulation_steps, ...); must be a choice: "
+        "ppo=default, ppo=n_details, ppo=smollm2_human_like, ppo=trl"
+    )
 
 
 def test_other_errors_are_no_refusals() -> None:

@@ -67,7 +67,32 @@ def test_bad_settings_are_told_before_anything_starts(tmp_path: Path, override: 
 
 
 def test_seeds_are_chosen_in_one_way(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"sweep\.seeds=2: chooses seeds, and so does seed"):
+    with pytest.raises(ConfigError, match=r"chooses seeds, and so does sweep\.seeds=2, "):
         sweep(tmp_path, "seed=0,1", "sweep.seeds=2")
     with pytest.raises(ConfigError, match="seed: a search does not choose seeds"):
         sweep(tmp_path, "seed=0,1", *SEARCH)
+
+
+def test_a_sweep_of_one_run_is_refused(tmp_path: Path) -> None:
+    for words in ([], ["ppo.lr=1e-4"]):
+        with pytest.raises(
+            ConfigError, match=r"^-m: nothing is swept; give .* \(sweep\.seeds=3\); a single run needs no -m$"
+        ):
+            sweep(tmp_path / "s", *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_search_that_sets_other_keys_is_refused(tmp_path: Path) -> None:
+    """The command that runs its best setting again is without the search, and so would lose them."""
+    for name, keys in (("bad", "ppo: {batch_size: 4}\n"), ("good", "name: mine\n")):
+        file = tmp_path / "own" / "search" / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(
+            f"# @package _global_\n{keys}hydra: {{sweeper: {{params: {{ppo.lr: '1e-4,1e-3'}}}}}}\n", "utf-8"
+        )
+    path = f"hydra.searchpath=[file://{tmp_path / 'own'}]"
+    with pytest.raises(
+        ConfigError, match=r"^search=bad: .*\(ppo\.batch_size was 32, is 4\); move them to an experiment$"
+    ):
+        sweep(tmp_path / "s", path, "search=bad")
+    sweep(tmp_path / "s", path, "search=good")

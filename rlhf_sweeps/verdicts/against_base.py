@@ -1,0 +1,89 @@
+"""Whether a policy is better than the base policy on held-out prompts: one definition for all outputs.
+
+Both policies answer the same prompts, so their scores are compared prompt by prompt: a prompt that is easy for both
+adds no noise to the difference. Where the evaluation was chosen because its score is the highest, the difference is on
+average a little too large.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlhf_sweeps.verdicts.intervals import Outcomes, estimate_mean
+from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN
+
+WORSE_THAN_BASE = "worse"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The mean score minus that of the base policy.
+
+    Attributes:
+        mean: over seeds and prompts, in the reward model's unit.
+        low, high: its 95 % interval over other prompts, and over other seeds if there are several; None if the
+            differences do not show how much others would differ.
+        verdict: BETTER or WORSE_THAN_BASE if the interval lies above or below 0, NOISE if it contains 0, UNKNOWN
+            without one.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    verdict: str
+    num_prompts: int
+    num_seeds: int
+
+
+def measure_gain(runs: Sequence[Mapping[str, float]]) -> Gain | None:
+    """The gain of a setting; None if its runs have no prompt in common.
+
+    Args:
+        runs: for each seed, prompt -> score minus the base policy's score.
+    """
+    prompts = [prompt for prompt in runs[0] if all(prompt in run for run in runs)] if runs else []
+    if not prompts:
+        return None
+    differences: Outcomes = np.array([[run[prompt] for prompt in prompts] for run in runs], dtype=np.float64)
+    interval = estimate_mean(differences)
+    verdict = _judge(interval.low, interval.high)
+    return Gain(interval.mean, interval.low, interval.high, verdict, len(prompts), len(runs))
+
+
+def _judge(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return UNKNOWN
+    return BETTER if low > 0 else WORSE_THAN_BASE if high < 0 else NOISE
+
+
+def read_differences(samples: Iterable[Mapping[str, Any]], update: int) -> dict[str, float]:
+    """Prompt -> score minus the base policy's score in the evaluation after an update; from the rows of samples.jsonl.
+
+    A prompt that occurs several times counts each time. Rows without both scores are left out.
+    """
+    differences: dict[str, float] = {}
+    seen: dict[str, int] = {}
+    for row in samples:
+        if row.get("update") != update:
+            continue
+        prompt = str(row.get("prompt"))
+        seen[prompt] = seen.get(prompt, 0) + 1
+        score, base_score = row.get("score"), row.get("base_score")
+        if isinstance(score, int | float) and isinstance(base_score, int | float) and math.isfinite(score - base_score):
+            differences[f"{prompt}#{seen[prompt]}"] = float(score - base_score)
+    return differences
+
+
+def describe_gain(gain: Gain | None) -> str:
+    """`better than the base policy by 0.444 [0.31, 0.58]`, or that it is not, or that this is unknown; after `is`."""
+    if gain is None or gain.low is None or gain.high is None:
+        difference = "" if gain is None else f" (difference {gain.mean:.3g})"
+        return f"not known to be better than the base policy{difference}"
+    if gain.verdict == NOISE:
+        interval = f"[{gain.low:.3g}, {gain.high:.3g}]"
+        return f"not distinguishable from the base policy (difference {gain.mean:.3g} {interval})"
+    low, high = sorted((abs(gain.low), abs(gain.high)))  # of the difference's size
+    return f"{gain.verdict} than the base policy by {abs(gain.mean):.3g} [{low:.3g}, {high:.3g}]"
