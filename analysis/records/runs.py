@@ -49,8 +49,7 @@ class RunRecord:
         config: Hydra key -> plain value, flat: `ppo.lr`; secrets, which earlier versions recorded, are masked.
         state: COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED or UNFINISHED.
         summary: the record of its end; empty if it did not finish.
-        trial: its number in the sweep; None outside of one.
-        is_test: whether its seed had no part in choosing a setting.
+        trial: its number in the sweep, if any. is_test: whether its seed had no part in choosing a setting.
         overrides: the user's changes of the config: `ppo.lr=1e-4`.
         problems: sentences on parts of its record that could not be read.
         folder: its folder; None for a run that comes from elsewhere.
@@ -217,7 +216,7 @@ class Source:
         seconds: that the sweep took, over all its starts; 0 where that is unknown.
         problems: sentences on what could not be read, without those of the runs.
         folder: the folder for figures about it; None where it is no folder.
-        plan: of a sweep; without contents where it is unknown.
+        plan: of a sweep; empty where it is unknown.
     """
 
     name: str

@@ -139,9 +139,9 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
         return []
     places = [lead.ranked.index(rival) for rival in rivals]
     gaps = [lead.gaps[place] for place in places]
-    # Enough seeds that the difference is two of its standard errors, and more than there are; infinite without a gap.
+    # Enough seeds that the difference is two of its standard errors, and more than there are; none is enough without a gap.
     least = 1 + max(max(lead.sizes[place - 1]) for place in places)
-    needed = [max(math.ceil(8 * (noise.deviation / gap) ** 2), least) if gap > 0 else math.inf for gap in gaps]
+    needed = [max(math.ceil(8 * (noise.deviation / gap) ** 2), least) for gap in gaps if gap > 0]
     is_tested = all(lead.are_tested[place] for place in places)
     reachable = [seeds for seeds in needed if seeds <= MAX_SEEDS]
     best = lead.best.numbers[0]

@@ -150,7 +150,7 @@ class Sweep:
 
     def best_run(self) -> Run | None:
         """The run of the best trial so far, as the sweep ranked it; of several seeds the first. None without one."""
-        number = as_mapping(salvage_yaml(self._results, [])).get("best_trial")
+        number = as_mapping(salvage_yaml(self.results_file, [])).get("best_trial")
         if not isinstance(number, int):
             return None
         seeds = sorted(self.trial(number).glob("seed_*"), key=lambda folder: int(folder.name.removeprefix("seed_")))

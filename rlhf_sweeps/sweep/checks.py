@@ -13,7 +13,7 @@ from optuna.samplers import RandomSampler
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import SEEDS, TEST_SEEDS_AFTER, Config, as_dict
 from rlhf_sweeps.preflight import describe_differences
-from rlhf_sweeps.record import is_search
+from rlhf_sweeps.record import is_search, mask_word
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.study.owners import to_study_directions
@@ -167,3 +167,13 @@ def make_canonical(master: DictConfig) -> Callable[[str, Any, str], Hashable]:
         return converted
 
     return value_of
+
+
+def refuse_secrets(space: SearchSpace) -> None:
+    """Refuse secrets among the values that are swept, which a sweep records. Raises ConfigError."""
+    for key, text in {entry for point in space.probes() for entry in space.settings(point).items()}:
+        if mask_word(f"{key}={text}") != f"{key}={text}":
+            raise ConfigError(
+                f"{key}: a sweep records the values that it varies, so they cannot be secrets; keep them in "
+                f"environment variables and sweep the references: {key}='${{oc.env:ONE}}','${{oc.env:OTHER}}'"
+            )

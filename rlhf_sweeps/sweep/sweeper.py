@@ -18,7 +18,7 @@ from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.environment import EnvironmentFault
 from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_faults
-from rlhf_sweeps.record import InUseError, NotOursError, Sweep, mask_word, read_plan, salvage_hydra
+from rlhf_sweeps.record import InUseError, NotOursError, Sweep, read_plan, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.checks import (
@@ -27,6 +27,7 @@ from rlhf_sweeps.sweep.checks import (
     check_trial_function,
     make_canonical,
     refuse_impossible_repetitions,
+    refuse_secrets,
     refuse_values_in_search,
 )
 from rlhf_sweeps.sweep.comparison_table import write_table
@@ -112,7 +113,7 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     space = SearchSpace.parse(
         arguments, settings.params, settings.conditions, settings.ties, loader, make_canonical(master)
     )
-    _refuse_secrets(space)
+    refuse_secrets(space)
     config = composer.config(space.overrides(space.probes()[0]))
     refuse_impossible_repetitions(space, config)
     refuse_values_in_search(space, composer.config)
@@ -138,15 +139,6 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     check_seeds(plan)
     check_sampler(plan)
     return plan
-
-
-def _refuse_secrets(space: SearchSpace) -> None:
-    for key, text in {entry for point in space.probes() for entry in space.settings(point).items()}:
-        if mask_word(f"{key}={text}") != f"{key}={text}":
-            raise ConfigError(
-                f"{key}: a sweep records the values that it varies, so they cannot be secrets; keep them in "
-                f"environment variables and sweep the references: {key}='${{oc.env:ONE}}','${{oc.env:OTHER}}'"
-            )
 
 
 def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
