@@ -186,7 +186,7 @@ def token_positions(mask: Tensor) -> Tensor:
 
 
 def name_cache(model_class: type[PreTrainedModel]) -> str:
-    """The argument of the cache; transformers 5.24 renamed it, and code that comes with a model may keep the old name."""
+    """The argument for the cache; transformers 5.24 renamed it, code that comes with a model may have the old name."""
     return "cache" if "cache" in inspect.signature(model_class.forward).parameters else "past_key_values"
 
 
