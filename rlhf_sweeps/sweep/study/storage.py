@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def _check_database(path: Path) -> None:
 
     The file is opened for writing, so that SQLite first rolls back a commit that a killed process has left unfinished.
     """
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", LOCK_TIMEOUT, uri=True)) as opened:
+    url = f"{path.absolute().as_uri()}?mode=rw"
+    with contextlib.closing(sqlite3.connect(url, timeout=LOCK_TIMEOUT, uri=True)) as opened:
         problems = [str(row[0]) for row in opened.execute("PRAGMA integrity_check(1)")]
     if problems != ["ok"]:
         raise ValueError(f"damaged: {' '.join(problems[0].split())}")
@@ -101,12 +103,19 @@ def _open_database(url: str) -> RDBStorage:
     arguments = {"pool_pre_ping": True, "connect_args": _choose_timeouts(make_url(url).drivername)}
     for _ in range(20):
         try:
-            return RDBStorage(url, engine_kwargs=arguments)
+            return _connect(url, arguments)
         except DBAPIError as error:
             if error.statement is None:  # the server cannot be reached
                 raise
             time.sleep(0.1)
-    return RDBStorage(url, engine_kwargs=arguments)
+    return _connect(url, arguments)
+
+
+def _connect(url: str, arguments: dict[str, Any]) -> RDBStorage:
+    storage = RDBStorage(url, engine_kwargs=arguments)
+    # Optuna leaves its connections to the garbage collector, of which Python warns since 3.13.
+    weakref.finalize(storage, storage.engine.dispose)
+    return storage
 
 
 def _choose_timeouts(driver: str) -> dict[str, Any]:
