@@ -2,7 +2,6 @@
 
 import math
 import warnings
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,14 +57,19 @@ def open_study(
 def _open_read_only(path: Path) -> Any:
     """An SQLite file's storage; Optuna asks for no tables of it, and SQLite makes no file."""
     open_record(path).close()
+    from optuna.storages import RDBStorage
     from sqlalchemy import URL
 
     url = URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": "ro", "uri": "true"})
-    return _connect(url.render_as_string())
+    return RDBStorage(
+        url.render_as_string(),
+        skip_compatibility_check=True,
+        skip_table_creation=True,
+    )
 
 
 def _open_storage(url: str) -> Any:
-    from optuna.storages import JournalStorage
+    from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
     from sqlalchemy import make_url
 
@@ -76,16 +80,7 @@ def _open_storage(url: str) -> Any:
     parsed = make_url(url)
     if parsed.drivername.startswith("sqlite") and parsed.database and not parsed.query:
         return _open_read_only(Path(parsed.database))  # connecting would make a file that is not there
-    return _connect(url)
-
-
-def _connect(url: str) -> Any:
-    from optuna.storages import RDBStorage
-
-    storage = RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
-    # Optuna leaves its connections to the garbage collector, of which Python warns since 3.13.
-    weakref.finalize(storage, storage.engine.dispose)
-    return storage
+    return RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
 
 
 def _shorten_value(value: Any) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import sqlite3
 import time
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,19 +102,12 @@ def _open_database(url: str) -> RDBStorage:
     arguments = {"pool_pre_ping": True, "connect_args": _choose_timeouts(make_url(url).drivername)}
     for _ in range(20):
         try:
-            return _connect(url, arguments)
+            return RDBStorage(url, engine_kwargs=arguments)
         except DBAPIError as error:
             if error.statement is None:  # the server cannot be reached
                 raise
             time.sleep(0.1)
-    return _connect(url, arguments)
-
-
-def _connect(url: str, arguments: dict[str, Any]) -> RDBStorage:
-    storage = RDBStorage(url, engine_kwargs=arguments)
-    # Optuna leaves its connections to the garbage collector, of which Python warns since 3.13.
-    weakref.finalize(storage, storage.engine.dispose)
-    return storage
+    return RDBStorage(url, engine_kwargs=arguments)
 
 
 def _choose_timeouts(driver: str) -> dict[str, Any]:
