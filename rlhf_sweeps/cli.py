@@ -36,6 +36,7 @@ from rlhf_sweeps.command_line.hydra_answers import answer_from, as_job
 from rlhf_sweeps.command_line.job_environment import set_job_environment
 from rlhf_sweeps.command_line.masked_output import mask_printed_configs
 from rlhf_sweeps.command_line.sweep_words import refuse_sweep_words
+from rlhf_sweeps.command_line.unformatted_help import accept_unformatted_help
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.lifted_secrets import learn, learn_words, lift
 from rlhf_sweeps.config.reading import from_hydra
@@ -77,6 +78,7 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     ConfigStore.instance().store(group="hydra/sweeper", name="rlhf_sweeps_schema", node=SweeperConfig)
     register_resolvers()
+    accept_unformatted_help()
     plugins = str(Path(__file__).parent / "plugin")
     if plugins not in sys.path:
         sys.path.append(plugins)

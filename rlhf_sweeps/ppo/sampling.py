@@ -5,6 +5,7 @@ is drawn from one softmax without a cumulative sum over the vocabulary.
 """
 
 import functools
+import inspect
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -138,12 +139,12 @@ class Sampler:
         positions, logprobs, step = token_positions(prompt_mask), torch.zeros_like(uniform), _step
         rows, index, ended = list(range(batch)), torch.arange(batch, device=ids.device), [False] * batch
         responses: list[list[int]] = [[] for _ in rows]
-        has_ended = [self._watch() for _ in rows]
+        has_ended, cache_name = [self._watch() for _ in rows], name_cache(type(policy))
         for t in range(self.response_length):
             seen = mask if self.is_static else mask[:, : width + t]
             now = uniform[:, t : t + 1]
             token, logprob = step(
-                policy, cache, ids, seen, positions, now, self.temperature, self.top_p, self.is_static
+                policy, cache_name, cache, ids, seen, positions, now, self.temperature, self.top_p, self.is_static
             )
             logprobs[index, t] = logprob.squeeze(-1)
             sampling.done += batch
@@ -199,8 +200,14 @@ def token_positions(mask: Tensor) -> Tensor:
     return (mask.long().cumsum(-1) - 1).clamp(min=0)
 
 
+def name_cache(model_class: type[PreTrainedModel]) -> str:
+    """The argument for the cache; transformers 5.24 renamed it, code that comes with a model may have the old name."""
+    return "cache" if "cache" in inspect.signature(model_class.forward).parameters else "past_key_values"
+
+
 def _step(
     policy: PreTrainedModel,
+    cache_name: str,
     cache: Cache,
     ids: Tensor,
     mask: Tensor,
@@ -218,9 +225,9 @@ def _step(
         input_ids=ids,
         attention_mask=mask,
         position_ids=positions,
-        past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
+        **{cache_name: cache},
     )
     probabilities = (output.logits[:, -1].float() / temperature).softmax(-1)
     token = draw(probabilities, uniform, top_p, is_static)

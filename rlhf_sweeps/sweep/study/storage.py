@@ -96,7 +96,8 @@ def _check_database(path: Path) -> None:
 
     The file is opened for writing, so that SQLite first rolls back a commit that a killed process has left unfinished.
     """
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", LOCK_TIMEOUT, uri=True)) as opened:
+    url = f"{path.absolute().as_uri()}?mode=rw"
+    with contextlib.closing(sqlite3.connect(url, timeout=LOCK_TIMEOUT, uri=True)) as opened:
         problems = [str(row[0]) for row in opened.execute("PRAGMA integrity_check(1)")]
     if problems != ["ok"]:
         raise ValueError(f"damaged: {' '.join(problems[0].split())}")

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from helpers import toy
+from packaging.version import Version
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -101,6 +103,28 @@ def test_the_batch_size_changes_no_token(make_policy: Callable[[], PreTrainedMod
     assert_same(one, two)
     assert_same(one, six)
     assert len({tuple(response) for response in one.response_lists()}) > 3  # not the same draws for every prompt
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_a_model_takes_its_cache_by_the_name_that_its_code_has(name: str) -> None:
+    own = "cache" if Version(transformers.__version__) >= Version("5.24") else "past_key_values"
+    policy = toy.policy()
+    expected = sampler().sample(policy, toy.PROMPTS, noise())
+    caches = []
+
+    class New(type(policy)):  # type: ignore[misc]
+        def forward(self, cache: Any = None, **inputs: Any) -> Any:
+            caches.append(cache)
+            return super().forward(**{own: cache}, **inputs)
+
+    class Old(type(policy)):  # type: ignore[misc]
+        def forward(self, past_key_values: Any = None, **inputs: Any) -> Any:
+            caches.append(past_key_values)
+            return super().forward(**{own: past_key_values}, **inputs)
+
+    policy.__class__ = New if name == "cache" else Old
+    assert_same(sampler().sample(policy, toy.PROMPTS, noise()), expected)
+    assert None not in caches
 
 
 def shapes(policy: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
