@@ -139,7 +139,7 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
         return []
     places = [lead.ranked.index(rival) for rival in rivals]
     gaps = [lead.gaps[place] for place in places]
-    # Enough seeds that the difference is two of its standard errors, and more than there are; where there is no gap, none.
+    # So many seeds that the difference is two of its standard errors, and more than there are; without a gap none.
     least = 1 + max(max(lead.sizes[place - 1]) for place in places)
     needed = [max(math.ceil(8 * (noise.deviation / gap) ** 2), least) for gap in gaps if gap > 0]
     is_tested = all(lead.are_tested[place] for place in places)
