@@ -123,7 +123,6 @@ def write_last_lines(
     num_test_seeds: int = 0,
     is_comparison: bool = False,
     test_command: str = "",
-    gain: Gain | None = None,
 ) -> str:
     """The last lines that a user reads.
 
@@ -137,7 +136,6 @@ def write_last_lines(
         is_grid: whether the sweep is a grid; all points of a small one are printed.
         num_test_seeds: the number of test seeds in the plan.
         is_comparison: whether objectives of different reward models cannot be compared.
-        gain: of the best trial over the base policy.
         test_command: what runs the best settings on test seeds; empty if that is unknown.
     """
     winners = find_best(trials, directions)
@@ -162,13 +160,15 @@ def write_last_lines(
                 lines.append(f"run the best settings on test seeds: {test_command}")
         lines.append(f"run trial {winners[0].number} again: {make_rerun_command(winners[0], fixed, hydra)}")
     lines.append(f"all in {display_path(folder)}")
-    if winners and not is_comparison:
-        lines.append(_describe_answer(winners[0], gain))
     return "\n".join(lines)
 
 
-def _describe_answer(winner: SweepTrial, gain: Gain | None) -> str:
-    """Whether the best setting is better than no training at all."""
+def write_verdict(winner: SweepTrial, gain: Gain | None) -> str:
+    """Whether the best setting is better than no training at all: the last line of all.
+
+    Args:
+        gain: of the winner over the base policy; None if it is unknown.
+    """
     prompts = "" if gain is None else f" on {_count(gain.num_prompts, 'held-out prompt')}"
     seeds = "" if gain is None else f", {_count(gain.num_seeds, 'seed')}"
     beyond = f"; it went {BEYOND}" if winner.beyond else ""

@@ -46,7 +46,7 @@ from rlhf_sweeps.sweep.pruning.pruners import make_pruner
 from rlhf_sweeps.sweep.pruning.pruning_state import PruningState
 from rlhf_sweeps.sweep.recovery import run_patiently
 from rlhf_sweeps.sweep.report import write_report
-from rlhf_sweeps.sweep.results import find_best, write_last_lines
+from rlhf_sweeps.sweep.results import find_best, write_last_lines, write_verdict
 from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.retries import announce
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
@@ -287,7 +287,6 @@ def _print_answer(
             is_grid=plan.points is not None,
             num_test_seeds=len(plan.test_seeds),
             is_comparison=plan.has_own_scales,
-            gain=measure_trial(sweep, winners[0], plan.seeds) if winners else None,
             test_command=recorded.changed_command("sweep.test_seeds=3", folder=sweep.folder),
         )
     )
@@ -295,3 +294,5 @@ def _print_answer(
         print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir continues")
     if plan.config.sweep.report and engine.stopping != INTERRUPTED:
         print(write_report(sweep.folder, plan.settings.storage))
+    if winners and not plan.has_own_scales:
+        print(write_verdict(winners[0], measure_trial(sweep, winners[0], plan.seeds)))

@@ -15,7 +15,10 @@ from helpers.sweeping import sweep
 
 from analysis.command import _make_parser
 from rlhf_sweeps.sweep import report
+from rlhf_sweeps.sweep.results import write_verdict
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS
+from rlhf_sweeps.sweep.study.trials import SweepTrial
+from rlhf_sweeps.verdicts.against_base import Gain
 
 README = ROOT / "README.md"
 CONF = ROOT / "conf"
@@ -174,8 +177,12 @@ def test_a_sweep_prints_what_the_first_page_shows(
     monkeypatch.chdir(tmp_path)
     (block,) = [block.text for block in blocks(README) if "best: trial" in block.text]
     sweep(Path("outputs/s"), "ppo.kl_coef=0.01,0.02", "sweep.report=true")
-    printed = re.sub(r" tracking=\S+| sweep\.report=\S+", "", capsys.readouterr().out)
-    assert _without_numbers(printed) == _without_numbers(block[block.index("best: trial") :])
+    printed = re.sub(r" tracking=\S+| sweep\.report=\S+| hydra\.sweeper\.\S+", "", capsys.readouterr().out)
+    *shown_lines, verdict = block[block.index("best: trial") :].splitlines()
+    assert _without_numbers(printed).splitlines()[:-1] == _without_numbers("\n".join(shown_lines)).splitlines()
+    # The runs of this test record no answers, so that the last line says something else.
+    gain = Gain(1.75, 1.41, 2.09, "better", 120, 1)
+    assert verdict == write_verdict(SweepTrial(0, {}, {}, tmp_path), gain)
 
 
 def _without_numbers(text: str) -> str:

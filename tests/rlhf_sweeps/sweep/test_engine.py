@@ -80,7 +80,7 @@ def test_a_setting_can_be_pruned_between_seeds(tmp_path: Path) -> None:
 def test_a_sweep_in_a_folder_of_any_name(tmp_path: Path) -> None:
     """What stands for something in a URL stands for itself in a path."""
     folder = tmp_path / "a?b%20c"
-    sweep(folder, "ppo.lr=1e-4")
+    sweep(folder, "ppo.lr=1e-4,1e-3")
     assert (folder / "study.db").exists()
 
 

@@ -15,6 +15,7 @@ from rlhf_sweeps.sweep.results import (
     make_rerun_command,
     rank,
     write_last_lines,
+    write_verdict,
 )
 from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.study.trials import FAILED, PRUNED
@@ -69,7 +70,6 @@ def test_the_block_of_a_search() -> None:
         "sweep.test_seeds=3 measures it on other seeds",
         "run trial 1 again: python -m rlhf_sweeps 'name=a b' ppo.kl_coef=0.01",
         "all in outputs/sweep",
-        "trial 1 is not known to be better than the base policy",
     ]
 
 
@@ -171,18 +171,18 @@ def test_the_block_of_several_objectives() -> None:
 
 def test_folders_are_shown_from_here() -> None:
     here = Path.cwd() / "outputs" / "sweep"
-    assert block([make(0, [1.0])], folder=here)[-2] == "all in outputs/sweep"
-    assert block([make(0, [1.0])], folder=Path("/elsewhere"))[-2] == "all in /elsewhere"
+    assert block([make(0, [1.0])], folder=here)[-1] == "all in outputs/sweep"
+    assert block([make(0, [1.0])], folder=Path("/elsewhere"))[-1] == "all in /elsewhere"
 
 
 def test_the_last_line_compares_the_winner_with_the_base_policy() -> None:
     gain = measure_gain([{"a": 9.0, "b": 10.0, "c": 11.0}])
     last = "trial 0 is better than the base policy by 10 [7.52, 12.5] on 3 held-out prompts, 1 seed"
-    assert block([make(0, [1.0])], gain=gain)[-1] == last
+    assert write_verdict(make(0, [1.0]), gain) == last
+    assert write_verdict(make(0, [1.0]), None) == "trial 0 is not known to be better than the base policy"
     beyond = replace(make(0, [1.0]), beyond={0})
-    lines = block([beyond], gain=gain)
-    assert lines[-1] == f"{last}; it went beyond the KL budget"
-    assert "1 trial: 1 complete (1 beyond the KL budget)" in lines
+    assert write_verdict(beyond, gain) == f"{last}; it went beyond the KL budget"
+    assert "1 trial: 1 complete (1 beyond the KL budget)" in block([beyond])
 
 
 def test_test_seeds_are_proposed_with_their_command_until_they_have_run() -> None:
