@@ -32,8 +32,9 @@ from rlhf_sweeps.tracking.names import name_part
 from rlhf_sweeps.training import checkpoints
 from rlhf_sweeps.training.earlier_start import mend_earlier_start
 from rlhf_sweeps.training.export import export
+from rlhf_sweeps.training.result import log_result
 from rlhf_sweeps.training.session import Session, load_session
-from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, measure_gain, read_differences
+from rlhf_sweeps.verdicts.against_base import Gain, measure_gain, read_differences
 from rlhf_sweeps.verdicts.objective import Evaluation, compute_objectives, ends_beyond_budget
 
 # Reasons to stop a run that will be continued, and a run whose policy is not needed: neither policy is exported.
@@ -222,7 +223,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         checkpoints.remove_others(run.checkpoint, [session.checkpoint])
     else:
         checkpoints.remove(run.checkpoint)
-    _report(session.config, run, summary, gain)
+    log_result(session.config, run, summary, gain)
     return summary
 
 
@@ -240,34 +241,6 @@ def _export(session: Session, summary: dict[str, Any]) -> list[str]:
         session.tokenizer.save_pretrained(folder)
 
     return export(session.run.model, save, write_model_card(session.config, summary, session.run.metrics()))
-
-
-def _report(config: Config, run: Run, summary: dict[str, Any], gain: Gain | None) -> None:
-    best, last = summary["best"], summary["last"]
-    if last is None:
-        log.warning("stopped after update %d, before any evaluation; all in %s", summary["updates"], run.folder)
-        return
-    if best is None:
-        log.warning(
-            "no evaluation kept within objective.kl_budget=%s (the last: KL %.3g): model/ holds the last policy",
-            config.objective.kl_budget, last["kl"],
-        )  # fmt: skip
-        best = last
-    values = [f"{value:.4g}" for value in summary["objectives"] or []]
-    log.info(
-        "objective %s; held-out score %.4g at update %d, KL %.3g; the base policy's is %.4g. %s in %.0f s; all in %s",
-        ", ".join(values) or "none", best["score"], best["update"], best["kl"], summary["base_score"],
-        _describe_end(summary, config), summary["seconds"], run.folder,
-    )  # fmt: skip
-    log.info("the policy of update %d is %s", best["update"], describe_gain(gain))
-
-
-def _describe_end(summary: dict[str, Any], config: Config) -> str:
-    """`complete`, `stopped by the KL budget`, `complete, but beyond the KL budget (last KL 23.1 > 15)`."""
-    if not summary["is_beyond_budget"]:
-        return str(summary["status"])
-    end = "stopped by" if summary["stop_reason"] == "kl_budget" else f"{summary['status']}, but beyond"
-    return f"{end} the KL budget (last KL {summary['last']['kl']:.3g} > {config.objective.kl_budget:g})"
 
 
 def describe_failure(error: BaseException, update: int) -> dict[str, Any]:
