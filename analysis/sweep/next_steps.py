@@ -149,7 +149,8 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
     text = f"{format_count(len(rivals), 'setting')} {verb} within noise of the best, trial {best}"
     command = ""
     if reachable:
-        override = f"sweep.test_seeds={max(reachable)}" if is_tested else _choose_seeds(source.plan, max(reachable))
+        seeds = int(max(reachable))
+        override = f"sweep.test_seeds={seeds}" if is_tested else _choose_seeds(source.plan, seeds)
         command = (_write_continued_sweep if is_tested else _write_new_sweep)(source, override)
         # A difference of two of its standard errors has p = 0.05, and half of the sweeps come to a smaller one.
         subject = "each" if len(reachable) == len(rivals) else _largest(len(reachable))

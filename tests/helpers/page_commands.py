@@ -24,7 +24,10 @@ from rlhf_sweeps.sweep.sweeper import make_plan
 
 
 def words_of(command: str) -> list[str]:
-    """A command's words as a shell gives them, with a name in place of <what readers fill in>; dots are a swept key or none."""
+    """A command's words as a shell gives them, with a name in place of <what readers fill in>.
+
+    Dots are a swept key in a sweep, else nothing.
+    """
     words = shlex.split(re.sub(r"<[^>]*>", "name", command), comments=True)
     left_out = ["ppo.lr=1e-4,1e-3"] if "-m" in words[3:] else []  # what a sweep varies
     return [part for word in words for part in (left_out if word == "..." else [word])]

@@ -192,7 +192,7 @@ def test_a_sweep_of_literals_keeps_them_out_of_its_config(tmp_path: Path, monkey
     )
     monkeypatch.syspath_prepend(tmp_path / "code")
     function = ("reward_model=callable", "reward_model.function=keyed_reward.score")
-    sweep(tmp_path / "sweep", *function, "+reward_model.arguments.api_key=literal-one", *FAST, "ppo.lr=1e-4")
+    sweep(tmp_path / "sweep", *function, "+reward_model.arguments.api_key=literal-one", *FAST, "ppo.lr=1e-4,1e-3")
     assert leaks(tmp_path) == {}
     master = yaml.safe_load((tmp_path / "sweep" / "multirun.yaml").read_text())
     assert master["reward_model"]["arguments"] == {"api_key": "***"}

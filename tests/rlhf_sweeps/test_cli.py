@@ -1,7 +1,6 @@
 """The command line as a user meets it: answers at once, refuses bad input in one line, before anything starts."""
 
 import errno
-import shlex
 import signal
 import sys
 import tomllib
@@ -18,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rlhf_sweeps import cli
 from rlhf_sweeps.command_line.command_options import read_options
-from rlhf_sweeps.command_line.sweep_words import refuse_sweep_words
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.process.failures import DivergedError
 from rlhf_sweeps.record import Run
@@ -88,31 +86,6 @@ def test_bad_input_is_one_line_and_nothing_starts(
     assert expected in line
     assert all(line.endswith("at a time, 1 thread(s) each") for line in result.stdout.splitlines()), result.stdout
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("task", "own", "named"),
-    [
-        (["search=lr_kl_clip", "name=a b"], [], "search=lr_kl_clip"),
-        ([], ["hydra.sweeper.n_trials=0", "hydra.run.dir=x"], "hydra.sweeper.n_trials=0"),
-        (["+search=x"], ["+hydra.sweeper.sampler_args={a:1}", "hydra.sweep.dir=y"],
-         "+search=x +hydra.sweeper.sampler_args={a:1} hydra.sweep.dir=y"),
-    ],
-)  # fmt: skip
-def test_a_single_run_refuses_what_only_a_sweep_uses_and_names_the_command(
-    task: list[str], own: list[str], named: str
-) -> None:
-    composed = OmegaConf.create({"hydra": {"overrides": {"hydra": own, "task": task}}})
-    with pytest.raises(ConfigError) as refused:
-        refuse_sweep_words(composed, [*task, *own])
-    start, _, command = str(refused.value).partition(": used only in a sweep, and only -m starts one: ")
-    assert start == named
-    assert shlex.split(command) == ["python", "-m", "rlhf_sweeps", "-m", *task, *own]
-
-
-def test_a_single_run_takes_all_other_words() -> None:
-    given = {"hydra": ["hydra.run.dir=x"], "task": ["search=null", "ppo.lr=1", "reward_model=tiny"]}
-    refuse_sweep_words(OmegaConf.create({"hydra": {"overrides": given}}), [])
 
 
 def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """`python -m rlhf_sweeps.sample` against a sampler written here: one sequence, no cache, transformers' own nucleus."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from rlhf_sweeps import chat, sample
 from rlhf_sweeps.config.schema import as_dict
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.ppo import sampling
-from rlhf_sweeps.record import Run, Sweep, write_object
+from rlhf_sweeps.record import Run, write_object
 
 QUESTION = "What do you do on weekends?"
 # A nucleus and a stop string that change both answers to this question.
@@ -240,74 +239,3 @@ def test_a_longer_question_is_tried_and_a_shorter_one_is_not(
     sample.main([str(run.folder), "--device=cpu", "--response-length=1"])
     assert len(tried) == 4  # two policies
     assert tried[0] == tried[1] < tried[2] == tried[3]
-
-
-def record_sweep(folder: Path, run: Run, best: int | None) -> None:
-    """A sweep of two trials; the second one is the run."""
-    Sweep(folder).write_start({"id": "a", "seeds": [0]})
-    Sweep(folder).write_results({"name": "optuna", "best_trial": best})
-    shutil.copytree(run.folder, folder / "1")
-
-
-def test_of_a_sweep_the_best_run_answers(
-    run: Run, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
-) -> None:
-    alone = ask(run, capsys)
-    folder = tmp_path_factory.mktemp("sweep")
-    record_sweep(folder, run, 1)
-    sample.main([str(folder), QUESTION, "--device=cpu"])
-    first, *answers = capsys.readouterr().out.splitlines()
-    assert first == f"the best run of {folder}: {folder / '1'}"
-    assert [line.partition(": ")[2] for line in answers] == alone
-    Sweep(folder).write_results({"best_trial": None})
-    with pytest.raises(SystemExit, match="2"):
-        sample.main([str(folder), QUESTION])
-    assert capsys.readouterr().err == (
-        f"error: run={folder}: this sweep has no best trial (yet); name a run, {folder}/<number>\n"
-    )
-
-
-def test_runs_are_compared_side_by_side_on_held_out_prompts(
-    run: Run, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
-) -> None:
-    alone = ask(run, capsys)
-    folder = tmp_path_factory.mktemp("sweep")
-    record_sweep(folder, run, 1)
-    rows = [{"update": 1, "prompt": prompt} for prompt in (QUESTION, "And now?", QUESTION, "Why?")]
-    run.append_samples(rows)
-    sample.main(["--compare", str(run.folder), str(folder), "base", "--prompts=2", "--samples=2", "--device=cpu"])
-    lines = capsys.readouterr().out.splitlines()[1:]
-    assert [line for line in lines if line.startswith("> ")] == [f"> {QUESTION}", "> And now?"]
-    names = [line.strip().partition(": ")[0] for line in lines if not line.startswith("> ")]
-    assert names == ["base", str(run.folder), str(folder)] * 4
-    assert [line.partition(": ")[2] for line in lines[1:4]] == [alone[0], alone[1], alone[1]]
-    assert lines[4:7] != lines[1:4]  # another seed
-
-
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (["--compare", "base"], "--compare: must name a run or a sweep beside base"),
-        (["RUN", "--prompts=1"], "samples.jsonl holds no prompts yet; give a question"),
-        (["--compare", "RUN", "OTHER"], "must have one base policy, since all answers are sampled with one tokenizer"),
-    ],
-)
-def test_what_cannot_be_compared_is_one_line(
-    arguments: list[str],
-    line: str,
-    run: Run,
-    tmp_path_factory: pytest.TempPathFactory,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    other = Run(tmp_path_factory.mktemp("other") / "run")
-    shutil.copytree(run.folder, other.folder)
-    start = json.loads(other.start_file.read_text(encoding="utf-8"))
-    start["config"]["model"]["path"] = "another/model"
-    start.pop("sha256", None)
-    other.start_file.write_text(json.dumps(start), encoding="utf-8")
-    folders = {"RUN": str(run.folder), "OTHER": str(other.folder)}
-    with pytest.raises(SystemExit, match="2"):
-        sample.main([folders.get(word, word) for word in arguments])
-    (error,) = capsys.readouterr().err.splitlines()
-    assert error.startswith("error: ")
-    assert line in error

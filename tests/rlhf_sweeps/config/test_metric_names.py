@@ -134,7 +134,7 @@ def test_a_trial_function_of_ones_own_records_what_it_likes(command_line: Comman
     (tmp_path / "own.py").write_text("def trial(folder, watch):\n    raise SystemExit(7)\n")
     done = command_line(
         "-m", "hydra.sweep.dir=sweep", "hydra.sweeper.workers=0", "hydra.sweeper.trial=own.trial", "sweep.retries=0",
-        "ppo.kl_coef=0.01", "objective.metrics=[own/metric]", "tracking=disabled", "sweep.report=false",
+        "ppo.kl_coef=0.01,0.02", "objective.metrics=[own/metric]", "tracking=disabled", "sweep.report=false",
     )  # fmt: skip
     assert (tmp_path / "sweep" / "0").exists()
     assert "no run with these settings" not in done.stderr

@@ -108,7 +108,7 @@ def test_a_sweep_that_breaks_anywhere_ends_its_wandb_run_once(
     monkeypatch.setattr(*where, fail)
     monkeypatch.setattr(SweepTracker, "finish", lambda self, *, exit_code: codes.append(exit_code))
     with pytest.raises(EnvironmentFault if isinstance(error, OSError) else type(error)):
-        sweep(tmp_path / "sweep", "ppo.kl_coef=0.01")
+        sweep(tmp_path / "sweep", "ppo.kl_coef=0.01,0.02")
     assert codes == [status]
 
 

@@ -217,9 +217,9 @@ def test_a_change_within_a_swept_group_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_study_keeps_its_directions(tmp_path: Path) -> None:
-    sweep(tmp_path, "ppo.lr=1e-4", SHORT)
+    sweep(tmp_path, "ppo.lr=1e-4,1e-3", SHORT)
     with pytest.raises(ConfigError, match=r"^objective\.directions=\['minimize'\]: the study in .*; choose another"):
-        sweep(tmp_path, "ppo.lr=1e-4", SHORT, "objective.directions=[minimize]", ACCEPT)
+        sweep(tmp_path, "ppo.lr=1e-4,1e-3", SHORT, "objective.directions=[minimize]", ACCEPT)
 
 
 def test_a_list_may_become_an_interval_and_back(tmp_path: Path) -> None:
@@ -267,8 +267,8 @@ def test_samplers_learn_nothing_from_old_trials(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("odd", [["x"], None])
 def test_a_sweep_whose_references_are_damaged_goes_on(odd: Any, tmp_path: Path) -> None:
-    sweep(tmp_path, "ppo.kl_coef=0.01", SHORT)
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.02", SHORT)
     start = Sweep(tmp_path).start() or {}
     Sweep(tmp_path).write_start({**start, "references": odd})
-    sweep(tmp_path, "ppo.kl_coef=0.01", SHORT)
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.02", SHORT)
     assert (Sweep(tmp_path).start() or {})["references"] == start["references"] == {}
