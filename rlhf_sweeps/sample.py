@@ -120,7 +120,7 @@ def _find_run(folder: str) -> Run:
         ConfigError: if there is none whose policy can answer.
     """
     run = Run(folder)
-    if run.start() is None and is_sweep(Path(folder)):
+    if run.start() is None and Path(folder).is_dir() and is_sweep(Path(folder)):
         best = Sweep(folder).best_run()
         if best is None:
             raise ConfigError(f"run={folder}: this sweep has no best trial (yet); name a run, {folder}/<number>")

@@ -35,7 +35,7 @@ def read_options(words: Sequence[str]) -> tuple[list[str], str | None]:
         if word.startswith("-"):
             names = _list_names(parser)
             raise ConfigError(
-                f"{mask_word(word)}: there is no such option{suggest(word, names)} (allowed: {', '.join(names)})"
+                f"{mask_word(word)}: there is no such option{_suggest_option(word, names)} (allowed: {', '.join(names)})"
             )
     _refuse_contradictions(options)
     overrides = [*options.overrides, *overrides]
@@ -62,3 +62,9 @@ def _remove_words(words: Sequence[str], others: Sequence[str]) -> list[str]:
     for word in others:
         remaining.remove(word)
     return remaining
+
+
+def _suggest_option(word: str, names: Sequence[str]) -> str:
+    """The end of the message; without the dashes, which make any two short options look alike."""
+    near = suggest(word.lstrip("-"), [name.lstrip("-") for name in names])
+    return near.replace("mean ", "mean --") if near else ""

@@ -61,7 +61,6 @@ class PPOTrainer:
         self.score = score
         self.seed = seed
         self.update = 0
-        self._has_stepped = False
         self.kl_coef = config.kl_coef
         self.score_statistics = RunningStatistics()
         self.microbatch = BatchSize("ppo.microbatch_size", config.microbatch_size)
@@ -117,24 +116,27 @@ class PPOTrainer:
 
     def updates(self) -> Iterator[dict[str, float]]:
         """Train all remaining updates; yields the metrics of each."""
+        patience = None
         while self.update < self.config.num_updates:
-            yield self.step()
+            yield self.step(patience)
+            # Each update has its line when it is done, so that only the first one, and very long ones, need more.
+            patience = LATER_PATIENCE
 
-    def step(self) -> dict[str, float]:
+    def step(self, patience: float | None = None) -> dict[str, float]:
         """One update.
+
+        Args:
+            patience: see `report_activity`.
 
         Raises:
             DivergedError: if logits, scores, losses or gradients are not finite.
         """
         self.update += 1
-        # Each update has its line when it is done, so that only the first one, and very long ones, need more.
-        patience = LATER_PATIENCE if self._has_stepped else None
         try:
             with report_activity(f"update {self.update} of {self.config.num_updates}", patience=patience):
                 row = self._step()
         except DivergedError as error:
             raise DivergedError(f"update {self.update}: {error}") from error
-        self._has_stepped = True
         return row
 
     def check(self) -> None:

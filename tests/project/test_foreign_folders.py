@@ -58,7 +58,9 @@ def test_what_a_storage_names_is_run_and_found_in_the_working_directory(tmp_path
     (tmp_path / "probe.py").write_text(PROBE)
     (tmp_path / "psycopg2.py").write_text("from probe import note\nnote('storage')\nraise ImportError('no driver')\n")
     storage = "hydra.sweeper.storage='postgresql+psycopg2://h/db'"
-    done = command(tmp_path, "-m", *FAKE, "hydra.sweeper.workers=0", "ppo.lr=1e-4,1e-3", "hydra.sweep.dir=sweep", storage)
+    done = command(
+        tmp_path, "-m", *FAKE, "hydra.sweeper.workers=0", "ppo.lr=1e-4,1e-3", "hydra.sweep.dir=sweep", storage
+    )
     assert done.returncode == 2, done.stderr.decode()
     assert set((tmp_path / "called").read_text().split()) == {"storage"}
 

@@ -67,11 +67,11 @@ def test_a_run_is_heard_of_from_its_first_file_to_its_export(
 def test_a_quick_run_says_no_more_than_before(
     compose_config: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The lines of the first page, which are those of the log: prompts, policy, settings, result."""
+    """The lines of the first page, which are those of the log: prompts, policy, settings, result, verdict."""
     caplog.set_level(logging.INFO, logger="rlhf_sweeps")
     train.train(compose_config(*SMALL, "ppo.total_episodes=8"), tmp_path / "run")
     starts = [record.getMessage().split()[0] for record in caplog.records if record.name == "rlhf_sweeps"]
-    assert [start for start in starts if start not in ("prompts:", "policy", "1", "update", "objective")] == []
+    assert [start for start in starts if start not in ("prompts:", "policy", "1", "update", "objective", "the")] == []
 
 
 def test_sampling_says_how_far_it_is(slow_down: SlowDown, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_the_sampled_answers_of_a_run(
     policy.save_pretrained(run.model)
     loading.load_tokenizer(config.model).save_pretrained(run.model)
     slow_down(Run, "find_changed_files", r"^checking the trained policy's files \(for \d+ s\)$")
-    slow_down(sample, "_load_policy", r"^loading both policies \(for \d+ s\)$")
+    slow_down(loading, "load_policy", r"^loading the policies \(\d+ % after \d+ s.*\)$")
     sample.main([str(tmp_path), "How are you?", "--response-length=2"])
 
 

@@ -126,7 +126,7 @@ def test_samples_are_those_of_the_evaluation_that_counted(tmp_path: Path) -> Non
         run.append_samples(samples(update, [("a prompt", "base", f"answer at {update}")]))
     source = read(tmp_path / "run")
     (block,) = samples_view(Results(source))
-    assert [one.title for one in block.content] == ["Run run, the best, after update 15"]  # type: ignore[union-attr]
+    assert [one.title for one in block.content] == ["Run run, after update 15"]  # type: ignore[union-attr]
 
 
 def test_updates_are_counted_and_not_rows(tmp_path: Path) -> None:

@@ -137,8 +137,10 @@ def test_a_mode_that_was_given_wins_over_the_environments(
     tried = []
     monkeypatch.setenv("WANDB_MODE", wandb_mode)
     monkeypatch.setattr(tracking, "start", lambda *_, **__: tried.append(1) or Tracker(None))
-    sweep(tmp_path / "s", "ppo.kl_coef=0.01,0.02", "hydra.sweeper.dry_run=true", "tracking=wandb", f"tracking.mode={mode}")
-    assert len(tried) == 2 * num_tried
+    sweep(
+        tmp_path / "s", "ppo.kl_coef=0.01,0.02", "hydra.sweeper.dry_run=true", "tracking=wandb", f"tracking.mode={mode}"
+    )
+    assert len(tried) == num_tried
 
 
 @pytest.mark.slow

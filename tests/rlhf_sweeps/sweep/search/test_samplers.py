@@ -165,7 +165,12 @@ class Own(RandomSampler):
         ("optuna.samplers.GridSampler", {}, 1, "hydra.sweeper.sampler_args={}: .*search_space"),
         ("random", {"gamma": 1}, 1, "hydra.sweeper.sampler_args.gamma=1: there is no such argument .*takes none"),
         ("random", {"seed": 1}, 1, "hydra.sweeper.sampler_args.seed=1: there is no such argument"),
-        ("tpe", {"n_startup_trails": 1}, 1, "n_startup_trails=1: there is no such argument .*n_startup_trials"),
+        (
+            "tpe",
+            {"n_startup_trails": 1},
+            1,
+            "n_startup_trails=1: there is no such argument; did you mean n_startup_trials",
+        ),
         ("tpe", {"n_startup_trials": "ten"}, 1, "sampler_args.n_startup_trials=ten: must be int"),
         ("tpe", {"n_startup_trials": True}, 1, "sampler_args.n_startup_trials=True: must be int"),
         ("cmaes", {"sigma0": "wide"}, 1, r"sampler_args.sigma0=wide: must be float \| None"),
