@@ -161,8 +161,8 @@ class Preflight(Callback):
         """Check a run on its own, before it has a folder."""
         learn(to_plain(config))
         try:
-            refuse_sweep_words(config, sys.argv[1:])
             with set_job_environment(config, is_sweep=False), answer_as_run(config) as folder:
+                refuse_sweep_words(config, sys.argv[1:])
                 task = select_task(config)
                 lift(task, {})
                 with report_activity("checking the config"):

@@ -34,9 +34,8 @@ def read_options(words: Sequence[str]) -> tuple[list[str], str | None]:
     for word in overrides:
         if word.startswith("-"):
             names = _list_names(parser)
-            raise ConfigError(
-                f"{mask_word(word)}: there is no such option{_suggest_option(word, names)} (allowed: {', '.join(names)})"
-            )
+            hint = f"{_suggest_option(word, names)} (allowed: {', '.join(names)})"
+            raise ConfigError(f"{mask_word(word)}: there is no such option{hint}")
     _refuse_contradictions(options)
     overrides = [*options.overrides, *overrides]
     return [*_remove_words(words, overrides), *overrides], options.package
