@@ -186,7 +186,7 @@ def _choose_base(run: Run, options: argparse.Namespace) -> ModelConfig:
         if (base.pypi_wheel, base.sha256) not in pinned.items():
             problem = f"its record names a wheel that conf/ does not name, {format_value(base.pypi_wheel)}"
     if problem is not None:
-        raise ConfigError(f"run={options.run}: {problem}; --base=FOLDER names the base policy")
+        raise ConfigError(f"run={run.folder}: {problem}; --base=FOLDER names the base policy")
     return base
 
 

@@ -10,7 +10,8 @@ from rlhf_sweeps.record import hide
 LONGEST_MESSAGE = 300  # characters of a foreign error message; chosen
 WIDTH = 120  # of a terminal, in characters, as of our own lines; chosen
 # Of two names, how much of their characters must be in common and in order, for one to be meant by the other; chosen.
-_NEAR, _NEAR_FILE = 0.6, 0.5  # of a file or folder less: its name may end on a long time
+_NEAR, _NEAR_FILE = 0.6, 0.5  # of a file or folder with a long name less: it may end on a time
+_LONG_NAME = 9  # characters from which a name is long
 # Characters that a terminal obeys instead of showing them (C0, DEL and C1), without tabs and ends of lines.
 _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - set(map(ord, "\t\n")))
 
@@ -40,7 +41,7 @@ def suggest(given: str, allowed: Iterable[object]) -> str:
 
 def suggest_path(path: Path) -> str:
     """The same for a path that does not exist: the existing one with the nearest name, in the nearest folder."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RecursionError):
         if (near := _find_near(path)) is not None:
             return f"; did you mean {cut(str(near), LONGEST_MESSAGE)}?"
     return ""
@@ -53,7 +54,9 @@ def _find_near(path: Path) -> Path | None:
     if folder is None or not folder.is_dir():
         return None
     # Of names that are equally near, this takes the last one: the newest, where they begin with a time.
-    near = difflib.get_close_matches(path.name, [entry.name for entry in folder.iterdir()], n=1, cutoff=_NEAR_FILE)
+    names = [entry.name for entry in folder.iterdir() if path.name[:1] == "." or entry.name[:1] != "."]
+    cutoff = _NEAR_FILE if len(path.name) >= _LONG_NAME else _NEAR
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=cutoff)
     return folder / near[0] if near else None
 
 

@@ -104,7 +104,7 @@ def report_activity(label: str, total: float | None = None, patience: float | No
 
 def is_on_terminal() -> bool:
     """Whether stderr is a terminal on which a bar can be drawn; not one with a live table of rich, which owns it."""
-    return sys.stderr.isatty() and not hasattr(sys.stderr, "rich_proxied_file")
+    return sys.stderr is not None and sys.stderr.isatty() and not hasattr(sys.stderr, "rich_proxied_file")
 
 
 def format_seconds(seconds: float) -> str:
@@ -140,7 +140,7 @@ def _write(line: str) -> None:
     """Write a line to the log; commands without a log of their own have it on stderr."""
     if log.isEnabledFor(logging.INFO):
         log.info("%s", line)
-    else:
+    elif sys.stderr is not None:
         print(line, file=sys.stderr)
 
 

@@ -67,6 +67,7 @@ NOT_CARRIED = {
     "going": "of runs that have a worker",
     "tested": "the test runs' own records have it",
     "reward_model": "its runs' own records have it",
+    "beyond": "the summaries of its runs have it",
 }
 
 
