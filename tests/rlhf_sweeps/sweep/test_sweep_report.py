@@ -149,18 +149,19 @@ def test_one_thread_is_enough(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -
 GRID = ("ppo.kl_coef=0.01,0.02", "ppo.total_episodes=160", WITH_REPORT)
 
 
-def test_it_is_the_last_line_of_a_sweep(stand_in: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_its_place_is_said_before_the_last_line_of_a_sweep(stand_in: Path, capfd: pytest.CaptureFixture[str]) -> None:
     program(stand_in, WRITES)
     sweep(Path("outputs/s"), *GRID)
-    *_, before, last = capfd.readouterr().out.splitlines()
+    *_, before, place, last = capfd.readouterr().out.splitlines()
     assert before == "all in outputs/s"
-    assert last == "report: outputs/s/report.html"
+    assert place == "report: outputs/s/report.html"
+    assert last == "trial 1 is not known to be better than the base policy"
 
 
 def test_a_sweep_succeeds_without_it(stand_in: Path, capfd: pytest.CaptureFixture[str]) -> None:
     program(stand_in, "sys.exit('no memory')")
     sweep(Path("outputs/s"), *GRID)
-    assert capfd.readouterr().out.endswith("no report: no memory; python -m analysis report outputs/s\n")
+    assert "\nno report: no memory; python -m analysis report outputs/s\n" in capfd.readouterr().out
 
 
 @pytest.mark.slow
