@@ -116,7 +116,9 @@ def choose_autocast(ppo: PPOConfig, device: torch.device) -> torch.dtype | None:
 def recompute_activations(trunk: nn.Module) -> None:
     """Turn on gradient checkpointing: layers in training mode are recomputed in the backward pass."""
     assert isinstance(trunk, PreTrainedModel)
-    trunk.activation_checkpointing_enable({"use_reentrant": False})
+    # Transformers 5.23 renamed it.
+    enable = getattr(trunk, "activation_checkpointing_enable", trunk.gradient_checkpointing_enable)
+    enable({"use_reentrant": False})
     for layer in trunk.modules():
         if isinstance(layer, GradientCheckpointingLayer):
             _drop_nothing(layer)

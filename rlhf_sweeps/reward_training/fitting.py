@@ -118,6 +118,9 @@ def _make_arguments(config: RewardTrainingConfig, num_pairs: int, folder: Path, 
     all_steps = settings.num_epochs * math.ceil(num_pairs / settings.batch_size)
     num_steps = min(settings.max_steps or all_steps, all_steps)
     is_on_cpu = device.type == "cpu"
+    # Transformers 5.23 renamed it.
+    name = "activation_checkpointing" if hasattr(RewardConfig, "activation_checkpointing") else "gradient_checkpointing"
+    checkpointing: dict[str, Any] = {name: settings.gradient_checkpointing}
     return RewardConfig(
         output_dir=str(folder),
         seed=config.seed,
@@ -134,7 +137,7 @@ def _make_arguments(config: RewardTrainingConfig, num_pairs: int, folder: Path, 
         # On a CPU TRL's defaults would be bfloat16, which is slow there, and recomputed activations.
         use_cpu=is_on_cpu,
         bf16=settings.precision == "bfloat16" or (settings.precision == "auto" and device.type == "cuda"),
-        activation_checkpointing=settings.gradient_checkpointing,
+        **checkpointing,
         dataloader_pin_memory=not is_on_cpu,
         save_strategy="no",
         report_to="none",

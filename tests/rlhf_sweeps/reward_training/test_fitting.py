@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, TrainingConfig
 from rlhf_sweeps.reward_training.fitting import _configure_adapters, _make_arguments
 
+# What gradient checkpointing is called.
+IS_RENAMED = Version(transformers.__version__) >= Version("5.23")
+CHECKPOINTING = "activation_checkpointing" if IS_RENAMED else "gradient_checkpointing"
 SETTINGS: dict[str, Any] = {
     "base": None, "num_epochs": 3, "max_steps": None, "lr": 0.0125, "warmup_ratio": 0.35, "weight_decay": 0.045,
     "max_grad_norm": 0.75, "batch_size": 12, "microbatch_size": 4, "max_length": 33,
@@ -33,7 +38,7 @@ ARGUMENTS: dict[str, tuple[str, Any] | None] = {
     "lora_rank": None,
     "lora_alpha": None,
     "precision": ("bf16", True),
-    "gradient_checkpointing": ("activation_checkpointing", True),
+    "gradient_checkpointing": (CHECKPOINTING, True),
 }
 
 
@@ -59,7 +64,7 @@ def test_each_key_reaches_trl(key: str, tmp_path: Path) -> None:
         ({"center_rewards_coefficient": None}, "center_rewards_coefficient", None),
         ({"precision": "float32"}, "bf16", False),
         ({"precision": "auto"}, "bf16", False),
-        ({"gradient_checkpointing": False}, "activation_checkpointing", False),
+        ({"gradient_checkpointing": False}, CHECKPOINTING, False),
         ({}, "seed", 7),
         ({}, "max_length", None),
         ({}, "use_cpu", True),
