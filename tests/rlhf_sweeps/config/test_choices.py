@@ -89,7 +89,10 @@ def test_what_is_no_mapping_is_refused() -> None:
 @pytest.mark.parametrize(
     ("overrides", "problem"),
     [
-        (["eval.judges=[vadder]"], r"eval.judges\[0\]=vadder: reward_model has no such choice \(allowed: .*, vader\)"),
+        (
+            ["eval.judges=[vadder]"],
+            r"eval.judges\[0\]=vadder: reward_model has no such choice; did you mean vader\? \(allowed: .*, vader\)",
+        ),
         (
             ["eval.judges=[{reward_model: length, weigth: 1}]"],
             r"eval.judges\[0\].weigth: reward_model=length has no such key \(allowed here: kind, name, unit, .*\)",
