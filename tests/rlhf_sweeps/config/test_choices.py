@@ -95,7 +95,7 @@ def test_what_is_no_mapping_is_refused() -> None:
         ),
         (
             ["eval.judges=[{reward_model: length, weigth: 1}]"],
-            r"eval.judges\[0\].weigth: reward_model=length has no such key \(allowed here: kind, name, unit, .*\)",
+            r"eval.judges\[0\].weigth: reward_model=length has no such key; did you mean weight\? \(allowed here: kind",
         ),
         (["eval.judges=[{reward_model: length, weight: a}]"], r"eval.judges\[0\].weight: Value 'a' .* to Float"),
         (
