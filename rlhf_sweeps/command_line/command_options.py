@@ -35,7 +35,7 @@ def read_options(words: Sequence[str]) -> tuple[list[str], str | None]:
         if word.startswith("-"):
             names = _list_names(parser)
             raise ConfigError(
-                f"{mask_word(word)}: there is no such option{suggest(word, names)} (allowed: {', '.join(names)})"
+                f"{mask_word(word)}: there is no such option{suggest(word, names, '--')} (allowed: {', '.join(names)})"
             )
     _refuse_contradictions(options)
     overrides = [*options.overrides, *overrides]
