@@ -1,20 +1,19 @@
 """The words of the analysis's command line: which are allowed, and the error for others."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from analysis.output.formats import FORMATS
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.wording import suggest
 
 
-def check_command(words: Sequence[str], commands: Iterable[str]) -> None:
+def check_command(words: Sequence[str], commands: Sequence[str]) -> None:
     """Refuse a first word that names no command; options without a value may stand before it.
 
     Raises:
         AnalysisError: with the nearest command.
     """
-    commands = list(commands)
     given = next((word for word in words if not word.startswith("-")), None)
     if given is not None and given not in commands:
         raise AnalysisError(

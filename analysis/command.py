@@ -41,9 +41,9 @@ another folder.
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status, 2 where the input was wrong."""
     tolerate()
-    parser, commands = _make_parser()
+    parser = _make_parser()
     try:
-        check_command(arguments, commands)
+        check_command(arguments, parser.get_default("commands"))
         options = parser.parse_args(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
@@ -62,8 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
 
 
-def _make_parser() -> tuple[argparse.ArgumentParser, list[str]]:
-    """The parser, and the names of the commands."""
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
         description="Analyse records: training curves, the best settings and their lead, health, a report.",
@@ -133,7 +132,8 @@ def _make_parser() -> tuple[argparse.ArgumentParser, list[str]]:
     workspace.add_argument("--name", metavar="TITLE", help="title of the dashboard")
     workspace.add_argument("--dry-run", action="store_true", help="print the dashboard as JSON, and write nothing")
     workspace.set_defaults(run=_run_workspace)
-    return parser, list(commands.choices)
+    parser.set_defaults(commands=list(commands.choices))
+    return parser
 
 
 def _add_command(

@@ -33,10 +33,15 @@ def quote_message(error: BaseException) -> str:
     return cut(str(error), LONGEST_MESSAGE) or type(error).__name__
 
 
-def suggest(given: str, allowed: Iterable[object]) -> str:
-    """The end of a message on a wrong word: `; did you mean X?` with the nearest allowed one, empty if none is near."""
-    near = difflib.get_close_matches(given, map(str, allowed), n=1, cutoff=_NEAR)
-    return f"; did you mean {near[0]}?" if near else ""
+def suggest(given: str, allowed: Iterable[object], prefix: str = "") -> str:
+    """The end of a message on a wrong word: `; did you mean X?` with the nearest allowed one, empty if none is near.
+
+    Args:
+        prefix: what all words begin with, such as the dashes of options; it does not make two words alike.
+    """
+    words = [str(word).removeprefix(prefix) for word in allowed]
+    near = difflib.get_close_matches(given.removeprefix(prefix), words, n=1, cutoff=_NEAR)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def suggest_path(path: Path) -> str:

@@ -34,8 +34,9 @@ def read_options(words: Sequence[str]) -> tuple[list[str], str | None]:
     for word in overrides:
         if word.startswith("-"):
             names = _list_names(parser)
-            hint = f"{_suggest_option(word, names)} (allowed: {', '.join(names)})"
-            raise ConfigError(f"{mask_word(word)}: there is no such option{hint}")
+            raise ConfigError(
+                f"{mask_word(word)}: there is no such option{suggest(word, names, '--')} (allowed: {', '.join(names)})"
+            )
     _refuse_contradictions(options)
     overrides = [*options.overrides, *overrides]
     return [*_remove_words(words, overrides), *overrides], options.package
@@ -61,9 +62,3 @@ def _remove_words(words: Sequence[str], others: Sequence[str]) -> list[str]:
     for word in others:
         remaining.remove(word)
     return remaining
-
-
-def _suggest_option(word: str, names: Sequence[str]) -> str:
-    """The end of the message; without the dashes, which make any two short options look alike."""
-    near = suggest(word.lstrip("-"), [name.lstrip("-") for name in names])
-    return near.replace("mean ", "mean --") if near else ""

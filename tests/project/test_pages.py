@@ -240,7 +240,7 @@ def _sample(words: list[str], own_files: Path) -> None:
 
 def _analysis(words: list[str], own_files: Path) -> None:
     if words:
-        options = _make_parser()[0].parse_args(words)
+        options = _make_parser().parse_args(words)
         keys = (getattr(options, "by", None) or "").split(",")
         assert {*keys} - {""} - existing_keys() == set(), "no such key"
 

@@ -148,7 +148,7 @@ def test_every_variable_of_wandb_is_explained() -> None:
 
 
 def test_every_command_of_the_analysis_is_explained() -> None:
-    (commands,) = [action.choices for action in _make_parser()[0]._actions if action.choices]
+    (commands,) = [action.choices for action in _make_parser()._actions if action.choices]
     section = read_section("analysis", "## Commands")
     assert [name for name in commands if f"python -m analysis {name} " not in section] == []
 

@@ -87,7 +87,7 @@ def test_the_url_of_a_study_is_in_no_list_of_processes(stand_in: Path, monkeypat
     again = "python -m analysis report outputs/s '--storage=postgresql://me:***@host/db'"
     assert write_report(Path("outputs/s"), url) == f"no report: exit status 3; {again}"
     monkeypatch.setenv("RLHF_SWEEPS_STORAGE", url)
-    assert analysis_parser()[0].parse_args(["report", "outputs/s"]).storage == url
+    assert analysis_parser().parse_args(["report", "outputs/s"]).storage == url
 
 
 def test_it_has_a_time_limit(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
