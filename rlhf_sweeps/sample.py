@@ -60,7 +60,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--response-length", type=_parse_count, help="tokens at most; default: the run's")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:<number> or mps; default: auto")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     options.folders = options.compare or [*options.words[:1], BASE]
     questions = options.words if options.compare else options.words[1:]
     if len(questions) > 1 or (questions and options.prompts):

@@ -153,8 +153,9 @@ class Sweep:
         number = as_mapping(salvage_yaml(self.results_file, [])).get("best_trial")
         if not isinstance(number, int):
             return None
-        seeds = sorted(self.trial(number).glob("seed_*"), key=lambda folder: int(folder.name.removeprefix("seed_")))
-        return Run(seeds[0]) if seeds else self.run(number, None)
+        names = [folder.name for folder in self.trial(number).glob("seed_*")]
+        seeds = [int(name.removeprefix("seed_")) for name in names if re.fullmatch(r"seed_\d+", name)]
+        return self.run(number, min(seeds, default=None))
 
     def comparison(self) -> dict[str, Any] | None:
         """The matrix of train reward models and judges; None if the sweep did not compare reward models."""

@@ -259,6 +259,12 @@ def test_of_a_sweep_the_best_run_answers(
     first, *answers = capsys.readouterr().out.splitlines()
     assert first == f"the best run of {folder}: {folder / '1'}"
     assert [line.partition(": ")[2] for line in answers] == alone
+    first_run = shutil.move(folder / "1", folder / "seed")
+    for name in ("seed_10", "seed_9", "seed_0_old"):
+        shutil.copytree(first_run, folder / "1" / name)
+    sample.main(["--compare", str(folder), "--seed", "0", "--device=cpu", QUESTION])
+    sample.main([str(folder), "--seed", "0", QUESTION, "--device=cpu"])  # the question behind an option
+    assert capsys.readouterr().out.count(f"the best run of {folder}: {folder / '1' / 'seed_9'}\n") == 2
     Sweep(folder).write_results({"best_trial": None})
     with pytest.raises(SystemExit, match="2"):
         sample.main([str(folder), QUESTION])
