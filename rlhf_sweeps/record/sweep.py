@@ -157,6 +157,12 @@ class Sweep:
         seeds = [int(name.removeprefix("seed_")) for name in names if re.fullmatch(r"seed_\d+", name)]
         return self.run(number, min(seeds, default=None))
 
+    def list_solutions(self) -> list[int]:
+        """The trials on the Pareto front of several objectives; empty with one objective, or without results."""
+        solutions = as_mapping(salvage_yaml(self.results_file, [])).get("solutions")
+        numbers = [as_mapping(entry).get("trial") for entry in solutions] if isinstance(solutions, list) else []
+        return [number for number in numbers if isinstance(number, int)]
+
     def comparison(self) -> dict[str, Any] | None:
         """The matrix of train reward models and judges; None if the sweep did not compare reward models."""
         return salvage_object(self.comparison_file, []) or None

@@ -186,6 +186,14 @@ def test_what_cannot_be_answered_is_one_line(run: Run, capsys: pytest.CaptureFix
     assert line.startswith(f"error: model.path={run.model}: AutoModelForCausalLM cannot load it")
 
 
+def test_a_base_policy_that_is_not_recorded_must_be_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    config = json.loads(run.start_file.read_text())["config"]
+    lose(run.start_file)
+    run.begin({**config, "model": {**config["model"], "path": "${oc.env:BASE}"}})
+    line = f"error: run={run.folder}: its base policy, ${{oc.env:BASE}}, is not in the record; --base=FOLDER names"
+    assert refusal(run, capsys).startswith(line)
+
+
 @pytest.mark.parametrize("text", ["${oc.env:STOP}", "a ${oc.env:STOP}", "https://me:***@h"])
 def test_a_stop_string_that_is_not_recorded_is_refused(run: Run, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     config = json.loads(run.start_file.read_text())["config"]
@@ -271,6 +279,13 @@ def test_of_a_sweep_the_best_run_answers(
     assert capsys.readouterr().err == (
         f"error: run={folder}: this sweep has no best trial (yet); name a run, {folder}/<number>\n"
     )
+    Sweep(folder).write_results({"name": "optuna", "solutions": [{"values": [1, 2], "trial": 4}, {"trial": 1}]})
+    with pytest.raises(SystemExit, match="2"):
+        sample.main([str(folder), QUESTION])
+    assert capsys.readouterr().err == (
+        f"error: run={folder}: this sweep has several objectives, so no best trial; name a run, {folder}/<number> "
+        "(on the Pareto front: 4, 1)\n"
+    )
 
 
 def test_runs_are_compared_side_by_side_on_held_out_prompts(
@@ -290,12 +305,48 @@ def test_runs_are_compared_side_by_side_on_held_out_prompts(
     assert lines[4:7] != lines[1:4]  # another seed
 
 
+@pytest.mark.parametrize("place", ["", "sweep"])
+def test_held_out_prompts_of_several_messages_are_asked_as_the_run_asked_them(
+    place: str,
+    run: Run,
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(chat.Chat, "answer", lambda self, question, seed: asked.append(question))
+    system = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    single = [{"role": "user", "content": "user: a log"}]
+    texts = ("system: Be brief.\nuser: Why?", "user: a log", "Alone?")
+    run.append_samples([{"update": 1, "prompt": text} for text in texts])
+    assert "base/, where they stand, is lost" in refusal_of_prompts(run.folder, capsys)
+    if place:
+        folder = tmp_path_factory.mktemp("sweep")
+        record_sweep(folder, run, 1)
+        run = Run(folder / "1")
+    (Sweep(run.folder.parent).base if place else run.base).write(
+        "prompts_0", [{"prompts": [], "order": []}, {"prompts": [[system, [1]], [single, [2]]]}, {"line": ""}]
+    )
+    sample.main([str(run.folder), "--prompts=3", "--device=cpu"])
+    assert asked == [system, single, [{"role": "user", "content": "Alone?"}]]
+    assert f"> {texts[0]}\n" in capsys.readouterr().out
+
+
+def refusal_of_prompts(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit, match="2"):
+        sample.main([str(folder), "--prompts=3", "--device=cpu"])
+    return capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["--compare", "base"], "--compare: must name a run or a sweep beside base"),
         (["RUN", "--prompts=1"], "samples.jsonl holds no prompts yet; give a question"),
-        (["--compare", "RUN", "OTHER"], "must have one base policy, since all answers are sampled with one tokenizer"),
+        (
+            ["--compare", "RUN", "OTHER"],
+            "must have one base policy, since all answers are sampled with one tokenizer; --base=FOLDER",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(
