@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps.config.schema import ModelConfig, PPOConfig
-from rlhf_sweeps.data import encode
+from rlhf_sweeps.data import Messages, encode
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.ppo.agreement import check_reader
 from rlhf_sweeps.ppo.memory import BatchSize
@@ -35,13 +35,13 @@ class Chat:
     sampler: Sampler
     longest: int = 0
 
-    def answer(self, question: str, seed: int) -> None:
-        """Print all answers, sampled with the same random numbers.
+    def answer(self, question: Messages, seed: int) -> None:
+        """Print all answers to a prompt, sampled with the same random numbers.
 
         Raises:
             ConfigError: if a policy cannot read such a long question, or fails the checks of `check_reader`.
         """
-        prompt = encode([[{"role": "user", "content": question}]], self.tokenizer, max_length=sys.maxsize)
+        prompt = encode([question], self.tokenizer, max_length=sys.maxsize)
         if len(prompt.ids[0]) > self.longest:
             self._try_policies(prompt.ids)
         width = max(len("trained"), *map(len, self.policies))

@@ -245,7 +245,7 @@ def _train(composed: DictConfig) -> float | None:
     """Train one job and return its objective."""
     lift(composed, {})
     config = from_hydra(composed)
-    with report_activity("loading torch and transformers"):
+    with report_activity("loading torch and transformers", is_logged=False):
         from rlhf_sweeps.training.train import train
 
     job = HydraConfig.get()

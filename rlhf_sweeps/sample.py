@@ -6,8 +6,10 @@ The record and the files are checked before torch is loaded, so that a wrong fol
 """
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +22,28 @@ from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.command_line.hydra_answers import to_literal
 from rlhf_sweeps.config.fields import ConfigError, find_out_of_range, format_value
 from rlhf_sweeps.config.schema import ModelConfig, PPOConfig
+from rlhf_sweeps.data import Messages, as_text
+from rlhf_sweeps.data.messages import RowError, read_prompt
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.preflight import check_policy
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT
-from rlhf_sweeps.record import MASK, Run, Sweep, find_variables, is_masked, is_sweep, write_command, write_override
+from rlhf_sweeps.record import (
+    MASK,
+    BaseRecord,
+    Run,
+    Sweep,
+    find_variables,
+    is_masked,
+    is_sweep,
+    write_command,
+    write_override,
+)
 from rlhf_sweeps.wording import suggest_path
 
 Section = TypeVar("Section")
 BASE = "base"
+_TURNS = re.compile(r"(system|user|assistant): ")  # how `as_text` begins a prompt of several messages
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -60,7 +75,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--response-length", type=_parse_count, help="tokens at most; default: the run's")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:<number> or mps; default: auto")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     options.folders = options.compare or [*options.words[:1], BASE]
     questions = options.words if options.compare else options.words[1:]
     if len(questions) > 1 or (questions and options.prompts):
@@ -83,7 +98,7 @@ def _serve(options: argparse.Namespace) -> None:
         if (own.path, own.revision) != (base.path, base.revision):
             raise ConfigError(
                 f"--compare: {folder} was trained from {own.path}, and {first.folder} from {base.path}; must have one "
-                "base policy, since all answers are sampled with one tokenizer"
+                "base policy, since all answers are sampled with one tokenizer; --base=FOLDER names it if it is one"
             )
         name = folder if options.compare else "trained"
         policies[name] = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None, sha256=None)
@@ -96,7 +111,7 @@ def _serve(options: argparse.Namespace) -> None:
     chat = open_chat(policies, ppo, options.device)
     for question in questions:
         if len(questions) > 1:
-            print(f"> {question}")
+            print(f"> {as_text(question)}")
         for seed in range(options.seed, options.seed + options.samples):
             chat.answer(question, seed)
     if questions:
@@ -110,7 +125,7 @@ def _serve(options: argparse.Namespace) -> None:
         if not question.strip():
             return
         for sample in range(options.samples):
-            chat.answer(question, options.seed + place * options.samples + sample)
+            chat.answer(_ask(question), options.seed + place * options.samples + sample)
 
 
 def _find_run(folder: str) -> Run:
@@ -123,7 +138,10 @@ def _find_run(folder: str) -> Run:
     if run.start() is None and Path(folder).is_dir() and is_sweep(Path(folder)):
         best = Sweep(folder).best_run()
         if best is None:
-            raise ConfigError(f"run={folder}: this sweep has no best trial (yet); name a run, {folder}/<number>")
+            solutions = Sweep(folder).list_solutions()
+            reason = "several objectives, so no best trial" if solutions else "no best trial (yet)"
+            listed = f" (on the Pareto front: {', '.join(map(str, solutions))})" if solutions else ""
+            raise ConfigError(f"run={folder}: this sweep has {reason}; name a run, {folder}/<number>{listed}")
         print(f"the best run of {folder}: {best.folder}")
         run = best
     if run.start() is None:
@@ -155,14 +173,40 @@ def _read_sampling(run: Run, options: argparse.Namespace) -> PPOConfig:
     )
 
 
-def _read_questions(run: Run, options: argparse.Namespace) -> list[str]:
-    """The question, or the first held-out prompts that the run has recorded; empty if the user is to type them."""
+def _ask(question: str) -> Messages:
+    return [{"role": "user", "content": question}]
+
+
+def _read_questions(run: Run, options: argparse.Namespace) -> list[Messages]:
+    """The question, or the first held-out prompts that the run has recorded; empty if the user is to type them.
+
+    Raises:
+        ConfigError: if the run has recorded no prompts, or not of which messages they consist.
+    """
     if options.prompts is None:
-        return [] if options.question is None else [options.question]
+        return [] if options.question is None else [_ask(options.question)]
     prompts = list(dict.fromkeys(str(row.get("prompt")) for row in run.samples()))
     if not prompts:
         raise ConfigError(f"run={run.folder}: {run.samples_file.name} holds no prompts yet; give a question")
-    return prompts[: options.prompts]
+    messages, wanted = _read_held_out(run), prompts[: options.prompts]
+    if any(_TURNS.match(prompt) and prompt not in messages for prompt in wanted):
+        raise ConfigError(
+            f"run={run.folder}: prompts of several messages, and base/, where they stand, is lost; give a question"
+        )
+    return [messages.get(prompt) or _ask(prompt) for prompt in wanted]
+
+
+def _read_held_out(run: Run) -> dict[str, Messages]:
+    """Text -> messages of the held-out prompts in the record of the run, or of its sweep, which its trials share."""
+    messages: dict[str, Messages] = {}
+    for folder in (run.folder, *run.folder.absolute().parents[:2]):
+        for rows in BaseRecord(folder).read_all("prompts_"):
+            held_out = rows[1].get("prompts") if len(rows) > 1 else None
+            for entry in held_out if isinstance(held_out, list) else []:
+                with contextlib.suppress(RowError, TypeError, LookupError):  # the record may come from somebody else
+                    prompt = read_prompt(entry[0])
+                    messages.setdefault(as_text(prompt), prompt)
+    return messages
 
 
 def _choose_base(run: Run, options: argparse.Namespace) -> ModelConfig:

@@ -57,7 +57,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         if error.options is None:  # not in a group, or a list
             return f"{error.missing_cfg_file}: there is no such config"
-        group, _, name = error.missing_cfg_file.rpartition("/")
+        group, name = _split_choice(error.missing_cfg_file, arguments)
         hint = suggest(name, error.options)
         own = f"; a path or an id on the hub: {group}=local {group}.path={name}" if "local" in error.options else ""
         return f"{error.missing_cfg_file}: there is no such choice{hint} (allowed: {', '.join(error.options)}){own}"
@@ -74,6 +74,13 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     return " ".join(lines)
 
 
+def _split_choice(missing: str, arguments: Sequence[str]) -> tuple[str, str]:
+    """The group and the name of a choice, which may have slashes: an argument sets the group, if the user gave it."""
+    groups = [word.lstrip("+").partition("=")[0].partition("@")[0] for word in arguments if "=" in word]
+    group = next((group for group in groups if missing.startswith(f"{group}/")), missing.rpartition("/")[0])
+    return group, missing.removeprefix(f"{group}/")
+
+
 def _find_elsewhere(error: ConfigKeyError | ConfigAttributeError) -> list[str]:
     """The keys with the same last part in the groups of the config, and in hydra.sweeper: lr is ppo.lr."""
     node = error.parent_node
@@ -81,10 +88,14 @@ def _find_elsewhere(error: ConfigKeyError | ConfigAttributeError) -> list[str]:
         return []
     root = node._get_root()
     groups = [*(str(name) for name in root if name != "hydra"), "hydra.sweeper"]
-    return [f"{group}.{error.key}" for group in groups if _has_key(OmegaConf.select(root, group), error.key)]
+    return [f"{group}.{error.key}" for group in groups if _has_key(root, group, error.key)]
 
 
-def _has_key(node: Any, key: Any) -> bool:
+def _has_key(root: Any, group: str, key: Any) -> bool:
+    try:
+        node = OmegaConf.select(root, group)
+    except OmegaConfBaseException:  # a value that refers to something missing, which is another fault
+        return False
     return isinstance(node, DictConfig) and not node._is_none() and key in node
 
 

@@ -42,7 +42,8 @@ def is_out_of_reach() -> bool:
     """Whether the name of the hub's host cannot be resolved; behind a proxy, which resolves names itself, False."""
     from huggingface_hub.constants import ENDPOINT
 
-    if urllib.request.getproxies():
+    # NO_PROXY alone is listed there, too, as "no".
+    if urllib.request.getproxies().keys() & {"http", "https", "all"}:
         return False
     try:
         socket.getaddrinfo(urlsplit(ENDPOINT).hostname, None)

@@ -10,9 +10,10 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Optional
 
 from rlhf_sweeps.record import hide
@@ -78,7 +79,9 @@ class Activity:
 
 
 @contextlib.contextmanager
-def report_activity(label: str, total: float | None = None, patience: float | None = None) -> Iterator[Activity]:
+def report_activity(
+    label: str, total: float | None = None, patience: float | None = None, is_logged: bool = True
+) -> Iterator[Activity]:
     """Report what the `with` block does if that takes long; else nothing is written.
 
     Within another activity of the same thread it is a part of that one, which is reported in its place.
@@ -86,12 +89,13 @@ def report_activity(label: str, total: float | None = None, patience: float | No
     Args:
         total: the amount of work; then the block must set the activity's `done`.
         patience: seconds until the first line; None: FIRST_LINE.
+        is_logged: False before a folder is claimed, where a line in the log would begin a file: lines go to stderr.
     """
     activity, outer = Activity(label, total), _innermost.get()
     token = _innermost.set(activity)
     try:
         if outer is None:
-            with _reporting(activity, FIRST_LINE if patience is None else patience):
+            with _reporting(activity, FIRST_LINE if patience is None else patience, _write if is_logged else _print):
                 yield activity
         else:
             outer.inner = activity
@@ -116,10 +120,10 @@ def format_seconds(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _reporting(activity: Activity, patience: float) -> Iterator[None]:
+def _reporting(activity: Activity, patience: float, write: Callable[[str], None]) -> Iterator[None]:
     """Report the activity from a thread of its own until the block ends."""
     has_ended = threading.Event()
-    report = _draw if is_on_terminal() else _write_lines
+    report = _draw if is_on_terminal() else partial(_write_lines, write=write)
     reporter = threading.Thread(target=report, args=(activity, has_ended, patience), daemon=True)
     reporter.start()
     try:
@@ -129,19 +133,26 @@ def _reporting(activity: Activity, patience: float) -> Iterator[None]:
         reporter.join()
 
 
-def _write_lines(activity: Activity, has_ended: threading.Event, patience: float) -> None:
-    pause = patience
-    while not has_ended.wait(pause):
-        _write(hide(activity.describe()))
-        pause = min(2 * pause, max(LONGEST_PAUSE, patience))
-
-
 def _write(line: str) -> None:
     """Write a line to the log; commands without a log of their own have it on stderr."""
     if log.isEnabledFor(logging.INFO):
         log.info("%s", line)
-    elif sys.stderr is not None:
+    else:
+        _print(line)
+
+
+def _print(line: str) -> None:
+    if sys.stderr is not None:
         print(line, file=sys.stderr)
+
+
+def _write_lines(
+    activity: Activity, has_ended: threading.Event, patience: float, write: Callable[[str], None] = _write
+) -> None:
+    pause = patience
+    while not has_ended.wait(pause):
+        write(hide(activity.describe()))
+        pause = min(2 * pause, max(LONGEST_PAUSE, patience))
 
 
 def _draw(activity: Activity, has_ended: threading.Event, patience: float) -> None:

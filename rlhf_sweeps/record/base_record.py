@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,11 @@ class BaseRecord:
         if problem is not None:
             log.warning("base/%s: %s; determined again", file.name, problem)
         return rows
+
+    def read_all(self, prefix: str) -> Iterator[list[Row]]:
+        """Yield what `read` gives for each name that begins so."""
+        for file in sorted(self._folder.glob(f"{prefix}*.jsonl")):
+            yield self.read(file.stem)
 
     def write(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Store rows under a name. Several processes may write the same name: all of them write the same rows."""

@@ -126,7 +126,8 @@ def write_rerun(hydra: Mapping[str, Any], overrides: Sequence[str]) -> str:
 
 def is_search(word: str) -> bool:
     """Whether an override chooses a search, which has no meaning for a single run."""
-    return _read_key(word) == "search" and word.partition("=")[2] != "null"
+    value = word.partition("=")[2].strip("'\"").lower()
+    return _read_key(word) == "search" and not word.startswith("~") and value != "null"
 
 
 def _write_flags(hydra: Mapping[str, Any]) -> list[str]:

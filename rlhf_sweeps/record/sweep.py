@@ -153,8 +153,15 @@ class Sweep:
         number = as_mapping(salvage_yaml(self.results_file, [])).get("best_trial")
         if not isinstance(number, int):
             return None
-        seeds = sorted(self.trial(number).glob("seed_*"), key=lambda folder: int(folder.name.removeprefix("seed_")))
-        return Run(seeds[0]) if seeds else self.run(number, None)
+        names = [folder.name for folder in self.trial(number).glob("seed_*")]
+        seeds = [int(name.removeprefix("seed_")) for name in names if re.fullmatch(r"seed_\d+", name)]
+        return self.run(number, min(seeds, default=None))
+
+    def list_solutions(self) -> list[int]:
+        """The trials on the Pareto front of several objectives; empty with one objective, or without results."""
+        solutions = as_mapping(salvage_yaml(self.results_file, [])).get("solutions")
+        numbers = [as_mapping(entry).get("trial") for entry in solutions] if isinstance(solutions, list) else []
+        return [number for number in numbers if isinstance(number, int)]
 
     def comparison(self) -> dict[str, Any] | None:
         """The matrix of train reward models and judges; None if the sweep did not compare reward models."""

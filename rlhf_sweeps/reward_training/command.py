@@ -80,7 +80,7 @@ def _train(composed: DictConfig) -> float:
     config = from_hydra(composed)
     folder = Path(HydraConfig.get().runtime.output_dir)
     show_one_gpu(config)
-    with report_activity("loading torch and transformers"):
+    with report_activity("loading torch and transformers", is_logged=False):
         from rlhf_sweeps.reward_training.training import train
 
     try:

@@ -21,7 +21,6 @@ from rlhf_sweeps.wording import describe_error
 
 # The largest number allowed in sampler_args: a sampler may draw so many numbers for each suggestion. Chosen.
 MOST_GIVEN = 100_000
-MOST_NAMED = 5  # seeds in a message; chosen
 MOST_TRIED = 50  # the largest number of made-up trials before the sampler's suggestion; chosen
 
 
@@ -46,13 +45,11 @@ def refuse_impossible_repetitions(space: SearchSpace, config: Config) -> None:
     Raises:
         ConfigError: naming the remedy.
     """
-    count, first = config.sweep.seeds, config.seed
+    count = config.sweep.seeds
     if space.seeds is not None and count > 1:
-        own = ", ".join(str(first + index) for index in range(min(count, MOST_NAMED)))
-        own += ", ..." if count > MOST_NAMED else ""
         raise ConfigError(
-            f"seed={','.join(map(str, space.seeds))}: chooses seeds, and so does sweep.seeds={count}, which runs each "
-            f"setting with {own}; leave seed=... out, or add sweep.seeds=1"
+            f"seed={','.join(map(str, space.seeds))}: chooses seeds, and so does sweep.seeds={count}, which chooses "
+            "its own, from seed in the config on; leave seed=... out, or add sweep.seeds=1"
         )
     if not space.parameters and space.seeds is None and count == 1 and not config.sweep.test_seeds:
         raise ConfigError(

@@ -55,7 +55,7 @@ from rlhf_sweeps.sweep.study.study import STATES, Study
 from rlhf_sweeps.sweep.study.tested import is_nothing_measured
 from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, RUNNING, SweepTrial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
-from rlhf_sweeps.tracking.uploads import write_upload
+from rlhf_sweeps.tracking.uploads import describe_upload
 from rlhf_sweeps.verdicts.matrix import compare, list_rows
 from rlhf_sweeps.wording import suggest
 
@@ -274,8 +274,8 @@ def _print_answer(
     if winners := find_best(trials, plan.directions):
         run = sweep.run(winners[0].number, plan.seeds[0] if len(plan.seeds) > 1 else None)
         hydra = salvage_hydra(run, []) or hydra
-    if (upload := write_upload(sweep.folder)) is not None:
-        print(f"upload all W&B runs of this sweep: {upload}")
+    if (upload := describe_upload(sweep.folder)) is not None:
+        print(upload)
     print(
         write_last_lines(
             trials,

@@ -1,14 +1,18 @@
 """The command line as a user meets it: answers at once, refuses bad input in one line, before anything starts."""
 
 import errno
+import logging
 import signal
 import sys
+import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import hydra
 import pytest
 from conftest import ROOT, SMALL, CommandLine
+from helpers.slow import MOST_SECONDS
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rlhf_sweeps import cli
 from rlhf_sweeps.command_line.command_options import read_options
 from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.process import activity
 from rlhf_sweeps.process.failures import DivergedError
 from rlhf_sweeps.record import Run
 
@@ -278,6 +283,35 @@ def test_jobs_of_hydras_own_sweepers_are_numbered(
     HydraConfig.instance().set_config(composed)
     cli._train(cli.select_task(composed))
     assert given == [expected]
+
+
+def test_a_slow_start_leaves_no_log_in_a_folder_that_is_not_claimed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the run would refuse its own folder, since nothing but the log is there."""
+
+    class SlowModule:
+        @property
+        def train(self) -> Callable[..., dict[str, object]]:
+            end = time.monotonic() + MOST_SECONDS
+            while "loading torch" not in capsys.readouterr().err and time.monotonic() < end:
+                time.sleep(0.01)
+            return lambda *_, begin, **__: begin() or {"status": "complete", "objective": 1.0}
+
+    monkeypatch.setitem(sys.modules, "rlhf_sweeps.training.train", SlowModule())
+    monkeypatch.setattr(activity, "FIRST_LINE", 0.01)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    cli.register()
+    with initialize_config_dir(cli.conf_dir(), version_base="1.3"):
+        composed = compose("config", list(SMALL), return_hydra_config=True)
+    with read_write(composed), open_dict(composed):
+        composed.hydra.mode, composed.hydra.runtime.output_dir = RunMode.RUN, str(tmp_path)
+    HydraConfig.instance().set_config(composed)
+    handler = logging.FileHandler(Run(tmp_path).log_file, delay=True)
+    monkeypatch.setattr(cli.log, "handlers", [*cli.log.handlers, handler])
+    monkeypatch.setattr(cli.log, "level", logging.INFO)
+    assert cli._train(cli.select_task(composed)) == 1.0
+    assert not Run(tmp_path).log_file.exists()
 
 
 @pytest.mark.slow

@@ -185,6 +185,14 @@ def test_what_cannot_be_answered_is_one_line(run: Run, capsys: pytest.CaptureFix
     assert line.startswith(f"error: model.path={run.model}: AutoModelForCausalLM cannot load it")
 
 
+def test_a_base_policy_that_is_not_recorded_must_be_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    config = json.loads(run.start_file.read_text())["config"]
+    lose(run.start_file)
+    run.begin({**config, "model": {**config["model"], "path": "${oc.env:BASE}"}})
+    line = f"error: run={run.folder}: its base policy, ${{oc.env:BASE}}, is not in the record; --base=FOLDER names"
+    assert refusal(run, capsys).startswith(line)
+
+
 @pytest.mark.parametrize("text", ["${oc.env:STOP}", "a ${oc.env:STOP}", "https://me:***@h"])
 def test_a_stop_string_that_is_not_recorded_is_refused(run: Run, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     config = json.loads(run.start_file.read_text())["config"]

@@ -40,6 +40,12 @@ def hydra_of_ours() -> Iterator[None]:
             "model/gpt2: there is no such choice (allowed: local, qwen2_5_0_5b, smollm2_135m, smollm2_135m_pypi, "
             "smollm2_360m, tiny); a path or an id on the hub: model=local model.path=gpt2",
         ),
+        (
+            "model=facebook/opt-125m",
+            "model/facebook/opt-125m: there is no such choice (allowed: local, qwen2_5_0_5b, smollm2_135m, "
+            "smollm2_135m_pypi, smollm2_360m, tiny); a path or an id on the hub: model=local "
+            "model.path=facebook/opt-125m",
+        ),
         ("ppo.lr=1,2", "ppo.lr=1,2: several values are swept only with -m; a list is written KEY=[1,2]"),
         (
             "ppo.lr=choice(1,2)",
@@ -73,6 +79,13 @@ def test_a_key_without_its_group_is_understood(word: str, meant: str) -> None:
     with pytest.raises(Exception, match=word.partition("=")[0]) as refused:
         compose("config", [word], return_hydra_config=True)
     assert f"there is no such key; did you mean {meant}? (allowed here: name, " in explain(refused.value, [word])
+
+
+@pytest.mark.usefixtures("hydra_of_ours")
+def test_a_key_without_its_group_is_understood_beside_a_missing_variable() -> None:
+    with pytest.raises(Exception, match="lr") as refused:
+        compose("config", ["name=${oc.env:NOPE}", "lr=1e-5"], return_hydra_config=True)
+    assert "lr: there is no such key; did you mean ppo.lr?" in explain(refused.value, [])
 
 
 def test_quotes_that_are_advised_help() -> None:

@@ -29,6 +29,16 @@ def test_a_single_run_refuses_what_only_a_sweep_uses_and_names_the_command(
     assert shlex.split(command) == ["python", "-m", "rlhf_sweeps", "-m", *task, *own]
 
 
+@pytest.mark.parametrize("word", ["-r", "--run", "--ru", "hydra.mode=RUN", "+hydra.mode=RUN"])
+def test_the_command_with_m_does_not_ask_for_a_single_run_too(word: str) -> None:
+    composed = OmegaConf.create({"hydra": {"overrides": {"hydra": [], "task": ["search=lr_kl_clip"]}}})
+    with pytest.raises(ConfigError, match=r"python -m rlhf_sweeps -m search=lr_kl_clip --resolve$"):
+        refuse_sweep_words(composed, [word, "search=lr_kl_clip", "--resolve"])
+
+
 def test_a_single_run_takes_all_other_words() -> None:
-    given = {"hydra": ["hydra.run.dir=x"], "task": ["search=null", "ppo.lr=1", "reward_model=tiny"]}
+    given = {
+        "hydra": ["hydra.run.dir=x"],
+        "task": ["search=null", "search=Null", "search='null'", "~search", "ppo.lr=1"],
+    }
     refuse_sweep_words(OmegaConf.create({"hydra": {"overrides": given}}), [])

@@ -41,10 +41,10 @@ def test_a_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     monkeypatch.setattr(socket, "getaddrinfo", refuse_names)
-    for proxies in ({"https": "http://proxy"}, {}):
+    for proxies in ({"https": "http://proxy"}, {"all": "socks5://proxy"}, {}, {"no": "localhost"}):
         monkeypatch.setattr(urllib.request, "getproxies", lambda proxies=proxies: proxies)
         fetch_config("a/b", None, "")
-    assert asked == [False, True]
+    assert asked == [False, False, True, True]
 
 
 @pytest.mark.parametrize(("path", "choice"), IN_WHEELS.items())

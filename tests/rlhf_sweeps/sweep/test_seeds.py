@@ -80,7 +80,7 @@ def test_seeds_may_stand_in_the_sweepers_params() -> None:
         (["hydra.sweeper.params={seed: [0,1]}"], "seed"),
         (
             ["seed=0,1", "sweep.seeds=2"],
-            "^seed=0,1: chooses seeds, .* with 0, 1; leave",
+            r"^seed=0,1: chooses seeds, and .* sweep\.seeds=2, which chooses its own, from seed in the config on",
         ),
         (["seed=0,1000000", "sweep.test_seeds=1"], r"sweep\.test_seeds=1: .*chosen by seed 1000000, too"),
     ],
