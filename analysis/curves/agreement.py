@@ -17,6 +17,7 @@ from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, Floats
 from analysis.wording.statements import Statement, format_count, format_number, join_words
 
 _ROUNDING = 1e-9  # of the largest value: a difference that is no difference
+_WITHIN = " within our range"  # of the other's places, where ours have values at other places
 _SIDES = {1: "above", 0: "within", -1: "below"}
 _REWARDS = ("rlhf_reward", "cumulative_reward", "score", "raw_score", "base_score")  # how such names begin
 _BOTH = {RISES: "both rise", FALLS: "both fall", LEVEL: "both end about where they start"}
@@ -37,9 +38,7 @@ def compare_levels(ours: MetricCurve, theirs: MetricCurve, unit: str = UPDATE) -
     subject = f"{find_title(ours.metric)} of {theirs.label}"
     places = _match_places(ours.updates, theirs.updates)
     if not len(places):
-        ranges = [
-            f"{format_number(curve.updates[0])} to {format_number(curve.updates[-1])}" for curve in (theirs, ours)
-        ]
+        ranges = [format_range(float(curve.updates[0]), float(curve.updates[-1])) for curve in (theirs, ours)]
         return Statement(f"{subject} has no {unit} in common with ours: it covers {ranges[0]}, ours {ranges[1]}")
     other = np.interp(places, theirs.updates, theirs.smoothed)
     low, mean, high = (np.interp(places, ours.updates, edge) for edge in (ours.low, ours.smoothed, ours.high))
@@ -47,6 +46,8 @@ def compare_levels(ours: MetricCurve, theirs: MetricCurve, unit: str = UPDATE) -
     sides = (other > high + tolerance).astype(int) - (other < low - tolerance)
     difference = float(np.mean(other - mean))
     both = "" if len(places) == len(ours.updates) == len(theirs.updates) else " that both have"
+    if not np.isin(places, ours.updates).all():
+        both = _WITHIN
     if ours.spread:
         text = _describe_band(f"the band of our {len(ours.runs)} runs", sides, places, both, unit)
     else:
@@ -73,6 +74,11 @@ def compare_shapes(ours: MetricCurve, theirs: MetricCurve) -> Statement | None:
     return Statement(_BOTH[own] if own == other else f"ours {_ALONE[own]}, {theirs.label} {_ALONE[other]}")
 
 
+def format_range(first: float, last: float) -> str:
+    """`1 to 40`, `4 only`."""
+    return f"{format_number(first)} only" if first == last else f"{format_number(first)} to {format_number(last)}"
+
+
 def _match_places(ours: Floats, theirs: Floats) -> Floats:
     """Where both have a value; the other's places within our range, if that are fewer than half of the sparser one's.
 
@@ -90,7 +96,7 @@ def _describe_band(band: str, sides: NDArray[np.int_], places: Floats, both: str
     if len(stretches) == 1:
         verb = "is within" if num_within else f"lies {_SIDES[stretches[0][0]]}"
         return f"{verb} {band} {_describe_all(places, both, unit)}"
-    counted = f"is within {band} at {num_within} of {format_count(len(places), _name_points(unit))}{both}"
+    counted = f"is within {band} at {num_within} of {_count_places(places, both, unit)}"
     if len(stretches) <= MAX_STRETCHES:
         return ", ".join([counted, *(f"{_SIDES[side]} it {when}" for side, when in stretches if side)])
     outside = [f"{_SIDES[side]} it at {num}" for side in (1, -1) if (num := int((sides == side).sum()))]
@@ -107,12 +113,13 @@ def _describe_line(sides: NDArray[np.int_], places: Floats, both: str, unit: str
         return f"lies {_SIDES[side]} ours {total}, by {size}{on_average}" if side else f"equals ours {total}"
     average = f"on average it is {size} {'higher' if difference > 0 else 'lower'}" if difference else ""
     average = average or "on average both are equal"
-    num = format_count(len(places), _name_points(unit))
     if len(stretches) <= MAX_STRETCHES:
         course = ", ".join(f"{_SIDES[side]} ours {when}" for side, when in stretches)
-        return f"lies {course}{both and f', over the {num}{both}'}; {average}"
+        over = f", over {_count_places(places, both, unit, 'the ')}" if both else ""
+        return f"lies {course}{over}; {average}"
     side, when = stretches[-1]
-    return f"crosses ours {len(stretches) - 1} times in {num}{both}, {_SIDES[side]} {when}; {average}"
+    total = _count_places(places, both, unit)
+    return f"crosses ours {len(stretches) - 1} times in {total}, {_SIDES[side]} {when}; {average}"
 
 
 def _name_points(unit: str) -> str:
@@ -122,8 +129,15 @@ def _name_points(unit: str) -> str:
 
 def _describe_all(places: Floats, both: str, unit: str) -> str:
     if len(places) == 1:
-        return f"at {unit} {format_number(places[0])}, the only one that both have"
-    return f"at all {format_count(len(places), _name_points(unit))}{both}"
+        only = f"its only one{_WITHIN}" if both == _WITHIN else "the only one that both have"
+        return f"at {unit} {format_number(places[0])}, {only}"
+    return f"at {_count_places(places, both, unit, 'all ')}"
+
+
+def _count_places(places: Floats, both: str, unit: str, article: str = "") -> str:
+    """`all 4 updates that both have`, `its 2 updates within our range`."""
+    article = "its " if both == _WITHIN else article
+    return f"{article}{format_count(len(places), _name_points(unit))}{both}"
 
 
 def _find_stretches(sides: NDArray[np.int_], places: Floats, unit: str) -> list[tuple[int, str]]:

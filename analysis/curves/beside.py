@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.curves.agreement import format_range
 from analysis.curves.axis import EPISODE, count_episodes, place_along
 from analysis.curves.curves import MetricCurve, make_curves
 from analysis.curves.metrics import ENTROPIES, read_curve
 from analysis.curves.panels import Choice, MetricPanel, thin_curve
-from analysis.records.runs import UPDATE, Floats, RunRecord
+from analysis.records.runs import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import format_number, join_words
 
@@ -74,9 +75,17 @@ def lay_beside(
     notes: list[str] = []
     curves: dict[str, list[MetricCurve]] = {panel.metric: [] for panel in panels}
     for run in runs:
-        placed = _put_on_axis(run, choice)
+        summed, unsummed = _drop_unknown_sum(run, choice.drawn)
+        placed = _put_on_axis(summed, choice)
         drawn = [panel for panel in panels if len(read_curve(placed, panel.metric)[0])]
         if not drawn:
+            if unusable := [panel.metric for panel in panels if panel.metric in run.metrics]:
+                raise AnalysisError(
+                    f"--beside {run.name}: {join_words(unusable)}: no value can be drawn "
+                    f"(all are {TOO_LARGE:g} or larger)"
+                )
+            if unsummed and any(panel.metric == CUMULATIVE_REWARD for panel in panels):
+                raise AnalysisError(f"--beside {unsummed[0]}")
             columns = join_words([name for name in run.metrics if name != UPDATE])
             raise AnalysisError(
                 f"--beside {run.name}: none of its columns is drawn (it has: {columns}; drawn are: "
@@ -92,7 +101,40 @@ def lay_beside(
         for panel in drawn:
             curves[panel.metric] += map(thin_curve, make_curves([aligned], panel.metric, None, panel.window))
         notes += _write_notes(aligned, shift, theirs, ours, choice.unit)
+        notes += unsummed if any(panel.metric == CUMULATIVE_REWARD for panel in panels) else []
     return [replace(panel, beside=curves[panel.metric]) for panel in panels], notes
+
+
+def list_undrawn(panels: Sequence[MetricPanel], runs: Sequence[RunRecord]) -> Iterator[str]:
+    """A note for each of other people's runs on its columns that no panel shows, since a name may be misspelt."""
+    drawn = {panel.metric for panel in panels}
+    for run in runs:
+        columns = [name for name in run.metrics if name not in (UPDATE, EPISODE, run.axis)]
+        if undrawn := [name for name in columns if name not in drawn or not len(read_curve(run, name)[0])]:
+            yield f"{run.name}: not drawn: {join_words(undrawn)}"
+
+
+def _drop_unknown_sum(run: RunRecord, own: Sequence[RunRecord]) -> tuple[RunRecord, list[str]]:
+    """A run without a cumulative reward, and a note, if its rewards do not tell it.
+
+    They tell it if they begin at our first update and none of ours is missing up to their end. Where rows are counted
+    by something else than updates, each must have a reward.
+    """
+    places, _ = read_curve(run, REWARD if REWARD in run.metrics else SCORES)
+    if CUMULATIVE_REWARD in run.metrics or not len(places):
+        return run, []
+    curves = [updates for each in own if len(updates := read_curve(each, CUMULATIVE_REWARD)[0])]
+    if not run.counts_updates or not curves:
+        is_whole = len(places) == len(np.unique(run.updates))
+    else:
+        ours = np.unique(np.concatenate(curves))
+        shifted = places + _choose_shift(float(places[0]), float(ours[0]))
+        is_whole = bool(shifted[0] == ours[0] and np.isin(ours[ours <= shifted[-1]], shifted).all())
+    if is_whole:
+        return run, []
+    unknown = {**run.metrics, CUMULATIVE_REWARD: np.full(len(run.updates), np.nan)}
+    note = f"{run.name}: no cumulative reward is drawn, since its rewards are not at all updates from our first one on"
+    return replace(run, metrics=unknown), [note]
 
 
 def _put_on_axis(run: RunRecord, choice: Choice) -> RunRecord:
@@ -137,5 +179,6 @@ def _write_notes(
         yield f"{run.name} counts updates from {first}, our runs from {start}: its first one is drawn at {start}"
     theirs = (theirs[0] + shift, theirs[1] + shift)
     if theirs != ours:
-        ranges = [f"{format_number(ends[0])} to {format_number(ends[1])}" for ends in (theirs, ours)]
-        yield f"{run.name} covers {unit}s {ranges[0]}, our runs {ranges[1]}: only what both cover is compared"
+        ranges = [format_range(*ends) for ends in (theirs, ours)]
+        noun = unit if theirs[0] == theirs[1] else f"{unit}s"
+        yield f"{run.name} covers {noun} {ranges[0]}, our runs {ranges[1]}: only what both cover is compared"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.comparison.run_values import find_best_update
-from analysis.publication.traces import Clean, clean_content, make_cleaner, shorten_paths
+from analysis.publication.traces import Clean, clean_content, make_cleaner, refuse_unreadable, shorten_paths
 from analysis.reading.folders import read_run
 from rlhf_sweeps.record import (
     Run,
@@ -27,7 +27,8 @@ from rlhf_sweeps.record.rows import format_row
 
 # A database elsewhere: its URL names a host, and is of no use to others.
 _STORAGE = "hydra.sweeper.storage="
-_STORAGE_LINE = re.compile(r"^(\s+storage:) .*$|^\s*- \W*hydra\.sweeper\.storage=.*\n", re.MULTILINE)
+_STORAGE_KEY = re.compile(r"^(hydra:\n(?:(?: .*)?\n)*?  sweeper:\n(?:    .*\n)*?    storage:) .*$", re.MULTILINE)
+_STORAGE_WORD = re.compile(r"^\s*- \W*hydra\.sweeper\.storage=.*\n", re.MULTILINE)
 # Fingerprints of the values of environment variables: they serve a start on the same machine.
 _OF_STARTS = ("references",)
 # Optuna's columns of texts that our sweeps fill.
@@ -59,7 +60,8 @@ def copy_record(record: Run | Sweep, target: Path, name: str, is_thinned: bool) 
         own = make_cleaner({**_list_folders(place.run, f"{name}/{inner.as_posix()}"), **folders})
         _copy_run(place.run, Run(target / inner), own, is_thinned)
     _copy_objects([(record.start_file, copy.start_file), (record.comparison_file, copy.comparison_file)], clean)
-    _copy_texts([(record.hydra_file, copy.hydra_file), (record.results_file, copy.results_file)], clean)
+    _copy_texts([(record.results_file, copy.results_file)], clean)
+    _copy_texts([(record.hydra_file, copy.hydra_file)], lambda text: _drop_storage(clean(text)))
     if record.study.is_file():
         _copy_study(record.study, copy.study, clean)
 
@@ -87,14 +89,8 @@ def _list_folders(record: Run | Sweep, name: str) -> dict[str, str]:
 
 def _copy_run(run: Run, copy: Run, clean: Clean, is_thinned: bool) -> None:
     copy.config_file.parent.mkdir(parents=True, exist_ok=True)
-    _copy_texts(
-        [
-            (run.config_file, copy.config_file),
-            (run.hydra_file, copy.hydra_file),
-            (run.overrides_file, copy.overrides_file),
-        ],
-        clean,
-    )
+    _copy_texts([(run.config_file, copy.config_file), (run.overrides_file, copy.overrides_file)], clean)
+    _copy_texts([(run.hydra_file, copy.hydra_file)], lambda text: _drop_storage(clean(text)))
     for file, target in zip(run.row_files, copy.row_files, strict=True):
         if file.is_file():
             target.write_bytes(file.read_bytes())
@@ -137,15 +133,21 @@ def _copy_texts(pairs: Iterable[tuple[Path, Path]], clean: Clean) -> None:
     """Copy files of YAML; a path without spaces stands in one line there, whatever the length."""
     for file, target in pairs:
         if file.is_file():
-            text = clean(file.read_text(encoding="utf-8"))
-            write_atomically(target, _STORAGE_LINE.sub(lambda match: f"{match[1]} null" if match[1] else "", text))
+            with refuse_unreadable(file):
+                text = file.read_text(encoding="utf-8")
+            write_atomically(target, clean(text))
+
+
+def _drop_storage(text: str) -> str:
+    """Hydra's own settings without the sweeper's database; a key `storage` of the user's config is another thing."""
+    return _STORAGE_KEY.sub(r"\1 null", _STORAGE_WORD.sub("", text))
 
 
 def _copy_study(file: Path, target: Path, clean: Clean) -> None:
     """Copy an SQLite file as one transaction sees it, without the pages of what was deleted."""
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as source:
+    with refuse_unreadable(file), closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as source:
         source.execute("VACUUM INTO ?", (str(target),))
-    with closing(sqlite3.connect(target)) as study:
+    with refuse_unreadable(file), closing(sqlite3.connect(target)) as study:
         study.create_function("clean", 1, clean)
         study.create_function("shorten", 1, shorten_paths)
         for table, column in _TEXTS_OF_STUDIES:

@@ -15,6 +15,7 @@ from analysis.results.entries import Entry
 from analysis.results.results import Results
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import join_words
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import Run, as_mapping, is_masked, salvage_hydra, salvage_yaml
 
 EXPERIMENTS = Path("conf") / "experiment"
@@ -42,6 +43,10 @@ def make_experiment(results: Results, name: str, record: str, folder: Path) -> s
     recorded = salvage_yaml(Run(hydra_folder).config_file, [])
     if not isinstance(recorded, dict):
         raise AnalysisError(f"{run.name}: has no .hydra/config.yaml, so its setting is unknown")
+    if dotted := _find_dotted_key(recorded):
+        raise AnalysisError(
+            f"{run.name}: no experiment can hold the key {dotted!r}, since it contains a dot; rename it"
+        )
     choices = _read_choices(Run(hydra_folder))
     values = _select_values(recorded)
     words = [f"{group}={choice}" for group, choice in choices.items()]
@@ -78,6 +83,16 @@ def _choose_run(results: Results) -> tuple[RunRecord, Sequence[str]]:
     return best.run, list(best.settings)
 
 
+def _find_dotted_key(config: Mapping[str, Any]) -> str | None:
+    """A key such as `a.b`, which a flat config cannot tell from `b` within `a`; None without one."""
+    for key, value in config.items():
+        if "." in str(key):
+            return str(key)
+        if isinstance(value, dict) and (dotted := _find_dotted_key(value)):
+            return dotted
+    return None
+
+
 def _read_choices(run: Run) -> dict[str, str]:
     """Group -> choice of a run, of the groups that make a setting.
 
@@ -104,7 +119,8 @@ def compose(words: Sequence[str], folder: Path) -> Mapping[str, Any]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "rlhf_sweeps", "--cfg", "job", "--config-dir", str(folder.absolute()), *words]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    with report_activity("composing the config of an experiment"):
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
         raise AnalysisError(done.stderr.strip().rpartition("\n")[2].removeprefix("error: "))
     return as_mapping(yaml.safe_load(done.stdout))

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from analysis.publication.copying import copy_record
 from analysis.publication.experiment import EXPERIMENTS, RECORD_LINE, make_experiment
 from analysis.publication.traces import refuse_traces
-from analysis.publication.tuned_table import SHOWCASE, describe_progress, write_table
+from analysis.publication.tuned_table import SHOWCASE, describe_progress, make_page, make_row, write_table
 from analysis.reading.folders import read_folder
 from analysis.results.results import Results
 from analysis.wording.errors import AnalysisError
@@ -18,6 +19,10 @@ from rlhf_sweeps.record import Run, Sweep, analysis_folder, find_records, report
 LARGEST_SHOWCASE = 3_000_000  # bytes of all published records together: every clone of the repository has them
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CHOICE = re.compile("[a-z0-9_]+")  # as the other choices of conf/ are called
+# Names that our .gitignore leaves out, for where there is no git.
+_IGNORED_NAME = re.compile(
+    r"analysis|base|build|checkpoint|dist|model|wandb|report\.html|sweeper\.json|.*\.(bin|egg-info|log|pt|safetensors)"
+)
 _MOST_NAMES = 3  # files that are named where there are too many bytes
 
 
@@ -39,16 +44,20 @@ def publish(place: Path, name: str, experiment: str | None = None) -> tuple[list
     record, target = _find_record(place), SHOWCASE / _check_name(name, _NAME, "NAME")
     file = EXPERIMENTS / f"{_check_name(experiment, _CHOICE, '--experiment')}.yaml" if experiment else None
     _refuse_taken(record, target, file)
+    make_page()  # fails here if the page or another record cannot be read
     SHOWCASE.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="unpublished_", dir=SHOWCASE.parent) as made:
         copy = Path(made) / name
         notes = _make_copy(record, copy, target)
+        _refuse_ignored(copy, target)
         source = read_folder(type(record)(copy), name)
+        make_row(copy, {})
+        notes += [*source.problems, *(f"{run.name}: {problem}" for run in source.runs for problem in run.problems)]
         if progress := describe_progress(source):
             notes.append(progress)
         text = make_experiment(Results(source), file.stem, target.as_posix(), Path(made) / "conf") if file else ""
         if record.folder.resolve() != target.resolve():
-            shutil.copytree(copy, target, dirs_exist_ok=True)
+            _replace(target, copy, Path(made) / "replaced")
     if file is not None:
         file.write_text(text, encoding="utf-8")
     return [target, *([file] if file else []), write_table()], notes
@@ -88,7 +97,8 @@ def _check_name(name: str, allowed: re.Pattern[str], argument: str) -> str:
 
 
 def _refuse_taken(record: Run | Sweep, target: Path, file: Path | None) -> None:
-    if target.exists() and _read_id(type(record)(target)) != _read_id(record):
+    is_taken = target.is_file() or any(_list_files(target))
+    if is_taken and _read_id(type(record)(target)) != _read_id(record):
         raise AnalysisError(f"{target.as_posix()}: holds another record; choose another NAME")
     if file is not None and file.exists():
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -129,11 +139,42 @@ def _make_copy(record: Run | Sweep, copy: Path, target: Path) -> list[str]:
     )
 
 
+def _refuse_ignored(copy: Path, target: Path) -> None:
+    """Refuse a name under which git would leave files of the record out."""
+    paths = [(target / file.relative_to(copy)).as_posix() for file in _list_files(copy)]
+    command = ["git", "check-ignore", "--stdin", "-z"]
+    try:
+        done = subprocess.run(command, input="\0".join(paths), capture_output=True, text=True, check=False)
+        ignored = done.stdout.split("\0")[0]
+        is_checked = done.returncode in (0, 1)  # more: this is no repository
+    except OSError:  # there is no git
+        ignored, is_checked = "", False
+    if not is_checked and _IGNORED_NAME.fullmatch(target.name):
+        ignored = paths[0]
+    if ignored:
+        raise AnalysisError(f"NAME {target.name}: git would ignore {ignored} (.gitignore); choose another NAME")
+
+
+def _replace(target: Path, copy: Path, replaced: Path) -> None:
+    """Put the copy in the place of the target, which it takes whole, and what was there at `replaced`."""
+    target.parent.mkdir(exist_ok=True)
+    if target.exists():
+        target.rename(replaced)
+    try:
+        copy.rename(target)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(target)
+        raise
+
+
 def _list_files(folder: Path) -> Iterable[Path]:
     """The files of records, without what the analysis has written beside them, which git ignores."""
     for path in sorted(folder.rglob("*")):
         is_written = any(
-            path == report_file(parent) or path.is_relative_to(analysis_folder(parent)) for parent in path.parents
+            path == report_file(parent) or path.is_relative_to(analysis_folder(parent))
+            for parent in path.parents
+            if parent.is_relative_to(folder)
         )
         if path.is_file() and not is_written:
             yield path

@@ -6,7 +6,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,13 @@ from analysis.wording.errors import AnalysisError
 
 Clean = Callable[[str], str]
 
-# An absolute path of at least two parts, of Linux, macOS or Windows; not the end of a URL or of a relative path.
-_ABSOLUTE = re.compile(r"(?<![\w.:/\\~}-])(?:~|[A-Za-z]:)?[/\\](?:[\w.+@-]+[/\\]+)+[\w.+@-]*")
+# An absolute path of at least two parts, of Linux, macOS or Windows; not the end of another URL or of a relative path.
+# The paths of two kinds of URL are absolute, too: file:///a/b and sqlite:////a/b (sqlite:///a/b is relative).
+_IN_URL = r"(?<=file:)|(?<=file://)|(?<=:///)"
+_ABSOLUTE = re.compile(
+    rf"(?:(?<![\w.:/\\~}}-])(?:~|[A-Za-z]:)?|(?:{_IN_URL})(?:[A-Za-z]:)?)[/\\](?:[\w.+@-]+[/\\]+)+[\w.+@-]*"
+)
+_BEGIN = rf"(?:(?<![\w./-])|{_IN_URL})"  # of a known folder
 _ROWS = ".jsonl"  # metrics, and texts of data sets and policies, which may contain any word
 _HOSTS_OF_ALL = ("localhost", "")
 
@@ -30,7 +35,7 @@ def make_cleaner(folders: Mapping[str, str]) -> Clean:
     """
     ordered = sorted((folder.rstrip("/\\") for folder in folders if len(folder) > 1), key=len, reverse=True)
     patterns = [
-        (re.compile(rf"(?<![\w./-]){re.escape(folder)}(?P<end>/(?=[\w.-])|(?![\w.-]))"), folders[folder])
+        (re.compile(rf"{_BEGIN}{re.escape(folder)}(?P<end>/(?=[\w.-])|(?![\w.-]))"), folders[folder])
         for folder in ordered
     ]
 
@@ -65,21 +70,33 @@ def refuse_traces(folder: Path) -> None:
 
     Raises:
         AnalysisError: with file and line of the home folder or the name of the host; with file and key of an absolute
-            path in a config.
+            path in a config; with the file if it cannot be read.
     """
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder)
-        text = _read_text(file)
+        with refuse_unreadable(name):
+            text = _read_text(file)
         for number, line in enumerate(text.splitlines(), start=1):
             for what_of, pattern in _list_patterns(is_text=file.suffix == _ROWS):
                 if pattern.search(line):
                     raise AnalysisError(f"{name}, line {number}: contains {what_of}; nothing was published")
         if file.suffix in (".json", ".yaml"):
-            for key, path in _find_paths(json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)):
+            with refuse_unreadable(name):
+                content = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+            for key, path in _find_paths(content):
                 raise AnalysisError(
                     f"{name}: {key} contains {path}, a path of this machine outside of the working folder; put the "
                     "file into the project, give its path relative to it (outputs/reward_models/NAME), and run again"
                 )
+
+
+@contextmanager
+def refuse_unreadable(file: Path) -> Iterator[None]:
+    """Raise an AnalysisError of one line, which names the file, if the `with` block cannot read it."""
+    try:
+        yield
+    except (OSError, ValueError, sqlite3.Error, yaml.YAMLError) as error:  # bytes that are no text are a ValueError
+        raise AnalysisError(f"{file.as_posix()}: cannot be read ({' '.join(str(error).split())})") from error
 
 
 def _read_text(file: Path) -> str:
@@ -94,7 +111,8 @@ def _list_patterns(is_text: bool) -> Iterator[tuple[str, re.Pattern[str]]]:
     """What must not stand in a line. The name of a host may be a common word, which answers of a policy contain."""
     home = str(Path.home())
     if len(home) > 1:
-        yield f"the home folder of {getpass.getuser()}", re.compile(rf"(?<![\w./-]){re.escape(home)}(?![\w-])")
+        end = r"/\.?\w" if is_text else r"(?![\w-])"  # a text may speak of /root
+        yield f"the home folder of {getpass.getuser()}", re.compile(rf"{_BEGIN}{re.escape(home)}{end}")
     host = socket.gethostname()
     if host not in _HOSTS_OF_ALL and not is_text:
         yield "the name of this host", re.compile(rf"(?<![\w-]){re.escape(host)}(?![\w-])")

@@ -1,6 +1,6 @@
 """The table of tuned settings on the page of conf/experiment: a row for each published record, by its results."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from analysis.views.counted import SCORE, find_counted
 from analysis.wording.errors import AnalysisError
 from analysis.wording.intervals import format_interval
 from analysis.wording.statements import format_count, format_duration, format_number, join_words
-from rlhf_sweeps.record import Sweep, natural_key, read_plan, write_atomically
+from rlhf_sweeps.record import Sweep, find_records, natural_key, read_plan, write_atomically
 from rlhf_sweeps.verdicts.estimates import estimate, mean
 
 SHOWCASE = Path("outputs") / "showcase"
@@ -48,20 +48,27 @@ def write_table(root: Path = Path()) -> Path:
         AnalysisError: if the page has no place for the table.
     """
     page = root / PAGE
+    write_atomically(page, make_page(root))
+    return page
+
+
+def make_page(root: Path = Path()) -> str:
+    """The text of the page with the table; the arguments are those of `write_table`, and it raises alike."""
+    page = root / PAGE
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise AnalysisError(f"{page}: has no lines {BEGIN} and {END}, between which the table is written")
-    write_atomically(page, f"{before}{BEGIN}\n{make_table(root)}{END}{after}")
-    return page
+    return f"{before}{BEGIN}\n{make_table(root)}{END}{after}"
 
 
 def make_table(root: Path) -> str:
     """The table in Markdown, or a sentence where there is no record."""
-    folders = [path for path in (root / SHOWCASE).glob("*") if path.is_dir() and not path.name.startswith(".")]
+    places = [path for path in (root / SHOWCASE).glob("*") if path.is_dir() and not path.name.startswith(".")]
+    folders = [path for path in places if any(find_records(path))]  # in others git has left what it ignores
     experiments = _find_experiments(root)
-    rows = [_make_row(folder, experiments) for folder in sorted(folders, key=lambda path: natural_key(path.name))]
+    rows = [make_row(folder, experiments) for folder in sorted(folders, key=lambda path: natural_key(path.name))]
     if not rows:
         return f"{_NONE_YET}\n"
     return "".join(map(_write_line, [_COLUMNS, ["---"] * len(_COLUMNS), *rows]))
@@ -77,7 +84,13 @@ def _find_experiments(root: Path) -> dict[str, str]:
     return experiments
 
 
-def _make_row(folder: Path, experiments: dict[str, str]) -> list[str]:
+def make_row(folder: Path, experiments: Mapping[str, str]) -> list[str]:
+    """The cells of a record's row.
+
+    Args:
+        folder: of the copy.
+        experiments: folder of a record -> name of the experiment that has its setting.
+    """
     source = read(folder)
     ranking = Results(source).ranking
     best = ranking.best if ranking.is_comparable else None
@@ -140,4 +153,5 @@ def describe_progress(source: Source) -> str:
 
 
 def _write_line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n"
+    escaped = [cell.replace("|", r"\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |\n"

@@ -29,6 +29,8 @@ def read_beside(files: Sequence[Path]) -> list[RunRecord]:
 def _read_file(path: Path, name: str) -> RunRecord:
     from analysis.reading.tables import read_table
 
+    if path.is_dir():
+        raise AnalysisError(f"--beside {path}: is a folder, but must be a table ({', '.join((*TABLES, *JSON))})")
     if not path.is_file():
         raise AnalysisError(f"--beside {path}: there is no such file{suggest_path(path)}")
     if path.suffix.lower() not in (*TABLES, *JSON):

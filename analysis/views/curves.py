@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from analysis.curves.axis import EPISODE, convert_unit, place_along
-from analysis.curves.beside import lay_beside, match_entropies
+from analysis.curves.beside import lay_beside, list_undrawn, match_entropies
 from analysis.curves.curves import select_choosing
 from analysis.curves.metrics import choose_metrics, find_title
 from analysis.curves.panels import Choice, MetricPanel, choose_axis, choose_lines, explain_missing_means, make_panels
@@ -72,7 +72,8 @@ def curves_view(
         why = "; ".join(missing) or "no run has recorded a metric yet"
         return [Sentences([f"{source.name}: {why}, so there is nothing to draw"])]
     metric_panels, alignments = lay_beside(metric_panels, beside, choice)
-    choice = replace(choice, notes=(*choice.notes, *missing, *settled, *alignments))
+    undrawn = list_undrawn(metric_panels, beside) if metrics is None else ()
+    choice = replace(choice, notes=(*choice.notes, *missing, *settled, *alignments, *undrawn))
     drawn_metrics = [panel.metric for panel in metric_panels]
     descriptions = _describe_lines(choice, drawn_metrics)
     is_alone = len(choice.runs) == 1

@@ -167,6 +167,10 @@ class _Log(TrainerCallback):
         self.blamed = blamed
         self.last_line = self.start = time.monotonic()
 
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Begin to count the time: between the making of the callback and the first step the trainer is set up."""
+        self.last_line = self.start = time.monotonic()
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask TRL to log if the last line is long ago."""
         control.should_log |= time.monotonic() - self.last_line > SECONDS_BETWEEN_LOG_LINES

@@ -136,7 +136,37 @@ def test_curves_that_share_no_update_are_compared_between_ours() -> None:
     (ours,) = make_curves([RunRecord("a", {UPDATE: tens, KL: tens})], KL, None)
     (theirs,) = make_curves([RunRecord("p", {UPDATE: fives, KL: fives + 2})], KL, None)
     statement = compare_levels(ours, theirs)
-    assert statement.text.startswith("KL divergence of p lies above ours at all 8 updates that both have, by 2 on")
+    assert statement.text.startswith("KL divergence of p lies above ours at its 8 updates within our range, by 2 on")
+
+
+def test_what_is_compared_between_ours_is_called_so() -> None:
+    """Theirs at 0.5, 1.5 and 2.5, ours at 1 to 4: no update is shared, and two of theirs lie within ours."""
+
+    def describe(ours: MetricCurve, values: list[float], places: list[float]) -> str:
+        run = RunRecord("p", {UPDATE: np.array(places), KL: np.array(values)})
+        (theirs,) = make_curves([run], KL, None)
+        return compare_levels(ours, theirs).text.removeprefix("KL divergence of p ")
+
+    zeros, zero_to_one = line("a", np.zeros(4)), band(np.zeros(4), np.ones(4), np.full(4, 0.5))
+    halves = [0.5, 1.5, 2.5]
+    assert describe(zeros, [1.0] * 3, halves) == "lies above ours at its 2 updates within our range, by 1 on average"
+    assert (
+        describe(zeros, [1.0, 1.0], [0.5, 1.5]) == "lies above ours at update 1.5, its only one within our range, by 1"
+    )
+    assert describe(zeros, [-1, -1, 1], halves) == (
+        "lies below ours at update 1.5, above ours at update 2.5, over its 2 updates within our range; "
+        "on average both are equal"
+    )
+    assert describe(zero_to_one, [0.5] * 3, halves) == (
+        "is within the band of our 3 runs at its 2 updates within our range"
+    )
+    assert describe(zero_to_one, [0.5, 0.5, 2], halves).startswith(
+        "is within the band of our 3 runs at 1 of its 2 updates within our range, above it at update 2.5"
+    )
+    single = line("q", np.ones(1), start=9)
+    assert compare_levels(zeros, single).text == (
+        "KL divergence of q has no update in common with ours: it covers 9 only, ours 1 to 4"
+    )
 
 
 def test_levels_of_rewards_are_comparable_under_one_reward_model_only() -> None:

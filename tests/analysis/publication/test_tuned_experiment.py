@@ -13,6 +13,7 @@ from helpers.sweeping import sweep
 from analysis.publication.publish import publish
 from analysis.reading.conversion import flatten
 from analysis.wording.errors import AnalysisError
+from rlhf_sweeps.process import activity
 from rlhf_sweeps.record import Run
 
 # They belong to a run, its sweep or its machine and not to its setting.
@@ -109,3 +110,35 @@ def test_a_config_that_no_file_can_compose_is_refused() -> None:
     with pytest.raises(AnalysisError, match=r"^experiment=my_tuned: .* which differs from it in ppo\.gamma$"):
         publish(Path("outputs/finished"), "grid", "my_tuned")
     assert not Path("conf/experiment/my_tuned.yaml").exists()
+
+
+def test_a_key_with_a_dot_is_refused() -> None:
+    """A file could say it only as a key within a key, which is another setting."""
+    file = Run(Path("outputs/finished/0")).config_file
+    config = yaml.safe_load(file.read_text("utf-8"))
+    config["reward_model"]["arguments"] = {"a.b": 1}
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    with pytest.raises(AnalysisError, match=r"^0: no experiment can hold the key 'a\.b', since it contains a dot"):
+        publish(Path("outputs/finished"), "grid", "my_tuned")
+    assert not Path("outputs/showcase").exists()
+
+
+def test_an_argument_that_is_called_storage_is_written(command_line: CommandLine) -> None:
+    words = ("reward_model=callable", "reward_model.function=rewards.score", "reward_model.arguments={storage: disk}")
+    recorded = yaml.safe_load(command_line("--cfg", "job", *words, cwd=Path.cwd()).stdout)
+    Run(Path("outputs/finished/0")).config_file.write_text(yaml.safe_dump(recorded), encoding="utf-8")
+    hydra_file = Run(Path("outputs/finished/0")).hydra_file
+    hydra = yaml.safe_load(hydra_file.read_text("utf-8"))
+    hydra["hydra"]["runtime"]["choices"]["reward_model"] = "callable"
+    hydra_file.write_text(yaml.safe_dump(hydra), encoding="utf-8")
+    publish(Path("outputs/finished"), "grid", "my_tuned")
+    composed = compose(command_line, "experiment=my_tuned")
+    assert composed["reward_model.arguments.storage"] == "disk"
+
+
+def test_who_waits_for_the_composed_config_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(activity, "FIRST_LINE", 0.05)
+    publish(Path("outputs/finished"), "grid", "my_tuned")
+    assert "composing the config of an experiment (for 0 s)" in capsys.readouterr().err

@@ -78,6 +78,13 @@ def test_a_page_without_the_lines_of_the_table_is_refused() -> None:
         publish_table()
 
 
+def test_a_stroke_stands_in_a_cell_as_github_reads_it() -> None:
+    """In a table, GitHub ends a cell at each stroke without a backslash, and shows entities in backticks literally."""
+    write_sweep(Path("outputs/grid"), [{"reward_model.path": "a|b"}, {"reward_model.path": "c|d"}], heights=[2.0, 1.0])
+    publish(Path("outputs/grid"), "grid")
+    assert r"| `reward_model.path=a\|b` |" in PAGE.read_text("utf-8")
+
+
 def test_an_empty_showcase_reads_well() -> None:
     publish_table()
     assert f"{BEGIN}\nNo record has been published yet.\n{END}" in PAGE.read_text("utf-8")

@@ -79,3 +79,9 @@ def test_a_file_that_cannot_be_drawn_is_refused_in_one_line(
     with pytest.raises(AnalysisError) as error:
         read_beside([tmp_path / name])
     assert str(error.value) == f"--beside {tmp_path}/{problem}"
+
+
+def test_a_folder_is_called_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").mkdir()
+    with pytest.raises(AnalysisError, match=r"^--beside .*/d\.csv: is a folder, but must be a table \(\.csv, "):
+        read_beside([tmp_path / "d.csv"])

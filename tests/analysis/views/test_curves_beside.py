@@ -233,3 +233,68 @@ def test_a_metric_by_trls_definition_is_laid_beside_the_published_one(tmp_path: 
     ours = RunRecord("a", {UPDATE: 1 + np.arange(90.0), "trl_compat/policy/entropy_avg": np.linspace(1.7, 0.6, 90)})
     (line,) = dashed(chart_of([ours], read_beside([copy]), metrics=["trl_compat/*"], smooth=1), 0)
     assert (line.y[0], line.y[-1]) == (1.6973, 1.1384)
+
+
+def write_text(tmp_path: Path, theirs: RunRecord, ours: RunRecord | None = None, **options: Any) -> str:
+    text, _ = write_curves(Source("s", "run", [ours or wiggly("a")]), tmp_path, (), beside=[theirs], **options)
+    return text.replace("\n    ", " ")
+
+
+NO_SUM = "p: no cumulative reward is drawn, since its rewards are not at all updates from our first one on"
+
+
+@pytest.mark.parametrize(
+    ("places", "is_summed"),
+    [
+        (np.arange(1.0, 31), True),
+        (np.arange(0.0, 30), True),  # counted from 0
+        (np.arange(1.0, 11), True),  # ended early
+        (np.arange(1.0, 31, 2), False),  # every second update of ours
+        (np.arange(5.0, 31), False),  # begun late
+        (np.array([1.0, 2, 3, 5, 6, 7]), False),  # a gap
+    ],
+)
+def test_a_cumulative_reward_is_derived_only_where_no_reward_is_missing(
+    tmp_path: Path, places: np.ndarray[Any, Any], is_summed: bool
+) -> None:
+    ours = RunRecord("a", {UPDATE: np.arange(1.0, 31), REWARD: np.arange(30.0)})
+    text = write_text(tmp_path, RunRecord("p", {UPDATE: places, REWARD: np.ones(len(places))}), ours)
+    assert ("cumulative reward of p" in text, NO_SUM in text) == (is_summed, not is_summed)
+    assert "step reward of p" in text
+
+
+def test_an_empty_cell_is_a_missing_reward_and_a_column_of_its_own_counts(tmp_path: Path) -> None:
+    ours = RunRecord("a", {UPDATE: np.arange(1.0, 31), REWARD: np.arange(30.0)})
+    rewards = np.ones(30)
+    rewards[7] = np.nan
+    theirs = RunRecord("p", {UPDATE: np.arange(1.0, 31), REWARD: rewards})
+    assert NO_SUM in write_text(tmp_path, theirs, ours)
+    with pytest.raises(AnalysisError, match=f"^--beside {NO_SUM}$"):
+        write_text(tmp_path, theirs, ours, metrics=["cumulative_reward"])
+    assert NO_SUM not in write_text(tmp_path, theirs, ours, metrics=[REWARD])
+    recorded = replace(theirs, metrics={**theirs.metrics, "cumulative_reward": np.arange(30.0)})
+    assert "cumulative reward of p" in write_text(tmp_path, recorded, ours)
+
+
+def test_runs_that_logged_the_same_updates_have_comparable_sums(tmp_path: Path) -> None:
+    tens = np.arange(10.0, 310, 10)
+    ours, theirs = (RunRecord(name, {UPDATE: tens, REWARD: np.ones(30)}) for name in "ap")
+    assert "cumulative reward of p equals ours" in write_text(tmp_path, theirs, ours)
+
+
+def test_a_column_that_is_not_drawn_is_named(tmp_path: Path) -> None:
+    theirs = replace(published(objective__kl=9.0, polcy_loss=1.0), name="p")
+    assert "  p: not drawn: polcy_loss" in write_text(tmp_path, theirs).splitlines()
+    assert "not drawn" not in write_text(tmp_path, theirs, metrics=[KL])  # the user has chosen
+    assert "not drawn" not in write_text(tmp_path, replace(published(), name="p"))
+
+
+def test_values_that_are_too_large_are_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError) as error:
+        write_text(tmp_path, published(objective__kl=1e308), metrics=[KL])
+    assert str(error.value) == "--beside published: objective/kl: no value can be drawn (all are 1e+100 or larger)"
+
+
+def test_a_single_update_is_no_range(tmp_path: Path) -> None:
+    text = write_text(tmp_path, replace(published(start=4, num=1), name="p"), metrics=[KL])
+    assert "  p covers update 4 only, our runs 1 to 30: only what both cover is compared" in text.splitlines()

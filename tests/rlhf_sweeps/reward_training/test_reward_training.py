@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from helpers.reward_trainings import small as small
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    TrainerState,
 )
 
 from rlhf_sweeps.assets import folder as asset
@@ -142,6 +144,20 @@ def test_the_time_left_is_said_by_hand() -> None:
     assert fitting.describe_time_left(90.0, 2, 16) == ", about 10 min left"
     assert fitting.describe_time_left(177.0, 59, 60) == ""
     assert fitting.describe_time_left(720.0, 16, 16) == ""
+
+
+def test_the_time_before_the_first_step_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two steps in 90 s are 45 s a step, so 14 more take 10.5 min; with 200 s before the first they would take 34."""
+    caplog.set_level("INFO")
+    clock = iter([0.0, 200.0, 290.0])
+    monkeypatch.setattr(fitting, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    log = fitting._Log("dataset")
+    state = TrainerState(global_step=2, max_steps=16)
+    log.on_train_begin()
+    log.on_log(None, state, None, {"loss": 0.5, "accuracy": 0.75})  # type: ignore[arg-type]
+    assert caplog.messages == ["step 2 of 16: loss 0.500, 75 % of the pairs right, about 10 min left"]
 
 
 def test_rules_are_fixed_on_the_training_pairs(compose_training: ComposeTraining, small: list[str]) -> None:
