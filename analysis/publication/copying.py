@@ -1,6 +1,7 @@
 """The copy of a record that is published: what the analysis reads of it, and nothing of the machine."""
 
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -93,7 +94,7 @@ def _copy_run(run: Run, copy: Run, clean: Clean, is_thinned: bool) -> None:
     _copy_texts([(run.hydra_file, copy.hydra_file)], lambda text: _drop_storage(clean(text)))
     for file, target in zip(run.row_files, copy.row_files, strict=True):
         if file.is_file():
-            target.write_bytes(file.read_bytes())
+            shutil.copyfile(file, target)
     changed = {}
     if is_thinned and run.samples_file.is_file():
         rows = thin_samples(salvage_samples(run)[0], find_best_update(read_run(run, run.folder.name)))

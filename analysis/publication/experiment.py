@@ -16,7 +16,7 @@ from analysis.results.results import Results
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import join_words
 from rlhf_sweeps.process.activity import report_activity
-from rlhf_sweeps.record import Run, as_mapping, is_masked, salvage_hydra, salvage_yaml
+from rlhf_sweeps.record import Run, as_mapping, is_masked, salvage_hydra, salvage_yaml, write_atomically
 
 EXPERIMENTS = Path("conf") / "experiment"
 RECORD_LINE = "# Record: "
@@ -54,9 +54,9 @@ def make_experiment(results: Results, name: str, record: str, folder: Path) -> s
     written = {key: value for key, value in values.items() if key in swept or base.get(key, _ABSENT) != value}
     if masked := [key for key, value in written.items() if isinstance(value, str) and is_masked(value)]:
         raise AnalysisError(f"{masked[0]}: is a secret, which no experiment may hold; set it by ${{oc.env:NAME}}")
-    text = _write_text(name, record, choices, written)
+    text = _format_text(name, record, choices, written)
     (folder / "experiment").mkdir(parents=True, exist_ok=True)
-    (folder / "experiment" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    write_atomically(folder / "experiment" / f"{name}.yaml", text)
     composed = _select_values(compose([f"experiment={name}"], folder))
     differing = [key for key in values.keys() | composed if values.get(key, _ABSENT) != composed.get(key, _ABSENT)]
     if differing:
@@ -131,7 +131,7 @@ def _select_values(config: Mapping[str, Any]) -> dict[str, Any]:
     return flatten({key: value for key, value in config.items() if key not in _LEFT_OUT})
 
 
-def _write_text(name: str, record: str, choices: Mapping[str, str], values: Mapping[str, Any]) -> str:
+def _format_text(name: str, record: str, choices: Mapping[str, str], values: Mapping[str, Any]) -> str:
     defaults = [f"  - override /{group}: {choice}\n" for group, choice in choices.items()]
     nested = OmegaConf.create({"name": name})
     for key, value in values.items():

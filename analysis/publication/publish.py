@@ -14,7 +14,7 @@ from analysis.publication.tuned_table import SHOWCASE, describe_progress, make_p
 from analysis.reading.folders import read_folder
 from analysis.results.results import Results
 from analysis.wording.errors import AnalysisError
-from rlhf_sweeps.record import Run, Sweep, analysis_folder, find_records, report_file
+from rlhf_sweeps.record import Run, Sweep, analysis_folder, find_records, report_file, write_atomically
 
 LARGEST_SHOWCASE = 3_000_000  # bytes of all published records together: every clone of the repository has them
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -59,7 +59,7 @@ def publish(place: Path, name: str, experiment: str | None = None) -> tuple[list
         if record.folder.resolve() != target.resolve():
             _replace(target, copy, Path(made) / "replaced")
     if file is not None:
-        file.write_text(text, encoding="utf-8")
+        write_atomically(file, text)
     return [target, *([file] if file else []), write_table()], notes
 
 
@@ -185,4 +185,4 @@ def _format_bytes(files: Iterable[Path]) -> str:
 
 
 def _write_notice(copy: Path, notes: Iterable[str]) -> None:
-    (copy / "README.md").write_text("".join(f"{note}.\n" for note in notes), encoding="utf-8")
+    write_atomically(copy / "README.md", "".join(f"{note}.\n" for note in notes))
