@@ -119,13 +119,13 @@ def _serve(options: argparse.Namespace) -> None:
     print("Ask something; an empty line or Ctrl-D ends.")
     for place in itertools.count():
         try:
-            question = input("> ")
+            line = input("> ")
         except (EOFError, KeyboardInterrupt):
-            question = ""
-        if not question.strip():
+            line = ""
+        if not line.strip():
             return
         for sample in range(options.samples):
-            chat.answer(_ask(question), options.seed + place * options.samples + sample)
+            chat.answer(_ask(line), options.seed + place * options.samples + sample)
 
 
 def _find_run(folder: str) -> Run:
