@@ -124,7 +124,7 @@ def test_a_key_with_a_dot_is_refused() -> None:
 
 
 def test_an_argument_that_is_called_storage_is_written(command_line: CommandLine) -> None:
-    words = ("reward_model=callable", "reward_model.function=rewards.score", "reward_model.arguments={storage: disk}")
+    words = ("reward_model=callable", "reward_model.function=rewards.score", "+reward_model.arguments.storage=disk")
     recorded = yaml.safe_load(command_line("--cfg", "job", *words, cwd=Path.cwd()).stdout)
     Run(Path("outputs/finished/0")).config_file.write_text(yaml.safe_dump(recorded), encoding="utf-8")
     hydra_file = Run(Path("outputs/finished/0")).hydra_file
