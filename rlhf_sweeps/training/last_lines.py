@@ -31,7 +31,7 @@ def report_end(config: Config, run: Run, summary: dict[str, Any], policies: Sequ
         best = last
     values = [f"{value:.4g}" for value in summary["objectives"] or []]
     log.info(
-        "objective %s; held-out score %.4g at update %d, KL %.3g; the base policy's is %.4g. %s in %.0f s; all in %s",
+        "objective %s; held-out score %.4g at update %d, KL %.3g; the base policy's is %.3g. %s in %.0f s; all in %s",
         ", ".join(values) or "none", best["score"], best["update"], best["kl"], summary["base_score"],
         _describe_end(summary, config), summary["seconds"], run.folder,
     )  # fmt: skip
