@@ -129,7 +129,7 @@ def _write_list_override(axis: Axis, is_high: bool, most: float) -> str | None:
     is_whole = all(text.lstrip("-").isdigit() for text in axis.choices)
     choices = [(str(round(value)) if is_whole else f"{value:.3g}") for value in further if value <= most]
     choices = list(dict.fromkeys(text for text in choices if float(text) not in (last, 0.0)))
-    return f"{axis.key}={write_command(','.join([ordered[-1], *choices]))}" if choices else None
+    return f"{axis.name}={write_command(','.join([ordered[-1], *choices]))}" if choices else None
 
 
 def write_axis(axis: Axis, low: float, high: float) -> str:
@@ -140,4 +140,4 @@ def write_axis(axis: Axis, low: float, high: float) -> str:
     tags = ["int"] * axis.is_int + ["log"] * axis.is_log
     interval = f"interval({','.join(ends)})"
     text = f"tag({','.join(tags)},{interval})" if tags else interval
-    return f"{axis.key}={write_command(text)}"
+    return f"{axis.name}={write_command(text)}"

@@ -14,6 +14,7 @@ from analysis.sweep.margin import Lead
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import View
 from analysis.sweep.thresholds import GAP, MAX_SEEDS, MIN_COMPLETE_TRIALS, NARROW, SURE_CHOICE
+from analysis.wording.numbers import convert_seed
 from analysis.wording.statements import Statement, format_count, format_duration
 from rlhf_sweeps.record import SweepPlan
 
@@ -55,7 +56,13 @@ def _suggest_widening(source: Source, edge: Edge) -> Statement:
 
 
 def _write_new_sweep(source: Source, override: str) -> str:
-    """The command of the sweep with another override, which is quoted for a shell."""
+    """The command of the sweep with another override, which is quoted for a shell.
+
+    It is empty for a swept key that others are tied to, since their lists would have to change with it.
+    """
+    key = override.partition("=")[0].lstrip("+")
+    if any(axis.tied_to is not None and key in (axis.key, axis.tied_to.lstrip("+")) for axis in source.plan.axes):
+        return ""
     return source.plan.changed_command(*shlex.split(override))
 
 
@@ -130,10 +137,15 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
     if not noise.repetitions:
         apart = "only the scatter about a smooth fit shows the noise" if noise.is_known else _NOT_APART
         is_tested = any(len(setting.by_test) for setting in lead.ranked)
+        evidence = {"settings": float(len(lead.ranked))}
+        if (planned := len(source.plan.test_seeds)) and not is_tested:
+            text = f"no setting has run on two seeds, so {apart}: its sweep.test_seeds={planned} have not been run yet"
+            command = source.plan.command(source.folder) if source.folder is not None else None
+            return [Statement(text, evidence, command or "")]
         remedy = "raise sweep.test_seeds from 1 to 3" if is_tested else "use sweep.test_seeds=3"
         text = f"no setting has run on two seeds, so {apart}: {remedy}, or sweep.seeds=3 from the start"
         command = _write_continued_sweep(source, "sweep.test_seeds=3")
-        return [Statement(text, {"settings": float(len(lead.ranked))}, command)]
+        return [Statement(text, evidence, command)]
     rivals = lead.rivals
     if not rivals or not noise.is_known:
         return []
@@ -166,8 +178,9 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
 
 def _choose_seeds(plan: SweepPlan, number: int) -> str:
     """The override for so many seeds of each setting: a grid that lists its seeds takes no other one."""
-    listed = [word for word in plan.arguments or () if word.startswith("seed=")]
-    if not any("," in word for word in listed):
+    pairs = [word.lstrip("+").partition("=") for word in plan.arguments or ()]
+    values = [value for key, _, value in pairs if key in ("seed", "hydra.sweeper.params.seed")]
+    if all(convert_seed(value) is not None for value in values):  # a list or a range of seeds is no number
         return f"sweep.seeds={number}"
     more = itertools.count(max(plan.seeds) + 1)
     seeds = [*plan.seeds, *itertools.islice(more, max(0, number - len(plan.seeds)))]

@@ -10,6 +10,7 @@ from analysis.records.runs import Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import select_front
+from analysis.views.against_base import write_base_sentences
 from analysis.views.counted import SCORE, write_counted_sentences
 from analysis.views.noise import write_noise_sentences
 from analysis.views.problems import write_failure_sentence
@@ -27,11 +28,9 @@ def make_answers(source: Source, ranking: SourceRanking, noise: Sequence[str], a
     """
     if ranking.apart:
         return _answer_by_objective(source, ranking, advice)
+    question = "Which settings won?" if len(ranking.entries) != 1 else "What came out?"
     if ranking.best is None:
-        return Answers(
-            [("Which settings won?", _explain_no_winner(source, ranking)), *_pair_question("What next?", advice)]
-        )
-    question = "Which settings won?" if len(ranking.entries) > 1 else "What came out?"
+        return Answers([(question, _explain_no_winner(source, ranking)), *_pair_question("What next?", advice)])
     winner, lead = _describe_winner(ranking), _describe_lead(ranking)
     comparison = ranking.comparison
     if comparison is not None:
@@ -124,6 +123,8 @@ def _describe_winner(ranking: SourceRanking) -> list[str]:
     base = best.average_summary("base_score")
     if base is not None and ranking.metric == SCORE:
         lines.append(f"The base policy scores {format_number(base)} on the same held-out prompts")
+    if len(ranking.entries) == 1:
+        lines += write_base_sentences(ranking, best)
     return [*lines, *_describe_left_out(ranking)]
 
 
@@ -155,11 +156,7 @@ def _describe_lead(ranking: SourceRanking) -> list[str]:
     if len(ranking.ranked) > 3:
         middle, last = ranking.ranked[len(ranking.ranked) // 2], ranking.ranked[-1]
         lines += [_describe_gap(ranking, "the middle one", middle), _describe_gap(ranking, "the worst", last)]
-    base = best.average_summary("base_score")
-    if base is not None and ranking.metric == SCORE:
-        gain = ranking.compute_difference(ranking.choose_reported_value(best), base)
-        lines.append(f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'} than the base policy")
-    return lines
+    return lines + (write_base_sentences(ranking, best) if len(ranking.entries) > 1 else [])
 
 
 def _describe_gap(ranking: SourceRanking, rank_name: str, entry: Entry) -> str:

@@ -13,6 +13,7 @@ from analysis.results.entries import find_reward_model
 from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
 from analysis.wording.statements import clip_text, format_count, format_number
+from rlhf_sweeps.verdicts.against_base import describe_gain, measure_gain
 
 # Keys of a sample, as `Run.samples` has them.
 _SCORE, _BASE = "score", "base_score"
@@ -184,12 +185,14 @@ def _write_sentences(ordered: Sequence[SamplePair], judges: Sequence[str]) -> li
     for name in judges:
         gains = [pair.gains[name] for pair in ordered if name in pair.gains]
         up, down = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-        mean = format_number(math.fsum(gains) / len(gains))
         scorer = "its own score" if name == OWN else f"judge {name}"
+        gain = measure_gain([{str(place): gain for place, gain in enumerate(gains)}])
+        mean = f"{format_number(math.fsum(gains) / len(gains))} more on average"
+        mean = f"the policy is {describe_gain(gain)}" if name == OWN else mean
         lines.append(
             f"{scorer}: higher than the base policy's for {up} of {format_count(len(gains), 'prompt')}, "
             f"lower for {down}, "
-            f"equal for {len(gains) - up - down}; {mean} more on average"
+            f"equal for {len(gains) - up - down}; {mean}"
         )
     if num_same := sum(pair.is_same for pair in ordered):
         lines.append(f"for {format_count(num_same, 'prompt')} the answer is word for word that of the base policy")

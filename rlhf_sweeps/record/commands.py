@@ -82,9 +82,9 @@ def write_changed_sweep(words: Iterable[str], changes: Sequence[str]) -> str:
 
     Args:
         words: of the earlier sweep's command, without its folder.
-        changes: overrides, not quoted for a shell.
+        changes: overrides, not quoted for a shell. A swept key replaces what hydra.sweeper.params has of it, too.
     """
-    keys = {_read_key(change) for change in changes}
+    keys = {place + _read_key(change) for change in changes for place in ("", "hydra.sweeper.params.")}
     others = [word for word in words if "=" not in word or word.startswith("-") or _read_key(word) not in keys]
     end = 1 + max((n for n in range(len(others)) if _is_override(others, n)), default=len(others) - 1)
     return write_command("python", "-m", "rlhf_sweeps", *others[:end], *changes, *others[end:])

@@ -57,8 +57,13 @@ class SweepPlan:
             changes: overrides, not quoted for a shell.
             folder: in which this sweep is continued; None: a new sweep.
         """
-        place = [] if folder is None else [write_override("hydra.sweep.dir", str(folder))]
-        return "" if self.arguments is None else write_changed_sweep(self.arguments, [*changes, *place])
+        if self.arguments is None:
+            return ""
+        if folder is not None:
+            return write_changed_sweep(self.arguments, [*changes, write_override("hydra.sweep.dir", str(folder))])
+        # In a storage that several sweeps share, the name of this one is taken.
+        words = [word for word in self.arguments if not word.lstrip("+").startswith("hydra.sweeper.study_name=")]
+        return write_changed_sweep(words, changes)
 
     def as_data(self) -> dict[str, Any]:
         """The plan as sweep.json holds it; `read_plan` reads it."""

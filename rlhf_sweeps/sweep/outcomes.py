@@ -105,9 +105,7 @@ class Outcomes:
         if reason == PRUNE:  # decided, whatever updates it made after that
             self._end_trial(active, PRUNED)
         elif reason == OVER_BUDGET:
-            self._complete_run(
-                active, compute_objectives(active.rows, self._find_configuration(active.trial).objective)
-            )
+            self._complete_run(active, is_over_budget=True)
         elif reason == WAITING and status not in ENDED:
             self._schedule.wait(active)
         elif reason == INTERRUPTED and active.run.stop_reason() != INTERRUPTED:
@@ -123,9 +121,7 @@ class Outcomes:
         elif status == "failed":
             self._fail(active, summary["cause"], str(summary["message"]))
         elif status == "complete":
-            self._complete_run(
-                active, compute_objectives(active.rows, self._find_configuration(active.trial).objective)
-            )
+            self._complete_run(active)
         else:
             self._end_trial(active, PRUNED, f"stopped: {reason}")
         return None
@@ -138,9 +134,14 @@ class Outcomes:
         recorded = sorted({name for row in active.rows for name in row})
         return f"objective: no update has {', '.join(names)} (recorded: {', '.join(recorded)})"
 
-    def _complete_run(self, active: Active, values: Sequence[float] | None) -> None:
-        """Handle a run that ended with these objectives: the setting continues with other seeds, or is complete."""
+    def _complete_run(self, active: Active, is_over_budget: bool = False) -> None:
+        """Handle a run that has come to its end: the setting continues with other seeds, or is complete.
+
+        Args:
+            is_over_budget: whether it was stopped for that; its last evaluation may be back within the budget.
+        """
         trial, seeds = active.trial, self._find_configuration(active.trial).seeds
+        values = compute_objectives(active.rows, self._find_configuration(trial).objective)
         if values is None and find_missing_metrics(active.rows, self._find_configuration(trial).objective):
             self._fail(active, "config", self._explain_missing(active))
             return
@@ -150,12 +151,12 @@ class Outcomes:
             else:
                 self._end_trial(active, PRUNED, "no update within objective.kl_budget")
             return
+        if is_over_budget or ends_beyond_budget(active.rows, self._find_configuration(trial).objective):
+            trial.beyond.add(active.seed)
         if active.index is None:
             trial.tested[active.seed] = list(values)
             self._note_end(active)
             return
-        if ends_beyond_budget(active.rows, self._find_configuration(trial).objective):
-            trial.beyond.add(active.seed)
         by_seed = {**trial.by_seed, active.seed: list(values)}
         trial.by_seed = {seed: by_seed[seed] for seed in seeds if seed in by_seed}
         trial.broken[active.seed] = compute_violations(active.rows, self._find_configuration(trial).objective)

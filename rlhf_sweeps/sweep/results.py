@@ -10,7 +10,7 @@ from rlhf_sweeps.record import write_rerun
 from rlhf_sweeps.record.trials import BEYOND, format_counts
 from rlhf_sweeps.sweep.study.tested import describe_tests, select_measured
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
-from rlhf_sweeps.verdicts.against_base import Gain, describe_gain
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy, write_verdict
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front, rank_key
 from rlhf_sweeps.wording import display_path
 
@@ -163,16 +163,16 @@ def write_last_lines(
     return "\n".join(lines)
 
 
-def write_verdict(winner: SweepTrial, gain: Gain | None) -> str:
+def write_answer(winner: SweepTrial, policies: Sequence[FinalPolicy | None], kl_budget: float | None) -> str:
     """Whether the best setting is better than no training at all: the last line of all.
 
     Args:
-        gain: of the winner over the base policy; None if it is unknown.
+        policies: of the winner, one for each run.
+        kl_budget: in nats; None if there is none.
     """
-    prompts = "" if gain is None else f" on {_count(gain.num_prompts, 'held-out prompt')}"
-    seeds = "" if gain is None else f", {_count(gain.num_seeds, 'seed')}"
-    beyond = f"; it went {BEYOND}" if winner.beyond else ""
-    return f"trial {winner.number} is {describe_gain(gain)}{prompts}{seeds}{beyond}"
+    is_said = any(policy is not None and not policy.is_within for policy in policies)
+    beyond = f"; it went {BEYOND}" if winner.beyond and not is_said else ""
+    return write_verdict(policies, kl_budget, f"trial {winner.number}") + beyond
 
 
 def make_rerun_command(trial: SweepTrial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:

@@ -65,8 +65,8 @@ class Schedule:
                 trial = self._adopt(frozen, frozen.params)
                 recall(trial, frozen, self._runs.seeds(trial)[0])
                 self.note_seeds(trial)
-                recall_tests(trial, self._sweep, self._plan.test_seeds)
                 trial.beyond = find_beyond(self._runs.records(trial))
+                recall_tests(trial, self._sweep, self._plan.test_seeds)
                 if trial.state == COMPLETE and self._plan.is_comparison:
                     trial.reward_model = read_reward_model(self._runs.record(trial))
                 continue

@@ -38,7 +38,7 @@ from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.execution.executors import Executor
-from rlhf_sweeps.sweep.gains import measure_trial
+from rlhf_sweeps.sweep.gains import find_final_policies
 from rlhf_sweeps.sweep.opening import describe, open_study
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
@@ -46,7 +46,7 @@ from rlhf_sweeps.sweep.pruning.pruners import make_pruner
 from rlhf_sweeps.sweep.pruning.pruning_state import PruningState
 from rlhf_sweeps.sweep.recovery import run_patiently
 from rlhf_sweeps.sweep.report import write_report
-from rlhf_sweeps.sweep.results import find_best, write_last_lines, write_verdict
+from rlhf_sweeps.sweep.results import find_best, write_answer, write_last_lines
 from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.retries import announce
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
@@ -267,7 +267,7 @@ def _choose_end(sweep: Sweep, engine: Engine) -> BaseException | None:
 def _print_answer(
     sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, hydra: Mapping[str, Any]
 ) -> None:
-    """Print the last lines, and the place of the report."""
+    """Print the last lines, the place of the report, and the answer as the very last line."""
     if comparison is not None:
         print(write_table(comparison), end="\n\n")
     trials, recorded = engine.schedule.trials, read_plan(sweep.start() or {})
@@ -295,4 +295,5 @@ def _print_answer(
     if plan.config.sweep.report and engine.stopping != INTERRUPTED:
         print(write_report(sweep.folder, plan.settings.storage))
     if winners and not plan.has_own_scales:
-        print(write_verdict(winners[0], measure_trial(sweep, winners[0], plan.seeds)))
+        policies = find_final_policies(sweep, winners[0], plan.seeds)
+        print(write_answer(winners[0], policies, plan.config.objective.kl_budget))

@@ -35,7 +35,7 @@ from rlhf_sweeps.training.earlier_start import mend_earlier_start
 from rlhf_sweeps.training.export import export
 from rlhf_sweeps.training.last_lines import report_end
 from rlhf_sweeps.training.session import Session, load_session
-from rlhf_sweeps.verdicts.against_base import Gain, measure_gain, read_differences
+from rlhf_sweeps.verdicts.final_policies import find_final_policy, measure_policies
 from rlhf_sweeps.verdicts.objective import Evaluation, compute_objectives, ends_beyond_budget
 
 # Reasons to stop a run that will be continued, and a run whose policy is not needed: neither policy is exported.
@@ -189,7 +189,9 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         log.warning("%s; the objective is computed from this file", reason)
     rows = run.metrics()
     values = compute_objectives(rows, session.config.objective)
-    gain = _measure_gain(run, best or last)
+    evaluations = {"best": asdict(best) if best else None, "last": asdict(last) if last else None}
+    policies = [find_final_policy(evaluations, run.samples())]
+    gain = measure_policies(policies)
     summary: dict[str, Any] = {
         "status": "stopped" if stop_reason else "complete",
         "stop_reason": stop_reason,
@@ -199,8 +201,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         "base_score": session.evaluator.base_score,
         "against_base": asdict(gain) if gain else None,
         "is_beyond_budget": ends_beyond_budget(rows, session.config.objective),
-        "best": asdict(best) if best else None,
-        "last": asdict(last) if last else None,
+        **evaluations,
         "updates": session.trainer.update,
         "episodes": session.trainer.update * session.config.ppo.batch_size,
         "tokens": session.tokens,
@@ -229,12 +230,8 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         checkpoints.remove_others(run.checkpoint, [session.checkpoint])
     else:
         checkpoints.remove(run.checkpoint)
-    report_end(session.config, run, summary, gain)
+    report_end(session.config, run, summary, policies)
     return summary
-
-
-def _measure_gain(run: Run, evaluation: Evaluation | None) -> Gain | None:
-    return measure_gain([read_differences(run.samples(), evaluation.update)]) if evaluation is not None else None
 
 
 def _export(session: Session, summary: dict[str, Any]) -> list[str]:

@@ -16,6 +16,8 @@ from rlhf_sweeps.verdicts.intervals import Outcomes, estimate_mean
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN
 
 WORSE_THAN_BASE = "worse"
+# Equal differences have no interval; by the sign test n of them have p = 2^(1-n), first below 0.05 for n = 6.
+_FEWEST_EQUAL = 6
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Gain:
         mean: over seeds and prompts, in the reward model's unit.
         low, high: its 95 % interval over other prompts, and over other seeds if there are several; None if the
             differences do not show how much others would differ.
-        verdict: BETTER or WORSE_THAN_BASE if the interval lies above or below 0, NOISE if it contains 0, UNKNOWN
-            without one.
+        verdict: BETTER or WORSE_THAN_BASE if the interval lies above or below 0, NOISE if it contains 0. Without an
+            interval UNKNOWN, or what the sign test says if all prompts differ by the same.
     """
 
     mean: float
@@ -49,7 +51,7 @@ def measure_gain(runs: Sequence[Mapping[str, float]]) -> Gain | None:
         return None
     differences: Outcomes = np.array([[run[prompt] for prompt in prompts] for run in runs], dtype=np.float64)
     interval = estimate_mean(differences)
-    verdict = _judge(interval.low, interval.high)
+    verdict = _judge_equal(differences) if interval.low is None else _judge(interval.low, interval.high)
     return Gain(interval.mean, interval.low, interval.high, verdict, len(prompts), len(runs))
 
 
@@ -57,6 +59,14 @@ def _judge(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return UNKNOWN
     return BETTER if low > 0 else WORSE_THAN_BASE if high < 0 else NOISE
+
+
+def _judge_equal(differences: Outcomes) -> str:
+    """The verdict on differences without an interval, by the sign test over prompts."""
+    first = differences[0, 0]
+    if differences.shape[1] < _FEWEST_EQUAL or first == 0 or np.ptp(differences) != 0:
+        return UNKNOWN
+    return BETTER if first > 0 else WORSE_THAN_BASE
 
 
 def read_differences(samples: Iterable[Mapping[str, Any]], update: int) -> dict[str, float]:
@@ -79,6 +89,8 @@ def read_differences(samples: Iterable[Mapping[str, Any]], update: int) -> dict[
 
 def describe_gain(gain: Gain | None) -> str:
     """`better than the base policy by 0.444 [0.31, 0.58]`, or that it is not, or that this is unknown; after `is`."""
+    if gain is not None and gain.low is None and gain.verdict != UNKNOWN:
+        return f"{gain.verdict} than the base policy by {abs(gain.mean):.3g} on every prompt"
     if gain is None or gain.low is None or gain.high is None:
         difference = "" if gain is None else f" (difference {gain.mean:.3g})"
         return f"not known to be better than the base policy{difference}"

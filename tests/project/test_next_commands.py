@@ -68,6 +68,13 @@ def test_an_axis_is_replaced_and_everything_else_stays() -> None:
     assert SweepPlan().changed_command("a=1") == ""
 
 
+def test_a_new_sweep_takes_no_name_that_is_taken_and_replaces_listed_parameters() -> None:
+    """Its continuation keeps the name: in a shared storage, it is the study's."""
+    plan = SweepPlan(arguments=["-m", "hydra.sweeper.study_name=n", "hydra.sweeper.params.a=[1,2]"])
+    assert shlex.split(plan.changed_command("a=3,4"))[3:] == ["-m", "a=3,4"]
+    assert "hydra.sweeper.study_name=n" in shlex.split(plan.changed_command("a=3", folder=Path("o")))
+
+
 def test_more_seeds_are_listed_where_a_grid_lists_them() -> None:
     """sweep.seeds beside seed=0,1 is refused."""
     listed = SweepPlan(seeds=(3, 5), arguments=["-m", "seed=3,5", "ppo.lr=1,2"])

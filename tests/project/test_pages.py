@@ -15,10 +15,9 @@ from helpers.sweeping import sweep
 
 from analysis.command import _make_parser
 from rlhf_sweeps.sweep import report
-from rlhf_sweeps.sweep.results import write_verdict
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS
-from rlhf_sweeps.sweep.study.trials import SweepTrial
 from rlhf_sweeps.verdicts.against_base import Gain
+from rlhf_sweeps.verdicts.final_policies import describe_test
 
 README = ROOT / "README.md"
 CONF = ROOT / "conf"
@@ -182,7 +181,7 @@ def test_a_sweep_prints_what_the_first_page_shows(
     assert _without_numbers(printed).splitlines()[:-1] == _without_numbers("\n".join(shown_lines)).splitlines()
     # The runs of this test record no answers, so that the last line says something else.
     gain = Gain(1.75, 1.41, 2.09, "better", 120, 1)
-    assert verdict == write_verdict(SweepTrial(0, {}, {}, tmp_path), gain)
+    assert verdict == f"at its best held-out score, trial 0 is {describe_test(gain)}"
 
 
 def _without_numbers(text: str) -> str:

@@ -34,8 +34,10 @@ def find_beyond(runs: Mapping[int, Run]) -> set[int]:
 
 
 def recall_tests(trial: SweepTrial, sweep: Sweep, seeds: Iterable[int]) -> None:
-    """Restore a complete trial's objectives on the test seeds, also if it is no longer a finalist."""
+    """Restore how a complete trial did on the test seeds, also if it is no longer a finalist."""
     for seed in seeds if trial.state == COMPLETE else ():
         summary = sweep.test_run(trial.number, seed).summary()
         if summary is not None and read_state(summary) == COMPLETE and (values := read_objectives(summary)):
             trial.tested[seed] = values
+            if is_beyond_budget(summary):
+                trial.beyond.add(seed)

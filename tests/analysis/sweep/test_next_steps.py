@@ -1,6 +1,8 @@
 """Suggestions fire when the data speak for them, and stay away when they do not."""
 
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from analysis.sweep.next_steps import _suggest_by_profile
 from analysis.sweep.optimum import find_optimum
 from analysis.sweep.settings import make_views
 from analysis.wording.statements import Statement
-from rlhf_sweeps.record import Axis
+from rlhf_sweeps.record import Axis, SweepPlan
 
 
 def found_edges(source: Source) -> list[Edge]:
@@ -270,3 +272,46 @@ def test_more_trials_are_worth_it_where_the_last_ones_found_better(last: float, 
     points = [{"ppo.lr": 10 ** (-5 + top)} for top in tops]
     values = [[float(top) + 0.1 * random.standard_normal()] for top in tops]
     assert any(one.startswith(text) for one in steps(swept(points, values)))
+
+
+@pytest.mark.parametrize(
+    ("words", "override"),
+    [
+        (["seed=0,1,2"], "seed=0,1,2,3"),
+        (["seed=range(3)"], "seed=0,1,2,3"),
+        (["hydra.sweeper.params.seed=[0,1,2]"], "seed=0,1,2,3"),
+        (["seed=0", "sweep.seeds=3"], "sweep.seeds=4"),
+        (["sweep.seeds=3"], "sweep.seeds=4"),
+    ],
+)
+def test_seeds_that_were_listed_are_listed_again(words: list[str], override: str) -> None:
+    plan = SweepPlan(seeds=[0, 1, 2], arguments=["-m", "ppo.lr=1,2", *words])
+    source = replace(grid([[0.0, 0.1, 0.2], [0.8, 1.0, 0.9], [0.95, 1.15, 1.05]]), plan=plan)
+    (step,) = [step for one in analyse_sweep(source).views for step in one.steps if "chance to show" in step.text]
+    assert f"{override} has about an even chance" in step.text
+    others = [word for word in words if not word.partition("=")[0].endswith(("seed", "seeds")) or word == "seed=0"]
+    others = [word for word in others if not override.startswith("seed=")]
+    assert shlex.split(step.command)[3:] == ["-m", "ppo.lr=1,2", *others, override]
+
+
+def test_planned_test_seeds_are_run_rather_than_proposed() -> None:
+    plan = SweepPlan(seeds=[0], test_seeds=[7, 8, 9], arguments=["-m", "ppo.lr=1,2", "sweep.test_seeds=3"])
+    source = replace(grid([[0.0], [0.5], [1.0]]), plan=plan, folder=Path("o"))
+    (step,) = [step for one in analyse_sweep(source).views for step in one.steps]
+    assert step.text.endswith("its sweep.test_seeds=3 have not been run yet")
+    assert shlex.split(step.command)[3:] == ["-m", "ppo.lr=1,2", "sweep.test_seeds=3", "hydra.sweep.dir=o"]
+
+
+def test_the_list_of_a_tied_key_has_no_command_and_an_added_key_keeps_its_plus() -> None:
+    clear = grid([[0.0, 0.1, 0.05], [0.5, 0.4, 0.45], [1.0, 1.1, 1.05]])
+    tied = (Axis("ppo.lr", ("1", "2")), Axis("ppo.kl_coef", ("1", "2"), tied_to="ppo.lr"))
+    for space, has_command in ((tied, False), (tied[:1], True)):
+        source = replace(clear, plan=SweepPlan(axes=space, arguments=["-m", "ppo.lr=1,2"]))
+        (widened,) = [step for one in analyse_sweep(source).views for step in one.steps if "lies at" in step.text]
+        assert bool(widened.command) == has_command
+    points: list[dict[str, object]] = [{"key": 1}, {"key": 2}]
+    space = [Axis("+key", ("1", "2"), 1.0, 2.0)]
+    source = replace(swept(points, [[0.0, 0.1, 0.05], [1.0, 1.1, 1.05]]), space=space)
+    (edge,) = found_edges(source)
+    assert edge.override == "+key=2,4,8"
+    assert write_axis(Axis("+key", (), 1, 64, True, True), 30.2, 640) == "+key='tag(int,log,interval(30,640))'"

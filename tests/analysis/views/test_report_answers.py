@@ -7,7 +7,7 @@ import pytest
 from helpers.records import axes
 from helpers.report_records import compared, run, sweep
 
-from analysis.records.runs import STOPPED, RunRecord, Source, TrialRecord
+from analysis.records.runs import STOPPED, UNFINISHED, RunRecord, Source, TrialRecord
 from analysis.results.ranking import rank_source
 from analysis.sweep.margin import Lead, measure_lead
 from analysis.sweep.settings import make_views
@@ -40,7 +40,9 @@ def test_the_first_screen_answers_in_numbers() -> None:
         "0.25 better than the second, trial 4 (1.25)",
         "1 better than the middle one (0.498)",
         "1.01 better than the worst (0.489)",
-        "1.25 better than the base policy",
+        # Of the samples, prompt i gains i - 2: mean 1.5, deviation sqrt(6), 8 prompts: 1.5 -+ 2.365 sqrt(6 / 8).
+        "at its best held-out score, trial 3 is not distinguishable from the base policy (difference 1.5 "
+        "[-0.548, 3.55]; held-out score, 8 prompts, 1 seed)",
     ]
     assert questions["Is that more than noise?"][0].startswith("Unknown: every setting ran on one seed")
 
@@ -175,7 +177,8 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
     ]
     assert told["By how much?"] == [
         "By eval/score alone: 0.1 better than the second, trial 1 (0.9)",
-        "0.75 better than the base policy",
+        "at its best held-out score, trial 0 is not distinguishable from the base policy (difference 1.5 "
+        "[-0.548, 3.55]; held-out score, 8 prompts, 2 seeds)",
     ]
     assert "the lead is 0.1" in told["Is that more than noise?"][0]
     assert ("Best", "1", "base policy: 0.25") in make_sweep_tiles(source, ranking).tiles
@@ -188,11 +191,37 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
 def test_who_is_worse_than_the_base_policy_is_said_to_be(direction: str, said: str) -> None:
     made = with_seeds([[0.2], [0.1]])
     trials = [
-        replace(trial, runs=[replace(one, summary={**one.summary, "base_score": 0.5}) for one in trial.runs])
+        replace(
+            trial,
+            runs=[replace(one, summary={**one.summary, "base_score": 0.5}, read_samples=list) for one in trial.runs],
+        )
         for trial in made.trials
     ]
     source = replace(made, trials=trials, directions=(direction,))
-    assert dict(make_answers(source, rank_source(source), [], []).answers)["By how much?"][-1] == said
+    assert dict(make_answers(source, rank_source(source), [], []).answers)["By how much?"][-1] == (
+        f"{said}; without samples it is unknown whether that is more than noise"
+    )
+
+
+def test_a_run_alone_is_compared_with_the_base_policy_also_before_its_end() -> None:
+    sentence = "not distinguishable from the base policy (difference 1.5 [-0.548, 3.55]; held-out score, 8 prompts, "
+    sentence += "1 seed)"
+    ended, unfinished = run(7), replace(run(7, state=UNFINISHED), trial=None)
+    alone = Source("alone", "run", [replace(ended, trial=None)])
+    (lines,) = [lines for _, lines in make_answers(alone, rank_source(alone), [], []).answers]
+    assert lines[-1] == f"at its best held-out score, run 7 is {sentence}"
+    begun = Source("begun", "run", [unfinished])
+    answers = dict(make_answers(begun, rank_source(begun), [], []).answers)
+    assert answers["What came out?"][-1] == f"at its best held-out score, run 7 is {sentence}"
+
+
+def test_a_policy_beyond_the_budget_is_no_success() -> None:
+    never = {**run(7).summary, "best": None, "last": {"update": 40, "score": 1.0, "kl": 40.0}}
+    source = Source("never", "run", [replace(run(7), trial=None, summary=never)])
+    config = {**source.runs[0].config, "objective.kl_budget": 15.0}
+    source = replace(source, runs=[replace(source.runs[0], config=config)])
+    (lines,) = [lines for _, lines in make_answers(source, rank_source(source), [], []).answers]
+    assert lines[-1].startswith("run 7: no policy within the KL budget; the last one (KL 40 > 15) is not ")
 
 
 def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() -> None:

@@ -23,7 +23,8 @@ def test_each_scorer_has_its_counts_and_mean() -> None:
     # Own gains are i - 2 for i = 0 .. 7: five up, two down, one equal, 1.5 on average; the judge's are 2 - i.
     assert set_.sentences[:2] == [
         "its own score: higher than the base policy's for 5 of 8 prompts, lower for 2, equal for 1; "
-        "1.5 more on average",
+        # Their deviation is sqrt(6), and 2.365 sqrt(6 / 8) = 2.048.
+        "the policy is not distinguishable from the base policy (difference 1.5 [-0.548, 3.55])",
         "judge vader: higher than the base policy's for 2 of 8 prompts, lower for 5, equal for 1; -1.5 more on average",
     ]
     assert [pair.position for pair in set_.pairs] == [7, 6, 5, 4, 3, 2, 1, 0]

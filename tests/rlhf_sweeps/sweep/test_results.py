@@ -14,12 +14,12 @@ from rlhf_sweeps.sweep.results import (
     find_best,
     make_rerun_command,
     rank,
+    write_answer,
     write_last_lines,
-    write_verdict,
 )
 from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.study.trials import FAILED, PRUNED
-from rlhf_sweeps.verdicts.against_base import measure_gain
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy
 
 
 def test_the_best_of_one_objective() -> None:
@@ -176,12 +176,18 @@ def test_folders_are_shown_from_here() -> None:
 
 
 def test_the_last_line_compares_the_winner_with_the_base_policy() -> None:
-    gain = measure_gain([{"a": 9.0, "b": 10.0, "c": 11.0}])
-    last = "trial 0 is better than the base policy by 10 [7.52, 12.5] on 3 held-out prompts, 1 seed"
-    assert write_verdict(make(0, [1.0]), gain) == last
-    assert write_verdict(make(0, [1.0]), None) == "trial 0 is not known to be better than the base policy"
+    policies = [FinalPolicy(4, 2.0, True, {"a": 9.0, "b": 10.0, "c": 11.0})]
+    subject = "at its best held-out score, trial 0 is"
+    last = f"{subject} better than the base policy by 10 [7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
+    assert write_answer(make(0, [1.0]), policies, 15.0) == last
+    assert write_answer(make(0, [1.0]), [None], 15.0) == f"{subject} not known to be better than the base policy"
     beyond = replace(make(0, [1.0]), beyond={0})
-    assert write_verdict(beyond, gain) == f"{last}; it went beyond the KL budget"
+    assert write_answer(beyond, policies, 15.0) == f"{last}; it went beyond the KL budget"
+    never = [replace(policies[0], kl=40.0, is_within=False)]
+    assert write_answer(beyond, never, 15.0) == (
+        "trial 0: no policy within the KL budget; the last one (KL 40 > 15) is better than the base policy by 10 "
+        "[7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
+    )
     assert "1 trial: 1 complete (1 beyond the KL budget)" in block([beyond])
 
 

@@ -38,6 +38,11 @@ def test_one_run_is_compared_as_by_a_paired_t_test() -> None:
         ([9.0, 10.0, 11.0], "better than the base policy by 10 [7.52, 12.5]"),
         ([-9.0, -10.0, -11.0], "worse than the base policy by 10 [7.52, 12.5]"),
         ([1.0, 1.0, 1.0], "not known to be better than the base policy (difference 1)"),
+        # Of six prompts that differ by the same, all have one sign by chance with 2 / 64 = 0.03; of five with 0.06.
+        ([1.0] * 6, "better than the base policy by 1 on every prompt"),
+        ([-1.0] * 6, "worse than the base policy by 1 on every prompt"),
+        ([1.0] * 5, "not known to be better than the base policy (difference 1)"),
+        ([0.0] * 64, "not known to be better than the base policy (difference 0)"),
         ([], "not known to be better than the base policy"),
     ],
 )

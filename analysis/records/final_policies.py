@@ -1,0 +1,30 @@
+"""The policy by which a run is compared with the base policy, also of a run that has not come to its end."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from analysis.records.runs import RunRecord
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy, find_final_policy
+from rlhf_sweeps.verdicts.objective import Evaluation
+
+_SCORE, _KL = "eval/score", "eval/kl"
+
+
+def find_policy_of_run(run: RunRecord) -> FinalPolicy | None:
+    """By the run's summary, else by its recorded evaluations so far; None if it had none."""
+    is_summarized = any(isinstance(run.summary.get(key), Mapping) for key in ("best", "last"))
+    return find_final_policy(run.summary if is_summarized else _summarize_evaluations(run), run.read_samples())
+
+
+def _summarize_evaluations(run: RunRecord) -> dict[str, Any]:
+    """The best and the last evaluation, as a summary has them."""
+    updates, scores = run.select_points(_SCORE)
+    kl_by_update = dict(zip(*(column.tolist() for column in run.select_points(_KL)), strict=True))
+    best: Evaluation | None = None
+    last: Evaluation | None = None
+    for update, score in zip(updates.tolist(), scores.tolist(), strict=True):
+        if update in kl_by_update:
+            last = Evaluation(int(update), score, kl_by_update[update])
+            best = last if last.beats(best, run.kl_budget) else best
+    return {"best": asdict(best) if best else None, "last": asdict(last) if last else None}

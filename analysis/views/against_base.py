@@ -1,0 +1,26 @@
+"""Whether the best setting is better than the base policy: the sentence that a sweep and a run end with."""
+
+from analysis.records.final_policies import find_policy_of_run
+from analysis.results.entries import Entry
+from analysis.results.ranking import SourceRanking
+from analysis.views.counted import SCORE
+from analysis.wording.statements import format_number
+from rlhf_sweeps.verdicts.final_policies import measure_policies, write_verdict
+
+
+def write_base_sentences(ranking: SourceRanking, best: Entry) -> list[str]:
+    """One sentence; none where scores of several reward models would be compared, or nothing is recorded.
+
+    Without samples, which show how prompts differ, only the difference of the means is known.
+    """
+    if not ranking.is_comparable:
+        return []
+    policies = [find_policy_of_run(run) for run in best.tested_runs or best.runs]
+    if measure_policies(policies) is not None or any(policy and not policy.is_within for policy in policies):
+        return [write_verdict(policies, best.runs[0].kl_budget, best.inline_title, len(best.names) > 1)]
+    base = best.average_summary("base_score")
+    if base is None or ranking.metric != SCORE or not best.objectives:
+        return []
+    gain = ranking.compute_difference(ranking.choose_reported_value(best), base)
+    size = f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'} than the base policy"
+    return [f"{size}; without samples it is unknown whether that is more than noise"]

@@ -1,0 +1,100 @@
+"""The policies by which runs are compared with the base policy, and the sentence about them: one for all outputs.
+
+A run is judged by its best evaluation within the KL budget. A run that had none is judged by its last evaluation, and
+then the sentence says so first: what lies beyond the budget is no success.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, measure_gain, read_differences
+
+
+@dataclass(frozen=True)
+class FinalPolicy:
+    """The policy by which a run is judged.
+
+    Attributes:
+        update: after which it was evaluated.
+        kl: its mean sequence KL to the base policy, in nats; nan if unknown.
+        is_within: whether that evaluation was within the KL budget; then it is the best of these, else the last one.
+        differences: held-out prompt -> score minus the base policy's score; empty without samples.
+    """
+
+    update: int
+    kl: float
+    is_within: bool
+    differences: Mapping[str, float]
+
+
+def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str, Any]]) -> FinalPolicy | None:
+    """The policy by which a run is judged; None if the run had no evaluation.
+
+    Args:
+        summary: with the keys `best` and `last`, as in summary.json; what is damaged counts as missing.
+        samples: the rows of samples.jsonl.
+    """
+    for key in ("best", "last"):
+        evaluation = summary.get(key)
+        update = evaluation.get("update") if isinstance(evaluation, Mapping) else None
+        if isinstance(evaluation, Mapping) and isinstance(update, int | float):
+            kl = evaluation.get("kl")
+            number = float(kl) if isinstance(kl, int | float) else math.nan
+            return FinalPolicy(int(update), number, key == "best", read_differences(samples, int(update)))
+    return None
+
+
+def measure_policies(policies: Sequence[FinalPolicy | None]) -> Gain | None:
+    """The gain of a setting over the base policy; None if a run was not evaluated or the runs share no prompt."""
+    return measure_gain([policy.differences if policy is not None else {} for policy in policies])
+
+
+def write_verdict(
+    policies: Sequence[FinalPolicy | None], kl_budget: float | None, name: str = "", is_plural: bool = False
+) -> str:
+    """Whether a setting is better than no training at all.
+
+    Args:
+        policies: one for each run of the setting.
+        kl_budget: in nats; None if there is none, or if it is unknown.
+        name: of the setting within a sentence, such as `trial 3`; empty for a run that speaks of itself.
+        is_plural: whether the name stands for several trials.
+    """
+    gain = measure_policies(policies)
+    beyond = [policy for policy in policies if policy is not None and not policy.is_within]
+    verb, their = ("are", "their") if is_plural else ("is", "its")
+    if beyond and len(beyond) == len(policies):
+        start = f"{name}: " if name else ""
+        latest = "the last one" if len(beyond) == 1 else "the last one of each run"
+        return (
+            f"{start}no policy within the KL budget; {latest}{_compare_kl(beyond, kl_budget)} is {describe_test(gain)}"
+        )
+    if beyond:
+        share = f"{len(beyond)} of {len(policies)} runs had no policy within the KL budget"
+        return f"{name} {verb} not known to be better than the base policy: {share}"
+    if name:
+        return f"at {their} best held-out score, {name} {verb} {describe_test(gain)}"
+    updates = [policy.update for policy in policies if policy is not None]
+    return f"the policy{f' of update {updates[0]}' if updates else ''} is {describe_test(gain)}"
+
+
+def describe_test(gain: Gain | None) -> str:
+    """`better than the base policy by 1.75 [1.41, 2.09] (held-out score, 120 prompts, 1 seed)`; after `is`."""
+    if gain is None:
+        return describe_gain(gain)
+    prompts, seeds = _count(gain.num_prompts, "prompt"), _count(gain.num_seeds, "seed")
+    text, basis = describe_gain(gain), f"held-out score, {prompts}, {seeds}"
+    return f"{text.removesuffix(')')}; {basis})" if text.endswith(")") else f"{text} ({basis})"
+
+
+def _compare_kl(beyond: Sequence[FinalPolicy], kl_budget: float | None) -> str:
+    """` (KL 40 > 15)`; empty where that is unknown."""
+    if kl_budget is None or not all(policy.kl > kl_budget for policy in beyond):
+        return ""
+    return f" (KL {', '.join(f'{policy.kl:.3g}' for policy in beyond)} > {kl_budget:g})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

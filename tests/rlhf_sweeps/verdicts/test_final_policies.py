@@ -1,0 +1,36 @@
+"""A run is judged by its best evaluation within the KL budget; one that had none is never praised without saying so."""
+
+from typing import Any
+
+from rlhf_sweeps.verdicts.final_policies import find_final_policy, write_verdict
+
+# Mean 10, deviation 1, 3 prompts: 10 -+ 4.303 / sqrt(3).
+GAINS = [9.0, 10.0, 11.0]
+PRAISE = "better than the base policy by 10 [7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
+
+
+def samples(*updates: int) -> list[dict[str, Any]]:
+    return [
+        {"update": update, "prompt": f"p{n}", "score": gain, "base_score": 0.0}
+        for update in updates
+        for n, gain in enumerate(GAINS)
+    ]
+
+
+def test_the_best_evaluation_counts_and_else_the_last_one_with_its_kl() -> None:
+    best = find_final_policy({"best": {"update": 2, "kl": 3.0}, "last": {"update": 4, "kl": 40.0}}, samples(2, 4))
+    last = find_final_policy({"best": None, "last": {"update": 4, "kl": 40.0}}, samples(2, 4))
+    assert write_verdict([best], 15.0) == f"the policy of update 2 is {PRAISE}"
+    assert write_verdict([best], 15.0, "trial 3") == f"at its best held-out score, trial 3 is {PRAISE}"
+    assert write_verdict([last], 15.0) == f"no policy within the KL budget; the last one (KL 40 > 15) is {PRAISE}"
+    assert write_verdict([last], None) == f"no policy within the KL budget; the last one is {PRAISE}"
+    share = "1 of 2 runs had no policy within the KL budget"
+    assert write_verdict([best, last], 15.0, "trial 3") == (
+        f"trial 3 is not known to be better than the base policy: {share}"
+    )
+
+
+def test_without_evaluations_or_with_damaged_ones_nothing_is_claimed() -> None:
+    assert find_final_policy({}, samples(2)) is None
+    assert find_final_policy({"best": "x", "last": {"update": "y"}}, samples(2)) is None
+    assert write_verdict([None], 15.0) == "the policy is not known to be better than the base policy"
