@@ -60,8 +60,8 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint(compose_config: Comp
     config = compose_config(*SMALL, "checkpoint.every=1", "eval.every=6")
     step = PPOTrainer.step
 
-    def step_and_break(self: PPOTrainer) -> dict[str, float]:
-        row = step(self)
+    def step_and_break(self: PPOTrainer, patience: float | None) -> dict[str, float]:
+        row = step(self, patience)
         if self.update == 4:
             self.policy.model.get_input_embeddings().weight.data.fill_(math.inf)
         return row

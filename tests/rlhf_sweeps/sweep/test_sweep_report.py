@@ -155,7 +155,7 @@ def test_its_place_is_said_before_the_last_line_of_a_sweep(stand_in: Path, capfd
     *_, before, place, last = capfd.readouterr().out.splitlines()
     assert before == "all in outputs/s"
     assert place == "report: outputs/s/report.html"
-    assert last == "trial 1 is not known to be better than the base policy"
+    assert last == "at its best held-out score, trial 1 is not known to be better than the base policy"
 
 
 def test_a_sweep_succeeds_without_it(stand_in: Path, capfd: pytest.CaptureFixture[str]) -> None:
