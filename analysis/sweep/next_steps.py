@@ -3,6 +3,7 @@
 import itertools
 import math
 import shlex
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from analysis.sweep.settings import View
 from analysis.sweep.thresholds import GAP, MAX_SEEDS, MIN_COMPLETE_TRIALS, NARROW, SURE_CHOICE
 from analysis.wording.numbers import convert_seed
 from analysis.wording.statements import Statement, format_count, format_duration
-from rlhf_sweeps.record import SweepPlan
+from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, salvage_hydra
 
 _NOT_APART = "a lucky setting cannot be distinguished from a better one"
 
@@ -68,7 +69,13 @@ def _write_new_sweep(source: Source, override: str) -> str:
 
 def _write_continued_sweep(source: Source, override: str) -> str:
     """The command that continues the sweep in its folder with another override."""
-    return source.plan.changed_command(override, folder=source.folder) if source.folder is not None else ""
+    return source.plan.changed_command(override, folder=_name_folder(source.folder)) if source.folder else ""
+
+
+def _name_folder(folder: Path) -> Path:
+    """The folder by the word that began the sweep, where it still names it: the command is one, however it is typed."""
+    begun = as_mapping(salvage_hydra(Sweep(folder), []).get("sweep")).get("dir")
+    return Path(begun) if isinstance(begun, str) and Path(begun).resolve() == folder.resolve() else folder
 
 
 def _suggest_by_profile(source: Source, view: View, optimum: Optimum, profile: Profile) -> list[Statement]:

@@ -12,11 +12,11 @@ from scipy.stats import t
 from analysis.records.runs import Source
 from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.edges import Edge, find_edges, write_axis
-from analysis.sweep.next_steps import _suggest_by_profile
+from analysis.sweep.next_steps import _name_folder, _suggest_by_profile
 from analysis.sweep.optimum import find_optimum
 from analysis.sweep.settings import make_views
 from analysis.wording.statements import Statement
-from rlhf_sweeps.record import Axis, SweepPlan
+from rlhf_sweeps.record import Axis, Sweep, SweepPlan
 
 
 def found_edges(source: Source) -> list[Edge]:
@@ -315,3 +315,13 @@ def test_the_list_of_a_tied_key_has_no_command_and_an_added_key_keeps_its_plus()
     (edge,) = found_edges(source)
     assert edge.override == "+key=2,4,8"
     assert write_axis(Axis("+key", (), 1, 64, True, True), 30.2, 640) == "+key='tag(int,log,interval(30,640))'"
+
+
+def test_a_sweep_is_continued_by_the_word_that_began_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However its folder is typed, the report has the same bytes; a sweep that was moved is named by its place."""
+    for folder, begun in (("s", tmp_path / "s"), ("moved", tmp_path / "s")):
+        Sweep(tmp_path / folder).hydra_file.parent.mkdir(parents=True)
+        Sweep(tmp_path / folder).hydra_file.write_text(f"hydra:\n  sweep:\n    dir: {begun}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert _name_folder(Path("s")) == _name_folder(tmp_path / "s") == tmp_path / "s"
+    assert _name_folder(Path("moved")) == Path("moved")
