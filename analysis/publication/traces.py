@@ -111,7 +111,7 @@ def _list_patterns(is_text: bool) -> Iterator[tuple[str, re.Pattern[str]]]:
     """What must not stand in a line. The name of a host may be a common word, which answers of a policy contain."""
     home = str(Path.home())
     if len(home) > 1:
-        end = r"/\.?\w" if is_text else r"(?![\w-])"  # a text may speak of /root
+        end = r"/\.?\w" if is_text else r"(?![\w-])"  # a text may speak of such a folder
         yield f"the home folder of {getpass.getuser()}", re.compile(rf"{_BEGIN}{re.escape(home)}{end}")
     host = socket.gethostname()
     if host not in _HOSTS_OF_ALL and not is_text:

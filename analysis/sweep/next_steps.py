@@ -147,7 +147,7 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
         evidence = {"settings": float(len(lead.ranked))}
         if (planned := len(source.plan.test_seeds)) and not is_tested:
             text = f"no setting has run on two seeds, so {apart}: its sweep.test_seeds={planned} have not been run yet"
-            command = source.plan.command(source.folder) if source.folder is not None else None
+            command = source.plan.command(_name_folder(source.folder)) if source.folder else None
             return [Statement(text, evidence, command or "")]
         remedy = "raise sweep.test_seeds from 1 to 3" if is_tested else "use sweep.test_seeds=3"
         text = f"no setting has run on two seeds, so {apart}: {remedy}, or sweep.seeds=3 from the start"

@@ -148,18 +148,20 @@ def test_other_urls_are_no_paths_and_those_of_the_project_become_relative(sweep:
     assert path.split() == [*urls[:3], "file://data/x"]
 
 
-@pytest.mark.parametrize("url", ["file:///root/conf", "sqlite:////root/x.db"])
+@pytest.mark.parametrize("url", ["file:///someone/conf", "sqlite:////someone/x.db"])
 def test_the_home_folder_in_a_url_is_refused(sweep: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setenv("HOME", "/root")
+    monkeypatch.setenv("HOME", "/someone")
     set_key(sweep / "2", "dataset.path", url)
     with pytest.raises(AnalysisError, match=r"^2/\.hydra/overrides.yaml, line 1: contains the home folder of"):
         publish(sweep, "copy")
 
 
-def test_a_text_may_name_the_folder_root(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/root")
-    Run(sweep / "0").append_samples([{"update": 12, "prompt": "p", "response": "look in /root for it, or in /root/."}])
+def test_a_text_may_name_the_home_folder(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/someone")
+    Run(sweep / "0").append_samples(
+        [{"update": 12, "prompt": "p", "response": "look in /someone for it, or in /someone/."}]
+    )
     publish(sweep, "copy")
-    Run(sweep / "0").append_samples([{"update": 12, "prompt": "p", "response": "look in /root/it"}])
+    Run(sweep / "0").append_samples([{"update": 12, "prompt": "p", "response": "look in /someone/it"}])
     with pytest.raises(AnalysisError, match=r"^0/samples\.jsonl, line 3: contains the home folder of"):
         publish(sweep, "copy")
