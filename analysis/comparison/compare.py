@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from analysis.comparison.groups import Group, Grouping, group_runs, stratify, write_seed_notes
+from analysis.comparison.groups import Group, Grouping, group_runs, list_seeds, stratify, write_seed_notes
 from analysis.comparison.judge_matrix import make_matrix
 from analysis.comparison.own_matrix import NOT_BEST, WinRateMatrix, read_own_pairs
 from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure_runs
@@ -154,7 +154,12 @@ def _rank_groups(compared: Grouping, strata: Mapping[str, Strata], measured: Mea
     chosen = {group.label: stratify(compared, group.chosen, measured.values) for group in groups}
     tested = {group.label: strata[group.label] for group in groups if group.is_test}
     by_choice = {label: own_strata or strata[label] for label, own_strata in chosen.items()}
-    return rank(by_choice, measured.is_lower_better, tested)
+    seeds = {
+        group.label: list_seeds(group.chosen if chosen[group.label] else group.runs, measured.values)
+        for group in groups
+    }
+    test_seeds = {group.label: list_seeds(group.runs, measured.values) for group in groups if group.is_test}
+    return rank(by_choice, measured.is_lower_better, tested, seeds, test_seeds)
 
 
 def _make_compared_group(

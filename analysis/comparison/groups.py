@@ -281,3 +281,9 @@ def stratify(grouped: Grouping, runs: Sequence[RunRecord], values: Mapping[str, 
         if run.name in values:
             by_setting.setdefault(grouped.make_setting_key(run), []).append(values[run.name])
     return {setting: np.array(by_setting[setting]) for setting in by_setting}
+
+
+def list_seeds(runs: Sequence[RunRecord], values: Mapping[str, float]) -> list[int] | None:
+    """The seeds of a group's runs that have a value, in the order of `stratify`; None where one is unknown."""
+    seeds = [run.seed for run in runs if run.name in values]
+    return [seed for seed in seeds if seed is not None] if None not in seeds else None

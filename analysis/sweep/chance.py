@@ -10,10 +10,13 @@ import numpy as np
 from analysis.records.runs import Floats
 from analysis.sweep.thresholds import NUM_PERMUTATIONS, SETTINGS_PER_TERM
 from rlhf_sweeps.record import Axis
+from rlhf_sweeps.verdicts.error_rate import SHARE_OF_KEYS, share_p_values
 
 
 def compute_p_values(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
     """For each axis the probability that permuted objectives make any axis look as important, (axes,).
+
+    It is adjusted for the other claims about a sweep (see `error_rate`).
 
     The objectives' ranks are fitted by a parabola over an axis of numbers, by their means over a list; what is compared
     is the probability of the F statistic, smallest over the axes (the single-step min P of Westfall and Young 1993).
@@ -40,7 +43,8 @@ def compute_p_values(axes: Sequence[Axis], positions: Floats, gains: Floats) -> 
         p_values[index] = _compute_tail(_make_basis(without), _make_basis(full), _rank_rows(rows[:, is_active]))
     smallest = p_values.min(axis=0)
     # The sweep as it is counts as one of the permutations; rounding must not tell it from its equals.
-    return np.asarray([(smallest <= p_value * (1 + 1e-9)).mean() for p_value in p_values[:, 0]], dtype=np.float64)
+    shares = np.asarray([(smallest <= p_value * (1 + 1e-9)).mean() for p_value in p_values[:, 0]], dtype=np.float64)
+    return share_p_values(shares, SHARE_OF_KEYS)
 
 
 def _rank_rows(rows: Floats) -> Floats:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.sweep.margin import Lead
 from analysis.sweep.optimum import Optimum, Profile
-from analysis.sweep.settings import Setting, View
+from analysis.sweep.settings import View
 from analysis.sweep.thresholds import KEPT_BESIDE_EDGE, LARGE_FACTOR, MOSTLY_AT_EDGE, NEAR_EDGE, OUTER, SURE_EDGE
 from rlhf_sweeps.record import Axis, write_command
+from rlhf_sweeps.verdicts.pairs import BETTER
 
 # Keys that can go no further.
 _MOST = {"ppo.gamma": 1.0, "ppo.gae_lambda": 1.0, "ppo.top_p": 1.0, "ppo.clip_range": 0.95}
@@ -35,11 +37,14 @@ class Edge:
     override: str | None
 
 
-def find_edges(view: View, optimum: Optimum | None) -> list[Edge]:
+def find_edges(view: View, optimum: Optimum | None, lead: Lead | None) -> list[Edge]:
     """The edges at which the best values lie, by more than noise.
 
-    Where a surface could be fitted, it decides. Else the best setting at the end of a list is compared with the setting
-    that has the next choice and is equal otherwise, if the noise between seeds is known.
+    Where a surface could be fitted, it decides, for keys that matter. Else the best setting at the end of a list must
+    be better, by more than noise, than the setting that has the next choice and is equal otherwise.
+
+    Args:
+        lead: of the best setting over the others.
     """
     best = view.best
     if best is None:
@@ -52,7 +57,7 @@ def find_edges(view: View, optimum: Optimum | None) -> list[Edge]:
             continue
         is_high = place > 0.5
         probability, rise = (
-            _estimate_rise(optimum.profiles[index], is_high) if optimum else _compare_neighbours(view, best, axis)
+            _estimate_rise(optimum.profiles[index], is_high) if optimum else _compare_neighbours(view, lead, axis)
         )
         if probability >= SURE_EDGE:
             winning.append(Edge(axis, is_high, text, probability, rise, _write_override(axis, is_high)))
@@ -70,28 +75,20 @@ def _estimate_rise(profile: Profile, is_high: bool) -> tuple[float, float]:
     return (float((rises > 0).mean()) if at_edge >= MOSTLY_AT_EDGE else 0.0), float(rises.mean())
 
 
-def _compare_neighbours(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
-    from scipy.stats import t
-
-    noise = view.estimate_noise()
+def _compare_neighbours(view: View, lead: Lead | None, axis: Axis) -> tuple[float, float]:
+    """How probable it is that the best setting is better than its neighbour, if that is decided, and by how much."""
     ordered = list(axis.choices)
-    if axis.is_interval or len(ordered) < 2 or not noise.is_known:
+    if axis.is_interval or len(ordered) < 2 or lead is None or lead.pairs is None:
         return 0.0, 0.0
-    place = ordered.index(best.values[axis.key])
+    values = lead.best.values
+    place = ordered.index(values[axis.key])
     neighbour = {0: 1, len(ordered) - 1: len(ordered) - 2}.get(place)
     keys = [swept_axis.key for swept_axis in view.axes]  # without those that move along
-    wanted = None if neighbour is None else {**best.values, axis.key: ordered[neighbour]}
-    others = [
-        setting
-        for setting in view.settings
-        if wanted and all(setting.values.get(key) == wanted.get(key) for key in keys)
-    ]
-    if not others:
-        return 0.0, 0.0
-    sign = view.get_sign()
-    rise = sign * float(best.objectives[0] - others[0].objectives[0])
-    error = noise.deviation * np.sqrt(1 / len(best.by_run) + 1 / len(others[0].by_run))
-    return float(t.cdf(rise / error, noise.freedom)), rise
+    wanted = None if neighbour is None else {**values, axis.key: ordered[neighbour]}
+    for setting, pair in zip(lead.ranked[1:], lead.pairs, strict=False):
+        if wanted and all(setting.values.get(key) == wanted.get(key) for key in keys) and pair.verdict == BETTER:
+            return 1 - pair.p_value / 2, view.get_sign() * float(lead.best.objectives[0] - setting.objectives[0])
+    return 0.0, 0.0
 
 
 def _write_override(axis: Axis, is_high: bool) -> str | None:

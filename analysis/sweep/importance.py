@@ -19,7 +19,6 @@ from analysis.records.runs import Floats
 from analysis.sweep.chance import compute_p_values
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.thresholds import (
-    MATTERS_BY_CHANCE,
     MAX_CHOICES,
     MAX_IMPORTANCE_SETTINGS,
     MIN_IMPORTANCE_SETTINGS,
@@ -30,6 +29,7 @@ from analysis.sweep.thresholds import (
     SHARE_BEST,
 )
 from rlhf_sweeps.record import Axis
+from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL
 from rlhf_sweeps.verdicts.estimates import are_equal
 
 
@@ -65,7 +65,7 @@ class KeyImportance:
     @property
     def is_clear(self) -> bool:
         """Whether it matters beyond chance."""
-        return self.p_value <= MATTERS_BY_CHANCE
+        return self.p_value <= SIGNIFICANCE_LEVEL
 
 
 @dataclass(frozen=True)

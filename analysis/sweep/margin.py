@@ -45,8 +45,11 @@ class Lead:
             return [
                 setting for setting, pair in zip(self.ranked[1:], self.pairs, strict=False) if pair.verdict == NOISE
             ]
+        if self.is_clear:
+            return []
         others = zip(self.ranked[1:], self.gaps[1:], self.sizes, strict=True)
-        return [setting for setting, gap, sizes in others if gap <= self.noise.margin(*sizes)]
+        num_pairs = math.comb(len(self.ranked), 2)
+        return [setting for setting, gap, sizes in others if gap <= self.noise.margin(*sizes, num_pairs)]
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -60,7 +63,7 @@ class Lead:
         if self.pairs is not None:
             verdicts = {pair.verdict for pair in self.pairs}
             return True if verdicts == {BETTER} else False if verdicts & {BETTER, NOISE} else None
-        return None if math.isnan(self.limit) else not self.rivals
+        return None if math.isnan(self.limit) else self.gaps[1] > self.limit
 
 
 def measure_lead(view: View, noise: Noise) -> Lead | None:
@@ -96,7 +99,14 @@ def _compare_pairs(view: View, ranked: Sequence[Setting]) -> list[GroupPair]:
         for place, setting in enumerate(ranked)
         if view.are_tested(setting, setting)
     }
-    pair_of = {frozenset((pair.first, pair.second)): pair for pair in rank(groups, view.get_sign() < 0, tested).pairs}
+    ranking = rank(
+        groups,
+        view.get_sign() < 0,
+        tested,
+        {str(place): setting.seeds for place, setting in enumerate(ranked)},
+        {str(place): setting.test_seeds for place, setting in enumerate(ranked)},
+    )
+    pair_of = {frozenset((pair.first, pair.second)): pair for pair in ranking.pairs}
     pairs = [pair_of[frozenset(("0", str(place)))] for place in range(1, len(ranked))]
     return [pair if pair.first == "0" or pair.verdict != BETTER else _mark_as_noise(pair) for pair in pairs]
 

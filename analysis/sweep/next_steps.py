@@ -34,7 +34,7 @@ def suggest_next_steps(
     """
     if not view.is_single or view.best is None:
         return []
-    edges = find_edges(view, optimum)
+    edges = find_edges(view, optimum, lead)
     steps = [_suggest_widening(source, edge) for edge in edges]
     widened = {edge.axis.key for edge in edges}
     if optimum is not None:

@@ -21,7 +21,6 @@ from analysis.sweep.thresholds import (
     FLAT,
     FLOOR_DEPTH,
     LIKELY,
-    MATTERS_BY_CHANCE,
     MAX_SETTINGS,
     MIN_EXPLAINED,
     MIN_SETTINGS,
@@ -31,6 +30,7 @@ from analysis.sweep.thresholds import (
     POSSIBLE,
 )
 from rlhf_sweeps.record import Axis
+from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL
 from rlhf_sweeps.verdicts.estimates import are_equal
 from rlhf_sweeps.verdicts.noise import Noise
 
@@ -62,7 +62,7 @@ class Profile:
     @property
     def is_clear(self) -> bool:
         """Whether the key matters beyond chance."""
-        return self.p_value <= MATTERS_BY_CHANCE
+        return self.p_value <= SIGNIFICANCE_LEVEL
 
     @property
     def is_flat(self) -> bool:
@@ -156,7 +156,7 @@ def find_optimum(view: View, objective: int = 0) -> Optimum | None:
     )
     is_measured = np.array([not setting.is_estimate for setting in settings])
     explained = _measure_explained_share(surface, is_measured)
-    if p_values.min() > MATTERS_BY_CHANCE and explained < MIN_EXPLAINED:
+    if p_values.min() > SIGNIFICANCE_LEVEL and explained < MIN_EXPLAINED:
         return None
     # The highest point of the surface is less lucky than the highest measurement.
     best = int(np.where(is_measured, surface.predict_mean(points), -np.inf).argmax())

@@ -13,11 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from analysis.comparison.own_matrix import REWARD_MODEL as REWARD_MODEL
-from analysis.records.runs import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, TrialRecord
+from analysis.records.runs import COMPLETE, Floats, Source, TrialRecord
 from analysis.sweep.axes import make_axes, normalize_text
 from analysis.sweep.pruned import estimate_pruned
+from analysis.sweep.run_objectives import list_seeds, read_runs, read_values, stack
 from analysis.sweep.thresholds import SAME_POSITION
 from analysis.wording.labels import label_settings
+from analysis.wording.numbers import convert_seed
 from analysis.wording.statements import format_setting
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.noise import Noise, pool_noise
@@ -34,6 +36,7 @@ class Setting:
         objectives: the mean over its runs, (objectives,).
         by_run: the objectives of each run on the seeds that choose, (runs, objectives).
         by_test: the objectives of each run on the test seeds, (runs, objectives).
+        seeds, test_seeds: the seeds of by_run and by_test, in their order; None where one is unknown.
         violations: constraint -> by how much it is broken, in the mean over its trials; 0 and below: kept.
         is_estimate: whether its trial was pruned, and its objective is an estimate (see pruned.py).
         deviation: standard deviation of the estimate.
@@ -47,6 +50,8 @@ class Setting:
     violations: Mapping[str, float] = field(default_factory=dict)
     is_estimate: bool = False
     deviation: float = 0.0
+    seeds: Sequence[int] | None = None
+    test_seeds: Sequence[int] | None = None
 
     @property
     def is_feasible(self) -> bool:
@@ -208,24 +213,31 @@ def _make_view(source: Source, label: str, trials: Sequence[TrialRecord]) -> Vie
 def _merge_trials(trials: Sequence[TrialRecord], num_objectives: int, keys: Sequence[str]) -> Iterator[Setting]:
     groups: dict[tuple[str | None, ...], list[TrialRecord]] = defaultdict(list)
     for trial in trials:
-        if trial.state == COMPLETE and _read_values(trial.objectives, num_objectives) is not None:
+        if trial.state == COMPLETE and read_values(trial.objectives, num_objectives) is not None:
             values_of = normalize_settings(trial)
             groups[tuple(values_of.get(key) for key in keys)].append(trial)
     for values, trials_of_one in groups.items():
         # A copy repeats the objectives of another trial: it is no further seed.
         group = [trial for trial in trials_of_one if trial.has_run] or trials_of_one
-        by_trial = [_read_values(trial.objectives, num_objectives) for trial in group]
-        by_run = [_read_run_objectives(trial.runs, num_objectives) for trial in group]
+        by_trial = [read_values(trial.objectives, num_objectives) for trial in group]
         # The trial's own number stands where its runs are gone or have none.
-        rows = [own if len(own) else np.array([worth]) for own, worth in zip(by_run, by_trial, strict=True)]
-        runs = np.concatenate(rows)
+        runs = [
+            pair
+            for trial, worth in zip(group, by_trial, strict=True)
+            for pair in read_runs(trial.runs, num_objectives)
+            or [(convert_seed(normalize_settings(trial).get("seed")), worth or [])]
+        ]
+        tests = [pair for trial in group for pair in read_runs(trial.tests, num_objectives)]
+        worths = [worth for _, worth in runs]
         yield Setting(
             tuple(trial.number for trial in group),
             {key: text for key, text in zip(keys, values, strict=True) if text is not None},
-            np.array(by_trial[0] if len(group) == 1 else mean_over_seeds(runs.tolist())),
-            runs,
-            np.concatenate([_read_run_objectives(trial.tests, num_objectives) for trial in group]),
+            np.array(by_trial[0] if len(group) == 1 else mean_over_seeds(worths)),
+            stack(worths, num_objectives),
+            stack([worth for _, worth in tests], num_objectives),
             mean_violations([trial.violations for trial in group]),
+            seeds=list_seeds(runs),
+            test_seeds=list_seeds(tests),
         )
 
 
@@ -235,18 +247,6 @@ def _make_pruned_settings(source: Source, trials: Sequence[TrialRecord], keys: S
         values = {key: text for key, text in normalize_settings(by_number[estimate.number]).items() if key in keys}
         objectives, none = np.array([estimate.value]), np.empty((0, 1))
         yield Setting((estimate.number,), values, objectives, objectives[None], none, {}, True, estimate.deviation)
-
-
-def _read_values(values: Sequence[float] | None, num_objectives: int) -> list[float] | None:
-    numbers = list(values or [])
-    is_sound = all(isinstance(value, int | float) and abs(value) < TOO_LARGE for value in numbers)
-    return [float(value) for value in numbers] if is_sound and len(numbers) == num_objectives else None
-
-
-def _read_run_objectives(runs: Sequence[RunRecord], num_objectives: int) -> Floats:
-    """Of those that came to their end: others may have an objective, but one of fewer updates."""
-    worths = [_read_values(run.objectives, num_objectives) for run in runs if run.state == COMPLETE]
-    return np.array([worth for worth in worths if worth is not None], dtype=np.float64).reshape(-1, num_objectives)
 
 
 def _untie_axes(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[list[Axis], dict[str, str]]:

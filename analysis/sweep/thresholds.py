@@ -6,10 +6,7 @@ test in tests/analysis/sweep that is named runs a part of these again.
 
 import numpy as np
 
-# Importance against chance.
-MATTERS_BY_CHANCE = (
-    0.05  # probability that any key is said to matter in a sweep where none does; test_importance.py counts it
-)
+# Importance against chance. SIGNIFICANCE_LEVEL is the limit of its p values.
 NUM_PERMUTATIONS = 999  # of the objectives
 SETTINGS_PER_TERM = 2.5  # settings for each term of the model, from which it holds all axes at once
 
@@ -51,7 +48,7 @@ POSSIBLE = 0.1  # probability from which a value is not ruled out
 FLAT = 0.6  # probability from which, over all of an axis, the key does not matter
 
 # Edges. Measured on searches whose optimum lies inside of all axes: at most 3 of 200 had any edge (test_next_steps.py).
-SURE_EDGE = 0.95  # probability that the objective still rises towards the edge
+SURE_EDGE = 0.95  # probability that the surface of a key that matters still rises towards the edge
 MOSTLY_AT_EDGE = 0.5  # of the surfaces drawn, whose highest point lies at the edge
 OUTER = 0.1  # of an interval: from there to its edge the objective must rise
 KEPT_BESIDE_EDGE = 0.3  # of an interval, next to the edge, that a wider search keeps

@@ -8,9 +8,10 @@ from analysis.sweep.axes import label_choices, label_position, label_positions
 from analysis.sweep.importance import Importance, KeyImportance
 from analysis.sweep.optimum import Optimum, Profile, explain_too_few
 from analysis.sweep.settings import Setting, View
-from analysis.sweep.thresholds import MATTERS_BY_CHANCE, POSSIBLE
+from analysis.sweep.thresholds import POSSIBLE
 from analysis.wording.statements import Statement, format_count, format_number, join_words
 from rlhf_sweeps.record import Axis
+from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL
 from rlhf_sweeps.verdicts.estimates import are_equal
 from rlhf_sweeps.verdicts.noise import Noise
 
@@ -78,7 +79,7 @@ def write_importance_statements(importance: Importance) -> list[Statement]:
     if not clear:
         text = (
             f"importance is not shown: over {num} settings no key by itself stands out from chance"
-            f" (p > {MATTERS_BY_CHANCE:g} for all by permutation)"
+            f" (p > {SIGNIFICANCE_LEVEL:g} for all by permutation)"
         )
         return [Statement(text, p_values)]
     statements = [_write_key_statement(key) for key in clear]
@@ -142,7 +143,7 @@ def _write_width_statement(profile: Profile) -> Statement:
         everywhere = f"from {ends}" if axis.is_numeric else f"for all of {', '.join(axis.choices)}"
         return Statement(f"{start} {everywhere}", evidence)
     evidence["p by permutation"] = profile.p_value
-    if profile.is_unknown:
+    if profile.is_unknown or not profile.is_clear:
         text = f"{axis.key}: the data exclude no value, but do not show that all values are equally good"
         return Statement(text, evidence)
     likely = profile.likely

@@ -17,9 +17,10 @@ from itertools import combinations
 
 import numpy as np
 
+from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL
 from rlhf_sweeps.verdicts.estimates import adjust_by_holm
 from rlhf_sweeps.verdicts.intervals import Outcomes
-from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, SIGNIFICANCE_LEVEL, UNKNOWN
+from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN
 from rlhf_sweeps.verdicts.student import p_value, student_quantile
 
 

@@ -1,11 +1,14 @@
 """Rank groups of runs, and compare every two of them: which differ by more than noise?
 
-The noise of a pair is estimated from its two groups or from all groups together, whichever is larger: otherwise a few
-runs of one pair that happen to agree would count as certainty. Degrees of freedom are Satterthwaite's over all groups,
-or over the two alone where these are of unequal sizes and have the larger noise. P values are adjusted for all pairs by
-Holm's method. For groups drawn from one distribution, some pair is called better in 0.1 to 5.1 % of all comparisons,
-and in 7 % where the smallest of unequal groups is ten times as noisy: test_pair_false_alarms.py measures this, and how
-often a true difference is detected.
+Groups of one setting each that ran on the same seeds are compared seed by seed (see `blocks`). Elsewhere the noise of a
+pair is estimated from its two groups or from all groups together, whichever is larger: otherwise a few runs of one pair
+that happen to agree would count as certainty. Degrees of freedom are Satterthwaite's over all groups, or over the two
+alone where these are of unequal sizes and have the larger noise.
+
+The best group wins if it is better than every other by a test of each pair alone: it must pass all tests, so that none
+needs an adjustment (Berger 1982, Technometrics 24, 295-300). Every other pair has a p value that is adjusted for all
+pairs by Holm's method and for the other claims about a sweep (see `error_rate`). For groups drawn from one
+distribution, test_pair_false_alarms.py and test_blocks.py measure how often some pair is called better.
 """
 
 import math
@@ -16,12 +19,13 @@ from itertools import combinations
 
 import numpy as np
 
+from rlhf_sweeps.verdicts.blocks import BlockNoise, compare_blocks, pool_blocks
+from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL, adjust_pairs
 from rlhf_sweeps.verdicts.estimates import (
     Estimate,
     Probability,
     Statistic,
     Strata,
-    adjust_by_holm,
     are_equal,
     choose_statistic,
     estimate,
@@ -32,12 +36,14 @@ from rlhf_sweeps.verdicts.student import Floats, p_value, satterthwaite, student
 
 BETTER, NOISE, UNKNOWN = "better", "within noise", "cannot tell"
 WORSE = "worse in the settings that both have"  # although its mean over all of its settings is better
-SIGNIFICANCE_LEVEL = 0.05  # the largest adjusted p value of a pair that is called better; the usual one
 MEAN, INTERQUARTILE = "mean", "interquartile mean"
 MOST_GROUPS = 30  # every two of the best so many are compared
-# How two groups were compared: setting by setting, with one run of each; run by run within settings that both have; or
-# all runs together, since the groups have different settings. BY_PROMPT: see `crossed`.
-BY_SETTING, BY_STRATUM, BY_RUN = "paired by setting", "within settings", "different settings"
+# Label -> seeds in the order of the values; None where one is unknown.
+SeedsOfGroups = Mapping[str, Sequence[Hashable] | None]
+# How two groups were compared: setting by setting, with one run of each; seed by seed; run by run within settings that
+# both have; or all runs together, since the groups have different settings. BY_PROMPT: see `crossed`.
+BY_SETTING, BY_SEED, BY_STRATUM = "paired by setting", "paired by seed", "within settings"
+BY_RUN = "different settings"
 BY_PROMPT = "paired by prompt"
 
 
@@ -50,9 +56,10 @@ class GroupPair:
         difference: of their means, first minus second.
         low, high: 95 % confidence interval of this difference alone; nan where the noise is unknown.
         probability: that a run of the first group beats a run of the second.
-        p_value: adjusted for all pairs by Holm's method; nan where the noise is unknown.
+        p_value: adjusted for all pairs and for the other claims about a sweep; of a winner that of its own claim, if
+            that is lower; nan where the noise is unknown.
         verdict: BETTER, NOISE, UNKNOWN or WORSE.
-        design: BY_SETTING, BY_STRATUM, BY_RUN or BY_PROMPT.
+        design: BY_SETTING, BY_SEED, BY_STRATUM, BY_RUN or BY_PROMPT.
     """
 
     first: str
@@ -104,7 +111,11 @@ def describe_verdict(pair: GroupPair | None) -> str:
 
 
 def rank(
-    groups: Mapping[str, Strata], is_lower_better: bool = False, tested: Mapping[str, Strata] | None = None
+    groups: Mapping[str, Strata],
+    is_lower_better: bool = False,
+    tested: Mapping[str, Strata] | None = None,
+    seeds: SeedsOfGroups | None = None,
+    test_seeds: SeedsOfGroups | None = None,
 ) -> GroupRanking:
     """Sort groups by their means (see `choose_statistic`) and compare every two.
 
@@ -115,10 +126,12 @@ def rank(
         groups: label -> other settings -> values, finite and at least one for each group.
         is_lower_better: whether a lower value is better.
         tested: the values on test seeds, of the groups that have some.
+        seeds, test_seeds: label -> the seeds of the values of a group with one setting, if they are known.
     """
     sign, tested = -1.0 if is_lower_better else 1.0, tested or {}
     statistic = choose_statistic([*groups.values(), *tested.values()])
-    chosen, on_tests = _Samples(groups, statistic), _Samples(tested, statistic)
+    chosen, on_tests = _Samples(groups, statistic, seeds or {}), _Samples(tested, statistic, test_seeds or {})
+    blocks = pool_blocks([chosen.runs, on_tests.runs])
     estimates = {label: (on_tests if label in tested else chosen).estimate(label) for label in groups}
     # Decides between groups that are equal on test seeds.
     by_worth = sorted(groups, key=lambda label: -sign * chosen.value(label))
@@ -128,9 +141,13 @@ def rank(
         repeated += [chosen.estimate(label) for label in groups]
     noise = _pool_noise(repeated)
     names = list(combinations(labels[:MOST_GROUPS], 2))
-    differences = [_compare(on_tests if {*both} <= {*tested} else chosen, *both, noise) for both in names]
-    num_pairs = len(labels) * (len(labels) - 1) // 2
-    p_values = adjust_by_holm(np.array([difference.p_value for difference in differences], dtype=np.float64), num_pairs)
+    differences = [_compare(on_tests if {*both} <= {*tested} else chosen, *both, noise, blocks) for both in names]
+    p_values = adjust_pairs(
+        np.array([difference.p_value for difference in differences], dtype=np.float64),
+        [difference.names[0] == labels[0] for difference in differences],
+        [sign * difference.value > 0 for difference in differences],
+        math.comb(len(labels), 2),
+    )
     pairs = [_make_pair(difference, p_value, sign) for difference, p_value in zip(differences, p_values, strict=True)]
     # A group without test seeds may look better on the seeds that chose it. That may be luck, so it is no verdict.
     pairs = [
@@ -148,9 +165,16 @@ _UNMATCHED = "unmatched"  # never the key of a setting: those are tuples
 class _Samples:
     """The groups' values, with their estimates, each computed only once."""
 
-    def __init__(self, groups: Mapping[str, Strata], statistic: Statistic) -> None:
+    def __init__(self, groups: Mapping[str, Strata], statistic: Statistic, seeds: SeedsOfGroups) -> None:
         self.groups = groups
         self.statistic = statistic
+        self.runs = {
+            label: dict(zip(own, values.tolist(), strict=True))
+            for label, strata in groups.items()
+            if len(strata) == 1
+            and (own := seeds.get(label))
+            and len({*own}) == len(values := next(iter(strata.values())))
+        }
         self._estimates: dict[tuple[Hashable, ...], Estimate] = {}
 
     def value(self, label: str) -> float:
@@ -203,7 +227,9 @@ class _Difference:
         return p_value(self.value, self.error, self.freedom)
 
 
-def _compare(samples: _Samples, first: str, second: str, noise: tuple[float, float]) -> _Difference:
+def _compare(
+    samples: _Samples, first: str, second: str, noise: tuple[float, float], blocks: BlockNoise | None
+) -> _Difference:
     names, keys = (first, second), samples.find_shared(first, second)
     if not keys:
         ours, theirs = ([np.concatenate(list(samples.groups[name].values()))] for name in names)
@@ -216,6 +242,10 @@ def _compare(samples: _Samples, first: str, second: str, noise: tuple[float, flo
         size = max(float(np.abs(values).max()) for values in [*ours, *theirs])
         freedom = 0.0 if are_equal(differences, size) else paired.freedom
         return _Difference(names, BY_SETTING, ours, theirs, paired.value, paired.error, freedom)
+    if keys and blocks is not None and {first, second} <= samples.runs.keys():
+        blocked = compare_blocks(samples.runs[first], samples.runs[second], blocks, len(samples.groups))
+        if blocked is not None:
+            return _Difference(names, BY_SEED, ours, theirs, *blocked)
     matched = samples.estimate(first, keys), samples.estimate(second, keys)
     return _Difference(names, BY_STRATUM, ours, theirs, *_estimate_noise(*matched, noise))
 

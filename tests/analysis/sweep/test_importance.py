@@ -10,7 +10,7 @@ from analysis.sweep.chance import compute_p_values
 from analysis.sweep.importance import measure_importance
 from analysis.sweep.pruned import estimate_pruned
 from analysis.sweep.settings import make_views
-from analysis.sweep.thresholds import MATTERS_BY_CHANCE, MIN_IMPORTANCE_SETTINGS
+from analysis.sweep.thresholds import MIN_IMPORTANCE_SETTINGS
 from rlhf_sweeps.record import Axis
 
 
@@ -74,7 +74,7 @@ def test_chance_alone_seldom_makes_a_key_matter() -> None:
         positions = np.column_stack([random.random(18), random.random(18), random.integers(0, 3, 18)])
         found.append(compute_p_values(axes, positions, random.standard_normal(18)).min())
     # Of 100 draws at 5 %, 11 or more come up once in a hundred.
-    assert 0 < sum(value <= MATTERS_BY_CHANCE for value in found) <= 11
+    assert 0 < sum(value <= SIGNIFICANCE_LEVEL for value in found) <= 11
 
 
 def test_a_key_that_is_narrowed_while_another_gets_better_is_not_taken_for_a_cause() -> None:
@@ -84,7 +84,7 @@ def test_a_key_that_is_narrowed_while_another_gets_better_is_not_taken_for_a_cau
     second = progress + 0.3 * random.standard_normal(40)
     positions = np.column_stack([first, second])
     found = compute_p_values([Axis("a"), Axis("b")], positions, first + 0.05 * random.standard_normal(40))
-    assert found[0] <= MATTERS_BY_CHANCE < found[1]
+    assert found[0] <= SIGNIFICANCE_LEVEL < found[1]
 
 
 def test_the_test_of_a_list_is_that_of_the_analysis_of_variance() -> None:
