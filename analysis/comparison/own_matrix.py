@@ -15,7 +15,8 @@ import numpy as np
 from analysis.comparison.groups import Group, Grouping
 from analysis.comparison.run_values import OTHER_JUDGES, measure_values
 from analysis.records.runs import COMPLETE, Source
-from analysis.wording.statements import format_count, format_number, join_words
+from analysis.wording.statements import format_count, join_words
+from rlhf_sweeps.figures import format_share
 from rlhf_sweeps.verdicts.estimates import Strata, estimate_probability
 from rlhf_sweeps.verdicts.pairs import BY_PROMPT, MEAN, GroupPair, GroupRanking
 
@@ -99,7 +100,7 @@ class OwnPairs:
             own = [run.name for run in tests if run.trial in numbers]
             values = [measured.values[name] for name in own if name in measured.values]
             if values:
-                means.append(f"{format_number(fmean(values))} for {label} ({format_count(len(values), 'run')})")
+                means.append(f"{format_share(fmean(values))} for {label} ({format_count(len(values), 'run')})")
         if means and measured.name == OTHER_JUDGES:
             sentences.append(
                 f"on test seeds, which had no part in the choice, the {OTHER_JUDGES} is {join_words(means)}"

@@ -12,13 +12,9 @@ from analysis.records.worth import recompute_objectives
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.record import natural_key
+from rlhf_sweeps.record.quantities import OBJECTIVE as OBJECTIVE
 
-OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
-    "objective",
-    "win rate under the other judges",
-    "eval/score",
-    "eval/win_rate",
-)
+OTHER_JUDGES, EVAL_SCORE, WIN_RATE = "win rate under the other judges", "eval/score", "eval/win_rate"
 _JUDGE, _WINS = "judge/", "/win_rate"
 _HELD_OUT = ("eval/", _JUDGE)
 _AT_BEST, _AT_END = "at each run's best evaluation", "as the mean over the last 10 % of updates"

@@ -14,7 +14,8 @@ from analysis.curves.phase import FALLS, LEVEL, RISES
 from analysis.curves.sentences import find_direction
 from analysis.curves.thresholds import MAX_STRETCHES
 from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, Floats
-from analysis.wording.statements import Statement, format_count, format_number, join_words
+from analysis.wording.statements import Statement, format_count, join_words
+from rlhf_sweeps.figures import format_number
 
 _ROUNDING = 1e-9  # of the largest value: a difference that is no difference
 _WITHIN = " within our range"  # of the other's places, where ours have values at other places

@@ -15,7 +15,8 @@ from analysis.records.runs import (
     RunRecord,
     convert_number,
 )
-from analysis.wording.statements import format_count, format_number, join_words
+from analysis.wording.statements import format_count, join_words
+from rlhf_sweeps.figures import format_number
 
 EPISODE = "episode"
 _COLUMNS = (EPISODE, "episodes")  # as our own runs and TRL record them, and as tables may call them

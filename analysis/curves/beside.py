@@ -13,7 +13,8 @@ from analysis.curves.metrics import ENTROPIES, read_curve
 from analysis.curves.panels import Choice, MetricPanel, thin_curve
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord
 from analysis.wording.errors import AnalysisError
-from analysis.wording.statements import format_number, join_words
+from analysis.wording.statements import join_words
+from rlhf_sweeps.figures import format_number
 
 
 def match_entropies(

@@ -12,7 +12,8 @@ from analysis.curves.smoothing import choose_window, smooth_curve
 from analysis.curves.spikes import remove_spikes, select_large_spikes
 from analysis.curves.thresholds import CLEAR, MOST_OF_CHANGE, SOON, TIGHT, WANDERS
 from analysis.records.runs import UPDATE, Floats
-from analysis.wording.statements import Statement, format_number
+from analysis.wording.statements import Statement
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.trend import NO_TREND
 
 
@@ -93,7 +94,7 @@ def _describe_few_values(updates: Floats, values: Floats, unit: str) -> str:
 
 
 def _describe_single_phase(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
-    first, last, noise = format_number(phase.first), format_number(phase.last), format_number(phase.noise, 2)
+    first, last, noise = format_number(phase.first), format_number(phase.last), format_number(phase.noise)
     if phase.kind != LEVEL:
         weak = (
             ""

@@ -15,7 +15,8 @@ from analysis.curves.thresholds import MAX_COMPARED, SAME_LEVEL
 from analysis.curves.verdicts import describe_entropy, describe_kl
 from analysis.output.thinning import pick_evenly
 from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, Floats, RunRecord
-from analysis.wording.statements import Statement, format_number
+from analysis.wording.statements import Statement
+from rlhf_sweeps.figures import format_number
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from analysis.curves.smoothing import choose_window, smooth_curve
 from analysis.curves.thresholds import ENTROPY_GROWN, ENTROPY_LOW, LATE_RISE, MAX_NAMED_RUNS
 from analysis.health.policy import find_collapse, read_divergence
 from analysis.records.runs import UPDATE, Floats, RunRecord
-from analysis.wording.statements import Statement, format_number
+from analysis.wording.statements import Statement
+from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.verdicts.policy import (
     BLOW_UP,
     CLOSE,
@@ -156,7 +157,7 @@ def describe_entropy(
     if end < ENTROPY_LOW * start:
         return Statement(f"only {_format_percent(end / start)} of its start is left", evidence)
     if end > ENTROPY_GROWN * start:
-        return Statement(f"it ends at {format_number(end / start, 2)} times its start", evidence)
+        return Statement(f"it ends at {format_number(end / start)} times its start", evidence)
     return None
 
 
@@ -173,4 +174,4 @@ def _describe_collapse(collapses: dict[str, Onset], num_runs: int, unit: str) ->
 
 
 def _format_percent(share: float) -> str:
-    return "less than 0.1 %" if share < 0.001 else f"{format_number(100 * share, 2 if share < 1 else 3)} %"
+    return "less than 0.1 %" if share < 0.001 else format_share(share)

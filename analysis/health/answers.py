@@ -23,7 +23,7 @@ from analysis.health.thresholds import (
     UNMARKED,
 )
 from analysis.records.runs import RunRecord
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
 LENGTH = "length runs away"
@@ -75,10 +75,7 @@ def check_markers(run: RunRecord) -> Finding | None:
         if not (first <= UNMARKED and last >= MARKED) and not (is_unseen and last - first >= MARKER_RISE):
             continue
         update = rate.where(rate.values >= (first + last) / 2)
-        text = (
-            f"{format_number(100 * last, 2)} % of the answers have {marker_noun}, "
-            f"{format_number(100 * first, 2)} % {when},"
-        )
+        text = f"{format_share(last)} of the answers have {marker_noun}, {format_share(first)} {when},"
         text += f" while the own score rises{' and the judges see no gain' if is_unseen else ''}"
         advice = f"read samples; see what other reward models say (eval.judges); {OTHER_REWARD}; raise ppo.kl_coef"
         return Finding(MARKER, update, text, {"share before": first, "share at the end": last}, advice)
@@ -101,10 +98,7 @@ def check_truncation(run: RunRecord) -> Finding | None:
     begins = int(cut.updates[0]) if start >= CUT else int(update or cut.updates[0])
     limit = read_config_value(run, "ppo.response_length")
     at = f" at ppo.response_length={format_number(limit)}" if limit else ""
-    text = (
-        f"{format_number(100 * end, 2)} % of the answers are cut{at} at the end "
-        f"({format_number(100 * start, 2)} % at the start)"
-    )
+    text = f"{format_share(end)} of the answers are cut{at} at the end ({format_share(start)} at the start)"
     advice = (
         "length may be rewarded: set ppo.missing_eos_penalty, raise ppo.kl_coef"
         if rises

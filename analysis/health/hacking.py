@@ -10,7 +10,7 @@ from analysis.health.markers import describe_moved_markers
 from analysis.health.signals import Finding, read_config_value, read_score, read_series
 from analysis.health.thresholds import ALIKE_ERRORS, LEAST_FALL, NAMED_FALL, OWN_WINS, SCORE_SURE, SURE, USUAL_PROMPTS
 from analysis.records.runs import Floats, RunRecord
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.record import natural_key
 from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
@@ -62,8 +62,9 @@ def check_reward_hacking(run: RunRecord) -> Finding | None:
     if len(own):
         evidence["own win rate, end"] = float(own.values[-1])
     is_fall = worst.best - worst.end > NAMED_FALL * max(1.0, abs(worst.best))
-    fell = f"falls from {format_number(worst.best)} to" if is_fall else "is"
-    text = f"the own score rises while the {worst.metric_text} {fell} {format_number(worst.end)}"
+    write = format_share if worst.metric.endswith("_rate") else format_number
+    fell = f"falls from {write(worst.best)} to" if is_fall else "is"
+    text = f"the own score rises while the {worst.metric_text} {fell} {write(worst.end)}"
     text += f" ({len(falls)} of {len(names)} judges)" if len(names) > 1 else ""
     text += describe_moved_markers(run)
     advice = f"raise ppo.kl_coef, lower objective.kl_budget, stop earlier (ppo.total_episodes); {OTHER_REWARD}"
@@ -153,7 +154,7 @@ def check_held_out_score(run: RunRecord) -> Finding | None:
     if best - end < max(LEAST_FALL, SURE * math.sqrt(2.0) * error):
         return None
     text = (
-        f"the held-out win rate falls from {format_number(best)} to {format_number(end)}, while the "
+        f"the held-out win rate falls from {format_share(best)} to {format_share(end)}, while the "
         "training score has risen"
     )
     evidence = {"best win rate": best, "win rate at the end": end}

@@ -19,7 +19,7 @@ from analysis.health.thresholds import (
     STILL_KL,
 )
 from analysis.records.runs import RunRecord
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
 CONSTANT_SCORES = "constant scores"
@@ -60,9 +60,7 @@ def check_learning(run: RunRecord) -> Finding | None:
     change = measure_gain(scores)
     if farthest > STILL_KL or change.deviations > STILL_ERRORS:
         return None
-    text = (
-        f"the policy stays where it began (KL of {format_number(kl.end, 1)} nats at the end), and the score's change of"
-    )
+    text = f"the policy stays where it began (KL of {format_number(kl.end)} nats at the end), and the score's change of"
     text += f" {format_number(change.size)} is within four standard errors"
     lr = read_config_value(run, "ppo.lr")
     advice = (

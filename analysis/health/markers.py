@@ -3,7 +3,7 @@
 from analysis.health.signals import read_series
 from analysis.health.thresholds import NAMED_RISE
 from analysis.records.runs import RunRecord
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_share
 
 MARKERS = {"exclamation": "an exclamation mark", "question": "a question mark", "emoji": "an emoji"}
 _SIGNS = {"exclamation": "!", "question": "?"}
@@ -30,6 +30,6 @@ def describe_moved_markers(run: RunRecord) -> str:
     for marker, marker_noun in MARKERS.items():
         rate = read_series(run, f"eval/{marker}_rate")
         if len(rate) > 1 and abs(rate.values[-1] - rate.values[0]) > NAMED_RISE:
-            first, last = (format_number(100 * float(x), 2) for x in (rate.values[0], rate.values[-1]))
-            moved.append(f"{marker_noun} in {last} % of the answers, at first in {first} %")
+            first, last = (format_share(float(x)) for x in (rate.values[0], rate.values[-1]))
+            moved.append(f"{marker_noun} in {last} of the answers, at first in {first}")
     return f"; {', '.join(moved)}" if moved else ""

@@ -30,7 +30,7 @@ from analysis.health.thresholds import (
     WORSE,
 )
 from analysis.records.runs import Floats, RunRecord
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.verdicts.series import Series, rolling_mean
 
 UPDATES_TOO_LARGE = "updates too large"
@@ -70,7 +70,7 @@ def check_clipping(run: RunRecord) -> Finding | None:
     range_text = f" (ppo.clip_range={format_number(clip_range)})" if clip_range else ""
     if level > CLIPPED:
         update = clipped.where(clipped.values > CLIPPED)
-        text = f"clipping holds back {format_number(100 * level)} % of the tokens in the median update{range_text}"
+        text = f"clipping holds back {format_share(level)} of the tokens in the median update{range_text}"
         advice = "raise ppo.clip_range (0.2 is usual)" if clip_range and clip_range < NARROW_RANGE else "lower ppo.lr"
         advice += "; fewer steps an update (ppo.num_ppo_epochs, ppo.num_minibatches)"
         return Finding(ALWAYS_CLIPS, update, text, {"median share clipped": level}, advice)
@@ -108,7 +108,7 @@ def _check_never_clips(run: RunRecord, clipped: Series, range_text: str) -> Find
 
 def _make_never_clips(clipped: Series, range_text: str, moved: str, evidence: Mapping[str, float]) -> Finding:
     share = evidence["median share clipped"]
-    subject = "nothing" if share <= UNCLIPPED else f"hardly anything ({format_number(100 * share, 2)} % of the tokens)"
+    subject = "nothing" if share <= UNCLIPPED else f"hardly anything ({format_share(share)} of the tokens)"
     advice = "lower ppo.clip_range (0.2 is usual), or bound updates by ppo.target_kl"
     if not moved:
         advice = "harmless if the score rises; otherwise try a higher ppo.lr or more ppo.num_ppo_epochs"
@@ -194,7 +194,7 @@ def check_value_model(run: RunRecord) -> Finding | None:
     if best <= EXPLAINED:
         if counts.sum() < max(12, LEAST_COUNTED * len(updates)) or not first > 0:
             return None
-        text = f"the value model explains {format_number(100 * max(best, 0.0), 2)} % of the returns' variance at best"
+        text = f"the value model explains {format_share(max(best, 0.0))} of the returns' variance at best"
         return Finding(VALUE_MODEL, int(updates[0]), f"{text} (over any {width} updates){end}", evidence, advice)
     if "objective/rewards_std" not in run.metrics:
         return None
@@ -205,7 +205,7 @@ def check_value_model(run: RunRecord) -> Finding | None:
     if update is None or max(pooled.end, late) > limit or is_lost.mean() < LEAST_LOST:
         return None
     text = (
-        f"the value model explained up to {format_number(100 * best, 2)} % of the returns' variance before, and "
+        f"the value model explained up to {format_share(best)} of the returns' variance before, and "
         f"nothing from here on{end}"
     )
     return Finding(VALUE_MODEL, max(int(updates[0]), update - width // 2), text, evidence, advice)

@@ -8,7 +8,7 @@ from analysis.health.signals import Finding
 from analysis.health.thresholds import PATTERN_LEVEL
 from analysis.records.runs import RunRecord, Source, convert_number
 from analysis.wording.labels import label_values, make_identity
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import compare_p_value, format_number
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def _find_pattern(
         return None
     num_inside = len(values) - free
     text = (
-        f"{where}: {len(sick)} of {num_inside} settings there have it, and none of the {free} others (p = "
-        f"{format_number(p_value, 2)})"
+        f"{where}: {len(sick)} of {num_inside} settings there have it, and none of the {free} others "
+        f"({compare_p_value(p_value)})"
     )
     return Pattern(kind, key, text, p_value)
 

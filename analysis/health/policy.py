@@ -5,7 +5,7 @@ import numpy as np
 from analysis.health.signals import Finding, read_config_value, read_score, read_series, read_together
 from analysis.health.thresholds import MISSED_TARGET
 from analysis.records.runs import KL_BUDGET, RunRecord
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.policy import (
     BLOW_UP,
     COLLAPSE,

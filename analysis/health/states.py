@@ -2,7 +2,8 @@
 
 from analysis.health.signals import Finding, read_series
 from analysis.records.runs import DIVERGED, RunRecord
-from analysis.wording.statements import clip_text, format_number
+from analysis.wording.statements import clip_text
+from rlhf_sweeps.figures import format_number
 
 MEMORY = "memory ran short"
 

@@ -13,7 +13,8 @@ from analysis.output.embed import embed_json, hash_script, read_plotly_script
 from analysis.output.parts import Block, Cell, Section, Table
 from analysis.output.plotly_figures import make_figures
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import capitalize, format_number
+from analysis.wording.statements import capitalize
+from rlhf_sweeps.figures import format_number
 
 _FOLDER = Path(__file__).parent / "templates"
 _SCRIPTS = ("report_tables.js", "report.js")  # one script of the page, in this order

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.output.charts import Chart
-from analysis.wording.intervals import choose_digits, format_interval
-from analysis.wording.statements import Statement, format_number
+from analysis.wording.intervals import format_estimate
+from analysis.wording.statements import Statement
+from rlhf_sweeps.figures import format_number
 
 
 @dataclass(frozen=True)
@@ -180,12 +181,9 @@ def count_cell(value: float) -> Cell:
     return Cell(f"{value:,.0f}", value) if value >= 1000 else make_number_cell(value)
 
 
-def make_interval_cell(value: float, low: float, high: float) -> Cell:
-    """`0.7 [0.6, 0.8]`, sorted by the value; without an interval where there is none."""
-    if math.isnan(value):
-        return Cell("-")
-    digits = choose_digits(value, low, high)
-    return Cell(f"{format_number(value, digits)} {format_interval(low, high, digits)}".rstrip(), value)
+def make_interval_cell(value: float, low: float, high: float, is_rate: bool = False) -> Cell:
+    """`0.7 [0.6, 0.8]`, a rate as `70 % [60, 80]`, sorted by the value; without an interval where there is none."""
+    return Cell("-") if math.isnan(value) else Cell(format_estimate(value, low, high, is_rate), value)
 
 
 def make_text_cell(value: Any, tone: str = "") -> Cell:

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from analysis.output.parts import Alert, Answers, Cell, Column, Command, Part, Sentences, Table, Tiles
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import Statement, capitalize, format_number, join_words
+from analysis.wording.statements import Statement, capitalize, join_words
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.wording import WIDTH, drop_controls
 
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "best": "bold"}

@@ -14,8 +14,8 @@ from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
 from analysis.views.counted import SCORE, find_counted
 from analysis.wording.errors import AnalysisError
-from analysis.wording.intervals import format_interval
-from analysis.wording.statements import format_count, format_duration, format_number, join_words
+from analysis.wording.statements import format_count, format_duration, join_words
+from rlhf_sweeps.figures import format_interval, format_number
 from rlhf_sweeps.record import Sweep, find_records, natural_key, read_plan, write_atomically
 from rlhf_sweeps.verdicts.estimates import estimate, mean
 

@@ -10,10 +10,11 @@ from analysis.records.constraints import ConstrainedSetting
 from analysis.records.runs import Source, TrialRecord
 from analysis.results.entries import Entry, find_reward_model
 from analysis.results.other_judges import find_rates_by_others, read_written_rates
-from analysis.results.unswept import RUN, SEED, treat_as_sweep
+from analysis.results.unswept import AT_END, RUN, SEED, treat_as_sweep
 from analysis.sweep.settings import Setting, View, are_incomparable, make_views
 from analysis.wording.labels import label_settings
 from analysis.wording.statements import join_words
+from rlhf_sweeps.record.quantities import OBJECTIVE, name_objectives
 
 if TYPE_CHECKING:
     from analysis.comparison.compare import GroupComparison
@@ -27,7 +28,8 @@ class SourceRanking:
         entries: in the order of the source.
         ranked: settings that have objectives and keep the constraints, best first (by the first objective; where reward
             models were compared, by their win rates under the other judges).
-        metric: the metric of the first objective, for readers.
+        metric: the metric of the first objective.
+        name: the name of the first objective for readers.
         is_maximized: whether more of it is better.
         is_comparable: whether the objectives have one scale, which those of different reward models have not.
         word: trial or run.
@@ -54,6 +56,7 @@ class SourceRanking:
     held: Sequence[ConstrainedSetting] = ()
     settings: Sequence[Entry] = ()
     apart: "Sequence[tuple[Source, SourceRanking]]" = ()
+    name: str = OBJECTIVE
 
     @property
     def best(self) -> Entry | None:
@@ -137,9 +140,22 @@ def rank_source(
         for view in made_views
         for setting in view.settings
     ]
+    name = metric if measurement.startswith(AT_END) else name_objectives(swept.metrics)[0]
     worthy = sorted(merged.values(), key=lambda entry: entry.numbers[0])
     return SourceRanking(
-        entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, measurement, held, worthy
+        entries,
+        ranked,
+        metric,
+        is_maximized,
+        is_comparable,
+        word,
+        keys,
+        view,
+        comparison,
+        measurement,
+        held,
+        worthy,
+        name=name,
     )
 
 
@@ -149,7 +165,7 @@ def list_leaders(source: Source) -> tuple[list[str], str, bool]:
     There is no run without a ranking.
     """
     ranking = rank_source(source)
-    by = "each objective" if ranking.apart else ranking.metric if ranking.is_comparable else "other judges"
+    by = "each objective" if ranking.apart else ranking.name if ranking.is_comparable else "other judges"
     names = [entry.run.name for entry in ranking.leaders if entry.run is not None]
     return names, by, any(len(entry.runs) > 1 for entry in ranking.leaders)
 
@@ -158,12 +174,12 @@ def rank_beside(source: Source, apart: Sequence[tuple[Source, SourceRanking]]) -
     """Several rankings as one without an order, with the runs whose objective is unknown."""
     silent = [run for run in source.runs if run.looked_for is None]
     entries_apart = [entry for _, ranking in apart for entry in ranking.entries]
-    unknown = Source("others", "folder", silent, metrics=["objective"])
+    unknown = Source("others", "folder", silent, metrics=[OBJECTIVE])
     own = {run.name: run.objectives for run in silent}
     trials = [replace(trial, objectives=own[trial.runs[0].name]) for trial in treat_as_sweep(unknown)[0].trials]
     entries = _label_entries([*entries_apart, *(_make_entry(trial, "run", unknown) for trial in trials)])
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
-    return SourceRanking(entries, [], "objective", True, False, "run", keys, apart=apart)
+    return SourceRanking(entries, [], OBJECTIVE, True, False, "run", keys, apart=apart)
 
 
 def _make_judge_key(source: Source, comparison: "GroupComparison | None") -> Callable[[Entry], float]:

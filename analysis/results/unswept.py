@@ -10,6 +10,7 @@ from analysis.records.worth import measure_violations, recompute_objectives
 from analysis.wording.labels import make_identity, write_exactly
 
 SEED, RUN = "seed", "run"  # keys of such trials' settings: the seed, and the run's name where nothing else differs
+AT_END = ", the mean over the last tenth of its updates"  # how runs without an evaluation are measured
 
 
 def treat_as_sweep(source: Source) -> tuple[Source, str]:
@@ -49,8 +50,7 @@ def treat_as_sweep(source: Source) -> tuple[Source, str]:
         measurement = ", computed from its evaluations" if is_ruled else ", in its best evaluation"
         return replace(source, trials=trials), measurement + end
     direction = "minimize" if measured.is_lower_better else "maximize"
-    measurement = ", the mean over the last tenth of its updates"
-    return replace(source, trials=trials, metrics=[measured.name], directions=[direction]), measurement + end
+    return replace(source, trials=trials, metrics=[measured.name], directions=[direction]), AT_END + end
 
 
 def _list_objectives(run: RunRecord, measured: Measure) -> list[float] | None:

@@ -13,7 +13,8 @@ from analysis.sweep.next_steps import suggest_next_steps
 from analysis.sweep.optimum import Optimum, find_optimum
 from analysis.sweep.settings import Setting, View, are_incomparable, make_views
 from analysis.sweep.slices import Slice, cut_slices
-from analysis.wording.statements import Statement, format_number, join_words
+from analysis.wording.statements import Statement, join_words
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front
 
 # Nobody reads about more reward models than these; each takes seconds.
@@ -96,7 +97,7 @@ def _say_what_follows(views: Sequence[View]) -> str:
     """What the rest is about; or the values of the settings, if each reward model has only one."""
     if any(view.axes for view in views):
         return "the rest is for each reward model separately"
-    worths = [f"{view.label} {format_number(float(view.best.objectives[0]), 4)}" for view in views if view.best]
+    worths = [f"{view.label} {format_number(float(view.best.objectives[0]))}" for view in views if view.best]
     listed = f". The objectives, each under its own reward model: {join_words(worths, _MAX_VIEWS)}" if worths else ""
     return f"each reward model has one setting{listed}"
 

@@ -73,13 +73,13 @@ class Importance:
     """All keys, the most important first, or why there is no importance.
 
     Attributes:
-        metric: the objective.
+        name: of the objective.
         keys: empty where there is a problem.
         num_settings: the number of settings behind it, those of pruned trials included.
         problem: why keys is empty.
     """
 
-    metric: str
+    name: str
     keys: Sequence[KeyImportance]
     num_settings: int
     problem: str | None = None
@@ -90,14 +90,14 @@ def measure_importance(view: View, objective: int = 0) -> Importance:
 
     Equal arguments give equal numbers.
     """
-    metric = view.metrics[objective] if objective < len(view.metrics) else "objective"
+    name = view.names[objective] if objective < len(view.names) else "objective"
     # Without the pruned ones, the settings that did well would be compared with each other only.
     every = [*view.settings, *view.pruned]
     num = len(every)
     gains = view.get_sign(objective) * np.array([setting.objectives[objective] for setting in every])
     problem = _explain_problem(view, gains)
     if problem:
-        return Importance(metric, (), num, problem)
+        return Importance(name, (), num, problem)
     p_values = compute_p_values(view.axes, view.compute_positions([setting.values for setting in every]), gains)
     chosen = pick_evenly(num, MAX_IMPORTANCE_SETTINGS)
     settings = [every[i] for i in chosen]
@@ -108,7 +108,7 @@ def measure_importance(view: View, objective: int = 0) -> Importance:
         for axis, p_value in zip(view.axes, p_values, strict=True)
     ]
     keys.sort(key=lambda entry: (-(entry.fanova or entry.ped_anova or ImportanceShare(0, 0, 0)).value, entry.key))
-    return Importance(metric, keys, num)
+    return Importance(name, keys, num)
 
 
 def _explain_problem(view: View, gains: Floats) -> str | None:

@@ -22,6 +22,7 @@ from analysis.wording.labels import label_settings
 from analysis.wording.numbers import convert_seed
 from analysis.wording.statements import format_setting
 from rlhf_sweeps.record import Axis
+from rlhf_sweeps.record.quantities import name_objectives
 from rlhf_sweeps.verdicts.noise import Noise, pool_noise
 from rlhf_sweeps.verdicts.settings import keeps_constraints, mean_over_seeds, mean_violations, rank_key
 
@@ -86,6 +87,11 @@ class View:
     tied: Mapping[str, str]
     metrics: Sequence[str]
     directions: Sequence[str]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the objectives for readers."""
+        return name_objectives(self.metrics)
 
     @property
     def is_single(self) -> bool:

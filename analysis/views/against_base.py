@@ -4,7 +4,7 @@ from analysis.records.final_policies import find_policy_of_run
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.views.counted import SCORE
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.final_policies import measure_policies, write_verdict
 
 

@@ -15,7 +15,8 @@ from analysis.views.counted import SCORE, write_counted_sentences
 from analysis.views.noise import write_noise_sentences
 from analysis.views.problems import write_failure_sentence
 from analysis.views.winner import write_lead_sentences, write_next_sentences, write_winner_sentences
-from analysis.wording.statements import format_count, format_duration, format_number, join_words
+from analysis.wording.statements import format_count, format_duration, join_words
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record.trials import format_counts
 
 
@@ -70,7 +71,7 @@ def make_sweep_tiles(source: Source, ranking: SourceRanking) -> Tiles:
         base = best.average_summary("base_score")
         hint = f"base policy: {format_number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
         where = f", on {format_count(len(best.tested_runs), 'test seed')}" if ranking.is_tested(best) else ""
-        items.append(("Best", format_number(ranking.choose_reported_value(best), 4), hint + where))
+        items.append((f"Best {ranking.name}", format_number(ranking.choose_reported_value(best)), hint + where))
     num_runs = len(source.runs)
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
@@ -106,16 +107,16 @@ def _describe_winner(ranking: SourceRanking) -> list[str]:
     assert best is not None
     with_settings = f" with {best.settings_text}" if best.settings else ""
     is_single = ranking.view is None or ranking.view.is_single
-    won = (" won" if is_single else f" has the best {ranking.metric}") if len(ranking.ranked) > 1 else ""
+    won = (" won" if is_single else f" has the best {ranking.name}") if len(ranking.ranked) > 1 else ""
     mean = f", the mean over {format_count(len(best.runs), 'seed')}" if len(best.runs) > 1 else ""
-    chosen = f"{format_number(best.worth, 4)}{mean}{ranking.measurement}"
-    values = [f"its {ranking.metric} is {chosen}"]
+    chosen = f"{format_number(best.worth)}{mean}{ranking.measurement}"
+    values = [f"its {ranking.name} is {chosen}"]
     if ranking.is_tested(best):
         quoted = f"{_describe_test_result(best)} that had no part in choosing it: this is the number to report"
-        values = [f"its {ranking.metric} is {quoted}", f"It was chosen by {chosen}"]
+        values = [f"its {ranking.name} is {quoted}", f"It was chosen by {chosen}"]
     elif best.tested is not None:
         values.append(
-            f"Its {ranking.metric} on test seeds is {_describe_test_result(best)}; with several objectives, "
+            f"Its {ranking.name} on test seeds is {_describe_test_result(best)}; with several objectives, "
             "test seeds do not change the order"
         )
     lines = [] if is_single else _describe_front(ranking)
@@ -151,7 +152,7 @@ def _describe_lead(ranking: SourceRanking) -> list[str]:
     lines = []
     if len(ranking.ranked) > 1:
         second = ranking.ranked[1]
-        by = f"By {ranking.metric} alone: " if len(best.objectives or ()) > 1 else ""
+        by = f"By {ranking.name} alone: " if len(best.objectives or ()) > 1 else ""
         lines.append(by + _describe_gap(ranking, f"the second, {second.inline_title}", second))
     if len(ranking.ranked) > 3:
         middle, last = ranking.ranked[len(ranking.ranked) // 2], ranking.ranked[-1]
@@ -168,7 +169,7 @@ def _describe_gap(ranking: SourceRanking, rank_name: str, entry: Entry) -> str:
     if ranking.is_tested(best) and not is_tested:
         # The number to report is of other seeds, so that the gap alone would seem to be one to that number.
         subject = f"{best.inline_title} {'is' if len(best.names) == 1 else 'are'}"
-        values = format_number(best.worth, 4), format_number(worth, 4)
+        values = format_number(best.worth), format_number(worth)
         return f"By the seeds that choose, {subject} {gap} ({values[0]}) than {rank_name} ({values[1]})"
     return f"{gap} than {rank_name} ({format_number(worth)}{' on the test seeds' if is_tested else ''})"
 
@@ -178,4 +179,4 @@ def _describe_test_result(best: Entry) -> str:
     values = [run.objectives[0] for run in best.tested_runs if run.objectives]
     do_differ = len(set(values)) > 1  # seeds that are all alike do not show how much others would differ
     error = f" ± {format_number(stdev(values) / math.sqrt(len(values)))} (standard error)" if do_differ else ""
-    return f"{format_number(fmean(values), 4)}{error} on {format_count(len(values), 'seed')}"
+    return f"{format_number(fmean(values))}{error} on {format_count(len(values), 'seed')}"

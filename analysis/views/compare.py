@@ -19,11 +19,13 @@ from analysis.views.intervals import (
     make_estimate_cell,
     make_row_axis,
     make_value_axis,
+    scale_estimate,
 )
 from analysis.views.judges import make_judge_parts
 from analysis.views.reward_against_kl import make_kl_parts
 from analysis.wording.intervals import format_probability
-from analysis.wording.statements import Statement, format_count, format_number
+from analysis.wording.statements import Statement, format_count
+from rlhf_sweeps.figures import format_number, format_p_value, format_share
 from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN, GroupPair, describe_verdict
 
 # Chosen by looking at drawings and lists.
@@ -140,15 +142,21 @@ def _explain_columns(comparison: GroupComparison) -> list[str]:
 def make_values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     """The mean of each group with both intervals, and its runs, best on top; None without values."""
     groups = comparison.valued_groups[:_MAX_GROUPS]
-    estimates = {place: group.estimate for place, group in enumerate(groups) if group.estimate is not None}
+    measure = comparison.measure
+    estimates = {
+        place: scale_estimate(group.estimate, measure.is_rate)
+        for place, group in enumerate(groups)
+        if group.estimate is not None
+    }
     if not estimates:
         return None
     runs = [(place, run, value) for place, group in enumerate(groups) for run, value in sorted(group.values.items())]
-    values = [value for _, _, value in runs]
+    values = [100 * value if measure.is_rate else value for _, _, value in runs]
     run_places = [place + _RUNS_BELOW for place, _, _ in runs]
-    hover = [f"run {run}: {format_number(value, 4)}" for _, run, value in runs]
+    write = format_share if measure.is_rate else format_number
+    hover = [f"run {run}: {write(value)}" for _, run, value in runs]
     means = [estimate.value for estimate in estimates.values()]
-    mean_hover = [f"{group.label}: {make_estimate_cell(group.estimate).text}" for group in groups]
+    mean_hover = [f"{group.label}: {make_estimate_cell(group.estimate, measure.is_rate).text}" for group in groups]
     layers: list[Layer] = [
         *draw_intervals(
             estimates, "95 % interval by percentiles of the bootstrap", _PERCENTILES, width=7, opacity=0.35
@@ -157,8 +165,8 @@ def make_values_chart(comparison: GroupComparison, name: str) -> Chart | None:
         Points(values, run_places, "a run", GREY, "tick", 6, hover=hover),
         Points(means, list(estimates), _name_statistic(comparison), 0, "circle", 8, hover=mean_hover),
     ]
-    measure = comparison.measure
-    label = f"{measure.name} (lower is better)" if measure.is_lower_better else measure.name
+    name_with_unit = f"{measure.name} in %" if measure.is_rate else measure.name
+    label = f"{name_with_unit} (lower is better)" if measure.is_lower_better else name_with_unit
     names = [f"{comparison.names[group.label]}  ({len(group.values)})" for group in groups]
     panel = Panel(make_value_axis(label, values, list(estimates.values())), make_row_axis(names), layers)
     note = f"{measure.text}; in brackets: the number of runs" + _describe_omission(
@@ -236,7 +244,7 @@ def _make_row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
     return [
         make_text_cell(group.label),
         make_number_cell(group.place or None),
-        make_estimate_cell(group.estimate),
+        make_estimate_cell(group.estimate, comparison.measure.is_rate),
         Cell(describe_verdict(pair)),
         make_number_cell(len(group.values)),
         make_number_cell(group.num_settings),
@@ -255,5 +263,4 @@ def _make_probability_cell(pair: GroupPair | None) -> Cell:
 def _make_p_cell(pair: GroupPair | None) -> Cell:
     if pair is None or math.isnan(pair.p_value):
         return Cell("-")
-    value = pair.p_value
-    return Cell("< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}", value)
+    return Cell(format_p_value(pair.p_value), pair.p_value)

@@ -18,7 +18,8 @@ from analysis.output.parts import (
     make_number_cell,
 )
 from analysis.sweep.ledger import MEASURED, Ledger, RunCost
-from analysis.wording.statements import format_count, format_duration, format_number, join_words
+from analysis.wording.statements import format_count, format_duration, join_words
+from rlhf_sweeps.figures import format_number, format_share
 
 _COSTS = [name for name in RunCost.__dataclass_fields__ if name != "untold"]
 _WORDS = {
@@ -78,9 +79,7 @@ def make_cost_tiles(costs: Ledger) -> Tiles:
     )
     if costs.wall_seconds > 0:
         busy = (
-            f"{format_number(total.seconds / costs.wall_seconds, 2)} workers busy on average"
-            if total.seconds > 0
-            else ""
+            f"{format_number(total.seconds / costs.wall_seconds)} workers busy on average" if total.seconds > 0 else ""
         )
         tiles.append(("On the clock", format_duration(costs.wall_seconds), busy))
     on_gpus = "of workers that had a GPU" if costs.gpu_hours else "no CUDA device"
@@ -90,8 +89,8 @@ def make_cost_tiles(costs: Ledger) -> Tiles:
     if not math.isnan(total.tokens):
         tiles.append(("Tokens", f"{total.tokens:,.0f}", _write_hint(total, "tokens", "in and out of all models")))
     if total.saved_updates:
-        share = 100 * total.saved_updates / max(1, total.planned_updates + _count_unstarted(costs))
-        not_run = f"{total.saved_updates:,} updates not run, {share:.0f} % of all that were planned"
+        share = total.saved_updates / max(1, total.planned_updates + _count_unstarted(costs))
+        not_run = f"{total.saved_updates:,} updates not run, {format_share(share)} of all that were planned"
         pace = "" if math.isnan(total.saved_seconds) else "; at the pace of the pruned trials themselves"
         tiles.append(("Saved by pruning", _format_cost(total.saved_seconds, format_duration), not_run + pace))
     if costs.price is not None:
@@ -122,7 +121,7 @@ def write_cost_sentences(costs: Ledger) -> list[str]:
     total = costs.total
     lines = _write_untold_sentences(total)
     if total.seconds > 0 and total.scoring_seconds > 0:
-        lines.append(f"scoring took {100 * total.scoring_seconds / total.seconds:.1f} % of the time")
+        lines.append(f"scoring took {format_share(total.scoring_seconds / total.seconds)} of the time")
     if costs.num_without_end:
         lines.append(
             f"{format_count(costs.num_without_end, 'run')} wrote no summary; only recorded updates are counted"
@@ -181,13 +180,13 @@ def _make_table(costs: Ledger) -> Table:
 
 
 def _make_row(state: str, cost: RunCost, total: RunCost) -> list[Cell]:
-    share = 100 * cost.seconds / total.seconds if total.seconds > 0 else math.nan
+    share = cost.seconds / total.seconds if total.seconds > 0 else math.nan
     values = (cost.gpu_seconds / 3600, cost.updates, cost.tokens, cost.episodes, cost.scoring_seconds)
     return [
         Cell(state),
         count_cell(cost.runs),
         count_cell(round(cost.seconds, 1)),
-        Cell("-") if math.isnan(share) else Cell(f"{share:.0f} %", share),
+        Cell("-") if math.isnan(share) else Cell(format_share(share), share),
         *[count_cell(value) for value in values],
         make_number_cell(cost.saved_updates or None),
         count_cell(round(cost.saved_seconds, 1)),

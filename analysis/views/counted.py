@@ -7,7 +7,7 @@ from statistics import fmean
 from analysis.records.runs import UPDATE, RunRecord, convert_number
 from analysis.records.worth import find_kl, is_worth_the_base, select_counted_rows
 from analysis.results.entries import Entry
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_number
 
 SCORE = "eval/score"
 

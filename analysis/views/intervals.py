@@ -2,15 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from analysis.output.charts import ChartAxis, Intervals
 from analysis.output.parts import Cell, make_interval_cell
 from rlhf_sweeps.verdicts.estimates import Estimate
 
 
-def make_estimate_cell(estimate: Estimate | None) -> Cell:
-    """`0.7 [0.6, 0.8]`; `-` without an estimate."""
-    return make_interval_cell(estimate.value, estimate.low, estimate.high) if estimate else Cell("-")
+def make_estimate_cell(estimate: Estimate | None, is_rate: bool = False) -> Cell:
+    """`0.7 [0.6, 0.8]`, a rate as `70 % [60, 80]`; `-` without an estimate."""
+    return make_interval_cell(estimate.value, estimate.low, estimate.high, is_rate) if estimate else Cell("-")
+
+
+def scale_estimate(estimate: Estimate, is_rate: bool) -> Estimate:
+    """The estimate in the unit of a chart: a rate in per cent."""
+    if not is_rate:
+        return estimate
+    names = ("value", "low", "high", "percentile_low", "percentile_high", "error")
+    return replace(estimate, **{name: 100 * getattr(estimate, name) for name in names})
 
 
 def draw_intervals(

@@ -8,6 +8,7 @@ from analysis.output.charts import Cells, Chart, ChartAxis, Panel
 from analysis.output.parts import Cell, Column, Part, Table, make_text_cell
 from analysis.views.intervals import make_row_axis
 from analysis.wording.short_labels import shorten_apart
+from rlhf_sweeps.figures import format_interval, format_percent
 
 # Chosen by looking at drawings and lists.
 _MAX_GROUPS, _MAX_JUDGES = 30, 12  # of the heat map
@@ -57,11 +58,10 @@ def _make_table(matrix: WinRateMatrix, name: str) -> Table:
 
 
 def _write_rate(rate: Rate | None) -> str:
-    """`62 [55, 69]`."""
+    """`62.5 [55, 69.2]`."""
     if rate is None:
         return "-"
-    bounds = "" if math.isnan(rate.low) else f" [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
-    return f"{100 * rate.win_rate:.0f}{bounds}"
+    return f"{format_percent(rate.win_rate)} {format_interval(100 * rate.low, 100 * rate.high)}".rstrip()
 
 
 def _make_rate_cell(rate: Rate | None) -> Cell:

@@ -12,7 +12,8 @@ from analysis.sweep.settings import Setting
 from analysis.views.comparison_sentences import write_comparison_answer
 from analysis.views.sweep_sentences import name_noise_source
 from analysis.wording.intervals import format_probability
-from analysis.wording.statements import format_count, format_number, join_words
+from analysis.wording.statements import format_count, join_words
+from rlhf_sweeps.figures import compare_p_value, format_number
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, GroupPair
 
 Entries = Mapping[tuple[int, ...], Entry]  # by the numbers of a setting's trials
@@ -63,7 +64,7 @@ def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], entries: Entrie
     if standing.is_clear:
         return [
             f"Yes: {entries[standing.best.numbers].title} {_conjugate_be([standing.best])} better than every other "
-            f"by more than seeds differ, with p = {format_number(second.p_value, 2)} against the second; {chance_text}"
+            f"by more than seeds differ, with {compare_p_value(second.p_value)} against the second; {chance_text}"
         ]
     within_noise, beaten, unknown = (
         [setting for setting, pair in zip(standing.ranked[1:], pairs, strict=False) if pair.verdict == verdict]

@@ -19,7 +19,7 @@ from analysis.sweep.axes import label_choices, label_positions
 from analysis.sweep.settings import View
 from analysis.wording.labels import label_values
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record import Axis
 
 # Chosen by looking at drawings and lists.
@@ -59,7 +59,7 @@ def make_parallel_chart(analysis: ViewAnalysis) -> Chart | None:
     across = ChartAxis(ticks=names, low=-0.35, high=len(coordinates) - 0.65)
     key_fraction = f", {len(keys)} of {len(view.axes)} keys" if len(keys) < len(view.axes) else ""
     line_fraction = f", {len(chosen)} of {len(view.settings)} settings" if len(chosen) < len(view.settings) else ""
-    note = f"a line is a setting; its colour is a range of {view.metrics[0]}, the best range on top"
+    note = f"a line is a setting; its colour is a range of {view.names[0]}, the best range on top"
     panel = Panel(across, ChartAxis(low=-0.06, high=1.06, is_hidden=True), layers)
     title = f"all settings{key_fraction}{line_fraction}"
     return Chart("parallel", title, [panel], note, width=900, height=430, file="sweep_parallel")
@@ -77,7 +77,7 @@ def _make_objective_coordinate(view: View, objective: int) -> _Coordinate:
     ends = np.linspace(low, high, _NUM_TICKS) if high > low else np.array([low])
     ticks = zip(_compute_heights(ends, low, high).tolist(), label_values(ends.tolist(), 3), strict=True)
     return _Coordinate(
-        view.metrics[objective],
+        view.names[objective],
         _compute_heights(values, low, high),
         [format_number(value) for value in values],
         list(ticks),

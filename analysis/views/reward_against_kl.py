@@ -26,9 +26,11 @@ from analysis.views.intervals import (
     make_estimate_cell,
     make_row_axis,
     make_value_axis,
+    scale_estimate,
 )
 from analysis.wording.short_labels import list_labels, make_short_names, shorten_apart
-from analysis.wording.statements import format_count, format_number, join_words
+from analysis.wording.statements import format_count, join_words
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.pairs import describe_verdict
 
 # Chosen by looking at drawings and lists.
@@ -178,7 +180,8 @@ def make_matched_chart(matched: MatchedKl) -> Chart:
     labels = [*last.ranking.labels, *_list_never_reached(last)]
     drawn = labels[:_MAX_ROWS]
     panels = [_make_level_panel(level, drawn, matched.is_rate) for level in matched.levels]
-    note = f"{matched.text} [95 % interval]"
+    unit = " in %" if matched.is_rate else ""
+    note = f"{matched.text}{unit} [95 % interval]"
     if len(labels) > len(drawn):
         note += f"; the best {len(drawn)} of {len(labels)} groups"
     width, height = 360, compute_panel_height(len(drawn))
@@ -191,15 +194,20 @@ def _list_never_reached(level: KlLevel) -> list[str]:
 
 def _make_level_panel(level: KlLevel, labels: Sequence[str], is_rate: bool) -> Panel:
     estimates = {
-        place: level.ranking.estimates[label] for place, label in enumerate(labels) if label in level.ranking.estimates
+        place: scale_estimate(level.ranking.estimates[label], is_rate)
+        for place, label in enumerate(labels)
+        if label in level.ranking.estimates
     }
-    layers: list[Layer] = [*([Rule(0.5)] if is_rate else []), *draw_intervals(estimates)]
+    layers: list[Layer] = [*([Rule(50)] if is_rate else []), *draw_intervals(estimates)]
     partial = {place for place in estimates if level.num_reached[labels[place]] < level.num_runs[labels[place]]}
     kinds = ((estimates.keys() - partial, "reached by all runs", "circle"), (partial, "reached by some runs", "hollow"))
     for places, name, symbol in kinds:
         if places:
             values = [estimates[place].value for place in sorted(places)]
-            hover = [f"{labels[place]}: {make_estimate_cell(estimates[place]).text}" for place in sorted(places)]
+            texts = [
+                make_estimate_cell(level.ranking.estimates[labels[place]], is_rate).text for place in sorted(places)
+            ]
+            hover = [f"{labels[place]}: {text}" for place, text in zip(sorted(places), texts, strict=True)]
             layers.append(Points(values, sorted(places), name, 0, symbol, 8, hover=hover))
     missing = [place for place in range(len(labels)) if place not in estimates]
     if missing:
@@ -217,11 +225,13 @@ def _matched_parts(matched: MatchedKl, by: str) -> list[Part]:
             f"at KL {kls}, most runs had no evaluation yet; values there are read off a straight line from the base "
             "policy"
         )
-    tables = [_level_table(level, by, f"matched-kl-{place}") for place, level in enumerate(matched.levels)]
+    tables = [
+        _level_table(level, by, f"matched-kl-{place}", matched.is_rate) for place, level in enumerate(matched.levels)
+    ]
     return [Sentences(lines, "At the same KL"), *tables]
 
 
-def _level_table(level: KlLevel, by: str, identity: str) -> Table:
+def _level_table(level: KlLevel, by: str, identity: str, is_rate: bool) -> Table:
     """Groups that never reached the KL come last."""
     columns = [
         Column("Place", True),
@@ -230,18 +240,18 @@ def _level_table(level: KlLevel, by: str, identity: str) -> Table:
         Column("Runs that reached it", True),
         Column("Against the best"),
     ]
-    rows = _make_level_rows(level)
+    rows = _make_level_rows(level, is_rate)
     caption = f"At KL {format_number(level.kl)} (nats)"
     return Table(identity, caption, columns, rows, len(rows) > 12, most_rows=_MOST_PRINTED, file="comparison.json")
 
 
-def _make_level_rows(level: KlLevel) -> list[list[Cell]]:
+def _make_level_rows(level: KlLevel, is_rate: bool) -> list[list[Cell]]:
     rows = []
     for place, label in enumerate([*level.ranking.labels, *_list_never_reached(level)], start=1):
         has_value = label in level.ranking.estimates
         reached = Cell(f"{level.num_reached[label]} of {level.num_runs[label]}", level.num_reached[label])
         verdict = describe_verdict(level.ranking.against_best(label)) if has_value else "never reached"
         own_place = make_number_cell(place if has_value else None)
-        value = make_estimate_cell(level.ranking.estimates.get(label))
+        value = make_estimate_cell(level.ranking.estimates.get(label), is_rate)
         rows.append([own_place, make_text_cell(label), value, reached, Cell(verdict)])
     return rows

@@ -12,7 +12,8 @@ from analysis.records.worth import select_counted_rows
 from analysis.results.entries import find_reward_model
 from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
-from analysis.wording.statements import clip_text, format_count, format_number
+from analysis.wording.statements import clip_text, format_count
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.against_base import describe_gain, measure_gain
 
 # Keys of a sample, as `Run.samples` has them.

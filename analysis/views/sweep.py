@@ -28,7 +28,8 @@ from analysis.views.parallel import make_parallel_chart
 from analysis.views.sweep_charts import make_contour_chart, make_front_chart, make_importance_chart, make_slices_chart
 from analysis.views.sweep_sentences import write_view_statements
 from analysis.views.trial_charts import make_history_chart, make_intermediate_values_chart, make_timeline_chart
-from analysis.wording.intervals import format_interval
+from rlhf_sweeps.figures import format_interval, format_percent
+from rlhf_sweeps.record.quantities import name_objectives
 from rlhf_sweeps.record.trials import format_counts
 
 # Chosen by looking at drawings and lists.
@@ -110,7 +111,7 @@ def _make_view_parts(view_analysis: ViewAnalysis, analysis: SweepAnalysis, place
     for objective, slices in enumerate(view_analysis.slices):
         parts += _name_chart(make_slices_chart(view_analysis, objective), analysis, place, objective)
         parts += [
-            _make_slice_table(cut, view_analysis.view.metrics[objective], f"slice-{place}-{objective}-{index}")
+            _make_slice_table(cut, view_analysis.view.names[objective], f"slice-{place}-{objective}-{index}")
             for index, cut in enumerate(slices)
             if len(cut.bins) > 1
         ]
@@ -155,14 +156,15 @@ def _make_importance_table(importance: Importance, identity: str) -> Table:
         Column("PED-ANOVA in %", True, "how much it matters for being among the best (range over resampled settings)"),
         Column("p", True, "the probability that any key matters as much by chance, by permutation"),
     ]
-    caption = f"Importance for {importance.metric} (range over resampled settings); p by permutation"
+    caption = f"Importance for {importance.name} (range over resampled settings); p by permutation"
     return Table(identity, caption, columns, rows)
 
 
 def _make_share_cell(share: ImportanceShare | None) -> Cell:
     if share is None:
         return Cell("-")
-    return Cell(f"{100 * share.value:.0f} ({100 * share.low:.0f} to {100 * share.high:.0f})", share.value)
+    bounds = f"{format_percent(share.low)} to {format_percent(share.high)}"
+    return Cell(f"{format_percent(share.value)} ({bounds})", share.value)
 
 
 def _make_slice_table(cut: Slice, metric: str, identity: str) -> Table:
@@ -183,7 +185,7 @@ def _make_slice_table(cut: Slice, metric: str, identity: str) -> Table:
 
 def _make_front_table(view_analysis: ViewAnalysis, identity: str) -> Table:
     keys = [axis.key for axis in view_analysis.view.axes]
-    columns = [Column("Trial", True), *[Column(metric, True) for metric in view_analysis.view.metrics]]
+    columns = [Column("Trial", True), *[Column(name, True) for name in view_analysis.view.names]]
     columns += [Column(key, True) for key in keys]
     rows = []
     for setting in view_analysis.front:
@@ -236,7 +238,7 @@ def _make_trial_rows(source: Source) -> Iterable[Mapping[str, Any]]:
             "cause": trial.cause,
             "message": trial.message,
             **{key: values.get(key) for key in keys},
-            **dict(zip(source.metrics, objectives, strict=False)),
+            **dict(zip(name_objectives(source.metrics), objectives, strict=False)),
             "by_seed": " ".join(f"{seed}:{'/'.join(map(repr, own))}" for seed, own in seeds.items()) or None,
             "violations": " ".join(f"{name}:{value!r}" for name, value in trial.violations.items()) or None,
             "seconds": trial.seconds or None,
@@ -249,7 +251,7 @@ def _make_importance_rows(analysis: SweepAnalysis) -> Iterable[Mapping[str, Any]
             for key in importance.keys:
                 start = {
                     "reward_model": view_analysis.view.label or None,
-                    "objective": importance.metric,
+                    "objective": importance.name,
                     "key": key.key,
                 }
                 shares = {"fanova": key.fanova, "ped_anova": key.ped_anova}

@@ -16,7 +16,7 @@ from analysis.sweep.settings import Setting, View
 from analysis.sweep.slices import Slice
 from analysis.views.parallel import rank_axes
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.record import Axis
 
 # Chosen by looking at drawings and lists.
@@ -46,14 +46,14 @@ def make_importance_chart(importance: Importance) -> Chart | None:
             values, low, high = (
                 [100 * getattr(share, end) for _, share in measured] for end in ("value", "low", "high")
             )
-            hover = [f"{keys[round(place)].key}: {100 * share.value:.0f} % by {name}" for place, share in measured]
+            hover = [f"{keys[round(place)].key}: {format_share(share.value)} by {name}" for place, share in measured]
             layers.append(Bars(places, [0] * len(places), values, name, color, 0.34, hover))
             layers.append(Intervals(places, low, high, color="#000000", width=1.5, has_caps=True))
     ticks = [(place, key.key if key.is_clear else f"{key.key} (within chance)") for place, key in enumerate(keys)]
     across = ChartAxis("share of importance in %", low=0, high=100)
     down = ChartAxis(ticks=ticks, low=-0.6, high=len(keys) - 0.4, is_reversed=True)
     fraction = f", {len(keys)} of {len(importance.keys)} keys" if len(keys) < len(importance.keys) else ""
-    title = f"importance for {importance.metric}, {importance.num_settings} settings{fraction}"
+    title = f"importance for {importance.name}, {importance.num_settings} settings{fraction}"
     panel = Panel(across, down, layers)
     note = "thin lines: range over resampled settings"
     return Chart("importance", title, [panel], note, height=110 + 50 * len(keys), file="sweep_importance")
@@ -74,7 +74,7 @@ def make_slices_chart(analysis: ViewAnalysis, objective: int) -> Chart | None:
         layers += _draw_pruned(view, cut.axis) if view.is_single else []
         panels.append(Panel(_make_key_axis(cut), up, [*layers, *_draw_settings(cut)]))
     fraction = f", {len(panels)} of {len(slices)} keys" if len(panels) < len(slices) else ""
-    title = f"{view.metrics[objective]} against each key{fraction}"
+    title = f"{view.names[objective]} against each key{fraction}"
     return Chart("slices", title, panels, columns=3, width=350, height=280, file="sweep_slices")
 
 
@@ -83,7 +83,7 @@ def _make_measured_axis(view: View, objective: int) -> ChartAxis:
     values = np.array([float(setting.objectives[objective]) for setting in view.settings])
     low, high = float(values.min()), float(values.max())
     margin = 0.15 * (high - low) or 0.5 * abs(low) or 1.0
-    return ChartAxis(view.metrics[objective], low=low - margin, high=high + margin)
+    return ChartAxis(view.names[objective], low=low - margin, high=high + margin)
 
 
 def _make_key_axis(cut: Slice) -> ChartAxis:
@@ -185,12 +185,12 @@ def make_contour_chart(analysis: ViewAnalysis) -> Chart | None:
     x, y = (_list_values(axes[place], positions[:, place]) for place in (first, second))
     hover = [_describe_setting(setting) for setting in settings]
     layers: list[Layer] = [
-        Surface(values[0], values[1], heights, view.metrics[0], view.get_sign() < 0),
+        Surface(values[0], values[1], heights, view.names[0], view.get_sign() < 0),
         Points(x, y, color=_WHITE, size=8, hover=[""] * len(settings)),
         Points(x, y, color=_DARK, size=5, hover=hover),
     ]
     across, up = (ChartAxis(axes[place].key, axes[place].is_log) for place in (first, second))
-    title = f"fitted {view.metrics[0]}, with the other keys of trial {optimum.anchor.numbers[0]}"
+    title = f"fitted {view.names[0]}, with the other keys of trial {optimum.anchor.numbers[0]}"
     return Chart("contour", title, [Panel(across, up, layers)], height=420, file="sweep_contour")
 
 
@@ -231,4 +231,4 @@ def _make_front_panel(
         labels = [str(setting.numbers[0]) for setting in settings] if is_front and is_numbered else ()
         hover = [_describe_setting(setting) for setting in settings]
         layers.append(Points(x, y, name, color, size=size, hover=hover, labels=labels))
-    return Panel(ChartAxis(view.metrics[first]), ChartAxis(view.metrics[second]), layers)
+    return Panel(ChartAxis(view.names[first]), ChartAxis(view.names[second]), layers)

@@ -9,7 +9,8 @@ from analysis.sweep.importance import Importance, KeyImportance
 from analysis.sweep.optimum import Optimum, Profile, explain_too_few
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.thresholds import POSSIBLE
-from analysis.wording.statements import Statement, format_count, format_number, join_words
+from analysis.wording.statements import Statement, format_count, join_words
+from rlhf_sweeps.figures import format_number, format_percent, format_share
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL
 from rlhf_sweeps.verdicts.estimates import are_equal
@@ -21,7 +22,7 @@ def write_view_statements(analysis: ViewAnalysis) -> list[Statement]:
     view = analysis.view
     statements = write_best_statements(view, analysis.front)
     for importance in analysis.importances:
-        prefix = "" if view.is_single else f"{importance.metric}: "
+        prefix = "" if view.is_single else f"{importance.name}: "
         statements += [Statement(prefix + each.text, each.evidence) for each in write_importance_statements(importance)]
     return [*statements, *write_flatness_statements(view, analysis.optimum), *analysis.failures]
 
@@ -40,11 +41,9 @@ def write_best_statements(view: View, front: Sequence[Setting]) -> list[Statemen
     setting = f"trial {best.numbers[0]}, {write_settings(best, view)}"
     evidence = {"objective": value, "settings": float(num)}
     if best.tested is None:
-        return [Statement(f"best {view.metrics[0]} {format_number(value, 4)}: {setting}", evidence)]
-    tested = (
-        f"{format_number(best.tested[0], 4)} on {format_count(len(best.by_test), 'test seed')} (the number to report)"
-    )
-    text = f"best {view.metrics[0]} {tested}, chosen by {format_number(value, 4)}: {setting}"
+        return [Statement(f"best {view.names[0]} {format_number(value)}: {setting}", evidence)]
+    tested = f"{format_number(best.tested[0])} on {format_count(len(best.by_test), 'test seed')} (the number to report)"
+    text = f"best {view.names[0]} {tested}, chosen by {format_number(value)}: {setting}"
     return [Statement(text, {**evidence, "on test seeds": best.tested[0]})]
 
 
@@ -95,8 +94,8 @@ def _write_key_statement(key: KeyImportance) -> Statement:
     if share is None:
         return Statement(f"{key.key} matters", {"p value": key.p_value})
     method = "fANOVA" if key.fanova else "PED-ANOVA"
-    shares = f"{100 * share.low:.0f} to {100 * share.high:.0f} over resampled settings"
-    text = f"{key.key} matters: {100 * share.value:.0f} % by {method} ({shares})"
+    shares = f"{format_percent(share.low)} to {format_percent(share.high)} over resampled settings"
+    text = f"{key.key} matters: {format_share(share.value)} by {method} ({shares})"
     evidence = {"p value": key.p_value, "share": share.value, "lowest share": share.low, "highest share": share.high}
     return Statement(text, evidence)
 

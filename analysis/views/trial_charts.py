@@ -16,7 +16,8 @@ from analysis.results.ranking import SourceRanking
 from analysis.sweep.lengths import find_number, find_run_lengths
 from analysis.sweep.settings import View
 from analysis.wording.short_labels import shorten_apart
-from analysis.wording.statements import format_duration, format_number
+from analysis.wording.statements import format_duration
+from rlhf_sweeps.figures import format_number
 
 # Chosen by looking at drawings and lists.
 _MOST_POINTS = 2000  # trials
@@ -52,12 +53,12 @@ def make_history_chart(ranking: SourceRanking, view: View | None) -> Chart | Non
     trials = {trial.number for trial in view.trials}
     ended = [entry for entry in ranking.entries if entry.numbers[0] in trials and not entry.objectives]
     panels = []
-    for objective, metric in enumerate(view.metrics[: len(view.directions)]):
+    for objective, name in enumerate(view.names[: len(view.directions)]):
         worths = {entry.numbers: _find_worth(ranking, entry, objective) for entry in settings}
         layers = [*_draw_settings(settings, ranked, worths, ranking), *_draw_ended(ended, worths, ranking)]
         best = _draw_best(settings, ranked, worths, ranking) if objective == 0 and ranked else []
-        panels.append(Panel(_make_trial_axis(ranking), ChartAxis(metric), [*layers, *best]))
-    title = f"{view.metrics[0] if len(panels) == 1 else 'objectives'} of every {_name_point(ranking, settings)}"
+        panels.append(Panel(_make_trial_axis(ranking), ChartAxis(name), [*layers, *best]))
+    title = f"{view.names[0] if len(panels) == 1 else 'objectives'} of every {_name_point(ranking, settings)}"
     is_tested = any(ranking.is_tested(entry) for entry in settings)
     note = "settings that ran on test seeds are drawn at their mean over these seeds" if is_tested else ""
     return Chart("history", title, panels, note, height=340 if len(panels) == 1 else 260, file="sweep_history")
@@ -176,11 +177,11 @@ def make_intermediate_values_chart(source: Source, view: View) -> Chart | None:
     if best is not None and lines.get(best):
         layers.append(_draw_reports([best], lines, "best"))
     left_out = f", {len(chosen)} of {len(drawn)} trials" if len(chosen) < len(drawn) else ""
-    title = f"{view.metrics[0]} while the trials ran{left_out}"
+    title = f"{view.names[0]} while the trials ran{left_out}"
     unit_text = "per cent of the run" if is_uneven else "update"
     ends = _ends_of_runs(length, max(lines[place][-1][0] for place in chosen))
     across = ChartAxis(f"{unit_text}, counted over a trial's seeds" if ends else unit_text, is_whole=True)
-    panel = Panel(across, ChartAxis(view.metrics[0]), [*map(Rule, ends), *layers])
+    panel = Panel(across, ChartAxis(view.names[0]), [*map(Rule, ends), *layers])
     note = "a vertical line is the end of a seed's run; a point on it is the mean over the seeds so far" if ends else ""
     return Chart("intermediate-values", title, [panel], note, file="sweep_intermediate_values")
 

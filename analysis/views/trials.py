@@ -22,7 +22,9 @@ from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
 from analysis.views.counted import CountedEvaluations, find_counted
-from analysis.wording.statements import clip_text, format_count, format_number, join_words
+from analysis.wording.statements import clip_text, format_count, join_words
+from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.record.quantities import OBJECTIVE_HINT, name_objectives
 
 # Chosen by looking at drawings and lists.
 _MAX_SETTINGS = 12  # columns
@@ -56,7 +58,7 @@ def make_trial_table(source: Source, ranking: SourceRanking) -> Table:
     columns = [
         Column(ranking.word.capitalize(), ranking.word == "trial"),
         Column("State"),
-        *[Column(metric, True, "the objective") for metric in metrics],
+        *[Column(name, True, OBJECTIVE_HINT) for name in name_objectives(metrics)],
         *[Column(key, _is_numeric(ranking.entries, key), f"setting {key}") for key in keys],
         Column("Base", True, "the base policy's held-out score"),
         Column("KL", True, "in the evaluations that counted, in nats"),
@@ -137,4 +139,4 @@ def _make_curve_cell(entry: Entry, metric: str) -> Cell:
     across = np.rint(2 + 76 * (x - x[0]) / (x[-1] - x[0])).astype(int)
     up = np.rint(18 - 16 * ((y - low) / (high - low))).astype(int) if high > low else np.full(len(y), 10)
     path = "M" + "L".join(f"{a} {b}" for a, b in zip(across, up, strict=True))
-    return Cell(f"{metric} from {y[0]:.3g} to {y[-1]:.3g}", float(y[-1] - y[0]), path=path)
+    return Cell(f"{metric} from {format_number(y[0])} to {format_number(y[-1])}", float(y[-1] - y[0]), path=path)

@@ -10,7 +10,8 @@ from analysis.sweep.settings import REWARD_MODEL
 from analysis.views.comparison_sentences import write_comparison_answer
 from analysis.views.intervals import make_estimate_cell
 from analysis.wording.intervals import format_probability
-from analysis.wording.statements import format_number, join_words
+from analysis.wording.statements import join_words
+from rlhf_sweeps.figures import format_number, format_percent
 from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 
 _MAX_SEEDS = 30  # that are proposed to show a difference; more would cost too much; chosen
@@ -30,8 +31,9 @@ def write_winner_sentences(comparison: GroupComparison, ranking: SourceRanking) 
     if comparison.measure.name == OBJECTIVE:
         return ["Unknown: no judge has scored all of them, and scores of different reward models have no common scale"]
     first = groups[0]
+    value = make_estimate_cell(first.estimate, comparison.measure.is_rate).text
     lines = [
-        f"Reward model {first.label}: {comparison.measure.name} {make_estimate_cell(first.estimate).text}",
+        f"Reward model {first.label}: {comparison.measure.name} {value}",
         f"That is the {comparison.measure.text}",
     ]
     best = next((entry for entry in ranking.ranked if find_reward_model(entry) == first.label), None)
@@ -51,14 +53,20 @@ def write_lead_sentences(comparison: GroupComparison) -> list[str]:
         pair = comparison.ranking.against_best(group.label) if comparison.ranking else None
         if pair is None:
             continue
-        less = f"{format_number(abs(pair.difference))} less"
+        less = _format_difference(pair.difference, comparison.measure.is_rate)
         if pair.verdict != UNKNOWN:
             probability = format_probability(pair.probability)
             less += f"; a run of {pair.first} beats a run of {pair.second} with probability {probability}"
-        lines.append(f"{group.label} has {make_estimate_cell(group.estimate).text}: {less}")
+        lines.append(f"{group.label} has {make_estimate_cell(group.estimate, comparison.measure.is_rate).text}: {less}")
     if len(groups) > 5:
         lines.append(f"Further behind: {join_words([group.label for group in groups[5:]])}")
     return lines
+
+
+def _format_difference(difference: float, is_rate: bool) -> str:
+    if is_rate:
+        return f"{format_percent(abs(difference))} percentage points less"
+    return f"{format_number(abs(difference))} less"
 
 
 def write_next_sentences(comparison: GroupComparison) -> list[str]:

@@ -13,9 +13,11 @@ from rich.text import Text
 from analysis.records.runs import COMPLETE
 from analysis.watch.rows import CONTINUE, Snapshot, TrialRow
 from analysis.watch.thresholds import LINES_BESIDE_ROWS, MIN_BLOCK
-from analysis.wording.statements import format_count, format_number, join_words
+from analysis.wording.statements import format_count, join_words
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record import fold_command
 from rlhf_sweeps.record.live_table import TrialColumn, choose_style, draw_table, format_state, make_setting_columns
+from rlhf_sweeps.record.quantities import KL_NOW, OBJECTIVE, SCORE_NOW
 from rlhf_sweeps.record.trials import RUNNING, WAITING
 from rlhf_sweeps.verdicts.settings import mean_over_seeds
 from rlhf_sweeps.wording import drop_controls
@@ -111,13 +113,13 @@ def _describe_best(snapshot: Snapshot) -> str:
     (winner,) = winners
     settings = " ".join(f"{key}={snapshot.labels[key][text]}" for key, text in winner.setting.items())
     worth, labels = (
-        f"objective {_format_values(snapshot.average_objectives(winner))}",
+        f"{OBJECTIVE} {_format_values(snapshot.average_objectives(winner))}",
         [row.label for row in snapshot.select_same(winner)],
     )
     tests = snapshot.list_test_objectives(winner)
     if (tested := mean_over_seeds(tests)) is not None:
         seeds = format_count(len(tests), "test seed")
-        worth = f"objective {_format_values(tested)} on {seeds}, chosen by {worth}"
+        worth = f"{OBJECTIVE} {_format_values(tested)} on {seeds}, chosen by {worth}"
     return f"best so far: {worth}, trial{'s' * (len(labels) > 1)} {join_words(labels)}: {settings}"
 
 
@@ -158,14 +160,16 @@ def _make_columns(snapshot: Snapshot, rows: Sequence[TrialRow], page: Page) -> l
     columns += make_setting_columns(settings)
     columns.append(TrialColumn("update", [_format_progress(row) for row in rows]))
     columns.append(
-        TrialColumn("score", ["" if run is None or run.score is None else format_number(run.score) for run in runs])
+        TrialColumn(SCORE_NOW, ["" if run is None or run.score is None else format_number(run.score) for run in runs])
     )
-    columns.append(TrialColumn("KL", ["" if run is None or run.kl is None else format_number(run.kl) for run in runs]))
+    columns.append(
+        TrialColumn(KL_NOW, ["" if run is None or run.kl is None else format_number(run.kl) for run in runs])
+    )
     if any(row.objectives for row in rows):
-        columns.append(TrialColumn("objective", [_format_values(row.objectives) for row in rows]))
+        columns.append(TrialColumn(OBJECTIVE, [_format_values(row.objectives) for row in rows]))
     columns.append(TrialColumn("trend", trends, is_left=True))
     speeds = [None if run is None else run.seconds_per_update for run in runs]
-    columns.append(TrialColumn("s/update", ["" if speed is None else format_number(speed, 2) for speed in speeds]))
+    columns.append(TrialColumn("s/update", ["" if speed is None else format_number(speed) for speed in speeds]))
     if any(row.state == RUNNING for row in rows):
         lefts = [row.left if row.state == RUNNING else None for row in rows]
         columns.append(TrialColumn("left", ["" if left is None else _format_duration(left) for left in lefts]))
@@ -177,7 +181,7 @@ def _label_row(row: TrialRow) -> str:
 
 
 def _format_values(values: Sequence[float] | None) -> str:
-    return ", ".join(format_number(value, 4) for value in values or [])
+    return ", ".join(format_number(value) for value in values or [])
 
 
 def _format_progress(row: TrialRow) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from analysis.wording.numbers import convert_number
-from analysis.wording.statements import format_number, format_setting
+from analysis.wording.statements import format_setting
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record import natural_key
 
 _DIGITS = 4  # of a number, more where two labels would be the same; chosen by looking

@@ -1,8 +1,9 @@
 """Sentences about a record, each with the numbers behind it."""
 
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+
+from rlhf_sweeps.figures import format_number
 
 
 @dataclass(frozen=True)
@@ -18,17 +19,6 @@ class Statement:
     text: str
     evidence: Mapping[str, float] = field(default_factory=dict)
     command: str = ""
-
-
-def format_number(value: float | None, digits: int = 3) -> str:
-    """A number with 3 significant digits; whole numbers whole, `-` for none."""
-    if value is None or math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    if value == round(value) and abs(value) < 1e6:
-        return str(round(value))
-    return f"{value:.{digits}g}"
 
 
 def format_setting(text: str, digits: int = 4) -> str:

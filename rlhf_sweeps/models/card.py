@@ -7,6 +7,7 @@ from typing import Any
 from rlhf_sweeps.config.references import redact_config
 from rlhf_sweeps.config.reward_models import EnsembleConfig, RewardModelConfig
 from rlhf_sweeps.config.schema import Config
+from rlhf_sweeps.figures import format_number
 
 CURVES = (
     "objective/scores",
@@ -23,9 +24,11 @@ def write_model_card(config: Config, summary: Mapping[str, Any], metrics: Sequen
     config = redact_config(config)
     update = summary["best_update"] or summary["updates"]
     evaluated = next((row for row in metrics if row["update"] == update), {})
-    evaluation = [(name, _format(value)) for name, value in evaluated.items() if name.startswith("eval/")]
+    evaluation = [(name, format_number(value)) for name, value in evaluated.items() if name.startswith("eval/")]
     ends = (metrics[0], metrics[-1]) if metrics else ({}, {})
-    curves = [(name, *(_format(row[name]) for row in ends)) for name in CURVES if all(name in row for row in ends)]
+    curves = [
+        (name, *(format_number(row[name]) for row in ends)) for name in CURVES if all(name in row for row in ends)
+    ]
     hyperparameters = [(f"ppo.{key}", value) for key, value in dataclasses.asdict(config.ppo).items()]
     parts = [
         ("base model", config.model.path),
@@ -74,7 +77,3 @@ def write_markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -
     """A table whose cells hold no vertical bar."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell).strip() for cell in line) + " |" for line in lines)
-
-
-def _format(value: float) -> str:
-    return f"{value:.4g}"

@@ -9,6 +9,9 @@ from typing import Self
 
 from tqdm import tqdm
 
+from rlhf_sweeps.figures import format_number, format_share
+from rlhf_sweeps.record.quantities import KL_NOW, SCORE_NOW
+
 SECONDS_BETWEEN_LINES = 15.0  # not measured, chosen
 
 log = logging.getLogger("rlhf_sweeps")
@@ -40,10 +43,12 @@ class Progress:
 
     def show(self, row: Mapping[str, float]) -> None:
         """Show one update's metrics."""
-        values = {"score": row["objective/scores"], "KL": row["objective/kl"]}
+        values = {"training score": row["objective/scores"], "training KL": row["objective/kl"]}
         if "eval/score" in row:
-            values |= {"eval score": row["eval/score"], "eval KL": row["eval/kl"], "win rate": row["eval/win_rate"]}
-        text = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+            values |= {SCORE_NOW: row["eval/score"], KL_NOW: row["eval/kl"]}
+        text = ", ".join(f"{name} {format_number(value)}" for name, value in values.items())
+        if "eval/win_rate" in row:
+            text += f", win rate now {format_share(row['eval/win_rate'])}"
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update()

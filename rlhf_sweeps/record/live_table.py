@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from rlhf_sweeps.record.quantities import KL_NOW, OBJECTIVE
 from rlhf_sweeps.record.trials import BEYOND, COMPLETE, FAILED, PRUNED, RUNNING, STOPPED, UNFINISHED, WAITING
 
 _STYLES = {
@@ -22,7 +23,7 @@ _STYLES = {
 _NARROWEST = 5  # characters; the columns of settings are not cut further; chosen
 _GAP = 2  # characters between two columns; chosen
 # The columns that are left out if the terminal is too narrow, in this order.
-_DISPENSABLE = ("s/update", "objective", "trend", "left", "KL")
+_DISPENSABLE = ("s/update", OBJECTIVE, "trend", "left", KL_NOW)
 
 
 @dataclass(frozen=True)

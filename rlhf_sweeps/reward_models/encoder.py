@@ -21,6 +21,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.reward_models import EncoderConfig
 from rlhf_sweeps.config.schema import DatasetConfig
 from rlhf_sweeps.data import Messages, PreferencePair, load_pairs
+from rlhf_sweeps.figures import format_share
 from rlhf_sweeps.files.cache import read_or_make
 from rlhf_sweeps.files.sources import fetch_from_wheel, locate
 from rlhf_sweeps.models import loading as models
@@ -164,8 +165,8 @@ def load_encoder(
 
     head = read_or_make(file, lambda: Head.read(file, 2 * encoder.size), fit)
     log.info(
-        "%s: head on %d pairs, held-out accuracy %.3f (%d pairs), %s",
-        key, head.num_pairs, head.accuracy, head.num_held_out, origin,
+        "%s: head on %d pairs, held-out accuracy %s (%d pairs), %s",
+        key, head.num_pairs, format_share(head.accuracy), head.num_held_out, origin,
     )  # fmt: skip
     return EncoderRewardModel(encoder, head)
 

@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.ppo.memory import BatchSize, require_memory
 from rlhf_sweeps.process.failures import DivergedError
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, TrainingConfig
@@ -190,8 +191,8 @@ class _Log(TrainerCallback):
             raise DivergedError(f"{self.blamed}: the loss is {logs['loss']} at step {state.global_step}")
         self.last_line = time.monotonic()
         log.info(
-            "step %d of %d: loss %.3f, %.0f %% of the pairs right%s",
-            state.global_step, state.max_steps, logs["loss"], 100 * logs["accuracy"],
+            "step %d of %d: loss %s, %s of the pairs right%s",
+            state.global_step, state.max_steps, format_number(logs["loss"]), format_share(logs["accuracy"]),
             describe_time_left(self.last_line - self.start, state.global_step, state.max_steps),
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from rlhf_sweeps.data import PreferencePair
+from rlhf_sweeps.figures import compare_p_value, format_share
 from rlhf_sweeps.reward_models.surface_rules import SurfaceRule
 from rlhf_sweeps.reward_training.constants import NUM_BINS, SIGNIFICANCE
 from rlhf_sweeps.verdicts.intervals import estimate_win_rate
@@ -183,8 +184,8 @@ def _warn(accuracy: PairShare, comparisons: Sequence[RuleComparison]) -> str | N
         rule_accuracy = comparison.accuracy.value
         if accuracy.value <= rule_accuracy or comparison.p_value >= SIGNIFICANCE:
             return (
-                f"the reward model ranks {accuracy.value:.1%} of {accuracy.num_pairs} held-out pairs right, the rule "
-                f"'{comparison.rule}' {rule_accuracy:.1%}: not better by more than noise (McNemar's exact test, "
-                f"p = {comparison.p_value:.2g})"
+                f"the reward model ranks {format_share(accuracy.value)} of {accuracy.num_pairs} held-out pairs right, "
+                f"the rule '{comparison.rule}' {format_share(rule_accuracy)}: not better by more than noise "
+                f"(McNemar's exact test, {compare_p_value(comparison.p_value)})"
             )
     return None

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from rlhf_sweeps.config.references import redact_config
+from rlhf_sweeps.figures import format_number, format_percent, format_share
 from rlhf_sweeps.files.sources import locate
 from rlhf_sweeps.models.card import write_markdown_table
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig
@@ -21,8 +22,8 @@ def format_report(report: Report) -> str:
             [("ranked right", "share", "95 % interval", "pairs"), *_list_accuracies(report)], are_numbers=True
         ),
         "",
-        f"calibration: expected error {calibration.expected_error:.3f}, Brier score {calibration.brier:.3f}, "
-        f"log loss {calibration.log_loss:.3f}",
+        f"calibration: expected error {format_share(calibration.expected_error)}, "
+        f"Brier score {format_number(calibration.brier)}, log loss {format_number(calibration.log_loss)}",
         *align_columns([("confidence", "mean", "right", "pairs"), *_list_bins(report)], are_numbers=True),
     ]
     if report.warning:
@@ -58,8 +59,8 @@ def write_reward_model_card(config: RewardTrainingConfig, report: Report, figure
         write_markdown_table(("ranked right", "share", "95 % interval", "pairs"), _list_accuracies(report)),
         "The rules use surface features of an answer only; the direction of each was chosen on the training pairs. "
         "Ties count half.",
-        f"Calibration: expected error {calibration.expected_error:.3f} (over bins of the confidence), Brier score "
-        f"{calibration.brier:.3f}, log loss {calibration.log_loss:.3f}.",
+        f"Calibration: expected error {format_share(calibration.expected_error)} (over bins of the confidence), "
+        f"Brier score {format_number(calibration.brier)}, log loss {format_number(calibration.log_loss)}.",
         write_markdown_table(("confidence", "mean", "right", "pairs"), _list_bins(report)),
         "## Settings",
         write_markdown_table(("key", "value"), [(name, str(value)) for name, value in settings.items()]),
@@ -79,7 +80,12 @@ def _list_accuracies(report: Report) -> Rows:
         *((f"rule: {share.rule}", share.accuracy) for share in report.comparisons),
     ]
     return [
-        (name, f"{share.value:.3f}", f"{share.low:.3f} to {share.high:.3f}", str(share.num_pairs))
+        (
+            name,
+            format_share(share.value),
+            f"{format_percent(share.low)} to {format_percent(share.high)}",
+            str(share.num_pairs),
+        )
         for name, share in rows
         if share
     ]
@@ -88,9 +94,9 @@ def _list_accuracies(report: Report) -> Rows:
 def _list_bins(report: Report) -> Rows:
     return [
         (
-            f"{group.low:.2f} to {group.high:.2f}",
-            f"{group.confidence:.3f}",
-            f"{group.accuracy:.3f}",
+            f"{format_percent(group.low)} to {format_percent(group.high)} %",
+            format_share(group.confidence),
+            format_share(group.accuracy),
             str(group.num_pairs),
         )
         for group in report.calibration.bins

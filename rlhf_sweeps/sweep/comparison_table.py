@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rlhf_sweeps.figures import format_interval, format_number, format_percent, format_share
 from rlhf_sweeps.wording import WIDTH, align_columns, shorten
 
 LONGEST_TABLE_NAME = 24  # characters of a reward model in the table; chosen
@@ -35,7 +36,7 @@ def write_table(comparison: Mapping[str, Any]) -> str:
 
 def _write_title(comparison: Mapping[str, Any]) -> str:
     return (
-        f"win rate against the base policy in % [{100 * comparison['confidence']:.0f} % interval], "
+        f"win rate against the base policy in % [{format_share(comparison['confidence'])} interval], "
         f"{comparison['num_prompts']} prompts; *: own judge, which chose each run's evaluation"
     )
 
@@ -63,7 +64,7 @@ def _mark_own(entry: Entry, judge: str) -> str:
 def _list_costs(entry: Entry) -> list[str]:
     """The KL in nats at which the win rates were reached, the update, and the number of seeds."""
     first, last = min(entry["updates"]), max(entry["updates"])
-    return [f"{entry['kl']:.3g}", f"{first}" if first == last else f"{first}-{last}", str(entry["num_seeds"])]
+    return [format_number(entry["kl"]), f"{first}" if first == last else f"{first}-{last}", str(entry["num_seeds"])]
 
 
 def _write_ranking(ranking: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -82,9 +83,9 @@ def _describe_noise(name: str | None) -> str:
 
 def _warn_of_over_optimization(comparison: Mapping[str, Any]) -> Iterator[str]:
     for entry in comparison["over_optimized"]:
-        losses = ", ".join(f"{_format_percent(rate)} % under {judge}" for judge, rate in entry["judges"].items())
+        losses = ", ".join(f"{format_share(rate)} under {judge}" for judge, rate in entry["judges"].items())
         yield (
-            f"{entry['reward_model']}: wins {_format_percent(entry['win_rate'])} % under its own judge and {losses}: "
+            f"{entry['reward_model']}: wins {format_share(entry['win_rate'])} under its own judge and {losses}: "
             "over-optimized, or the judges reward different things"
         )
 
@@ -103,11 +104,7 @@ def _list_left_out(sentences: Sequence[str]) -> Iterator[str]:
 
 
 def _format_rate(rate: Mapping[str, float]) -> str:
-    return f"{_format_percent(rate['mean'])} [{_format_percent(rate['low'])}, {_format_percent(rate['high'])}]"
-
-
-def _format_percent(rate: float) -> str:
-    return f"{100 * rate:.0f}"
+    return f"{format_percent(rate['mean'])} {format_interval(100 * rate['low'], 100 * rate['high'])}"
 
 
 def _shorten(name: str) -> str:

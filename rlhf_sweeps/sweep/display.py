@@ -14,14 +14,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record.live_table import TrialColumn, choose_style, draw_table, format_state, make_setting_columns
+from rlhf_sweeps.record.quantities import KL_NOW, SCORE_NOW, name_objectives
 from rlhf_sweeps.sweep.results import (
     describe_counts,
     describe_worth,
     find_best,
     format_objectives,
     format_settings,
-    name_objectives,
     rank,
 )
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, RUNNING, SweepTrial
@@ -175,15 +176,17 @@ class Display:
         """Draw at most `room` rows, and as many columns as fit."""
         chosen = _choose_rows(trials, self._rank(trials), room)
         winners = {trial.number for trial in find_best(trials, self._directions)} if not self._is_comparison else set()
-        values = [[f"{value:.4g}" for value in trial.objectives or []] or [""] * len(self._metrics) for trial in chosen]
+        values = [
+            [format_number(value) for value in trial.objectives or []] or [""] * len(self._metrics) for trial in chosen
+        ]
         names = name_objectives(self._metrics)
         states = [format_state(trial.state, trial.remark) for trial in chosen]
         columns = [
             TrialColumn("trial", [str(trial.number) for trial in chosen]),
             *make_setting_columns([trial.settings for trial in chosen]),
             TrialColumn("update", [_format_progress(trial) if trial.num_updates else "" for trial in chosen]),
-            TrialColumn("score", [_format_value(trial.score) for trial in chosen]),
-            TrialColumn("KL", [_format_value(trial.kl) for trial in chosen]),
+            TrialColumn(SCORE_NOW, [_format_value(trial.score) for trial in chosen]),
+            TrialColumn(KL_NOW, [_format_value(trial.kl) for trial in chosen]),
             *(TrialColumn(name, [row[place] for row in values]) for place, name in enumerate(names)),
             TrialColumn("state", states, is_left=True),
         ]
@@ -207,11 +210,11 @@ def _choose_rows(trials: Sequence[SweepTrial], ranked: Sequence[SweepTrial], roo
 
 
 def _format_value(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+    return "" if value is None else format_number(value)
 
 
 def _describe_running(trial: SweepTrial) -> str:
-    score = "" if trial.score is None else f" score {trial.score:.3g}"
+    score = "" if trial.score is None else f" {SCORE_NOW} {format_number(trial.score)}"
     return f"trial {trial.number} {_format_progress(trial)}{score}"
 
 

@@ -17,6 +17,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import Config, TrackingConfig
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.execution.executors import Executor
@@ -148,10 +149,11 @@ def _note_end(ends: dict[Path, float], folder: Path, _: Future[int]) -> None:
 
 def _describe_time(plan: Plan, measured: RunTime, workers: int) -> list[str]:
     """Lines about the time of a run and of the sweep, and about the cost."""
+    start, update, evaluation = map(format_number, (measured.start, measured.update, measured.evaluation))
     lines = [
-        f"once: {measured.once:.3g} s to start the sweep, and for work that all runs share",
-        f"a run: {measured.start:.3g} s to start and end, {measured.num_updates} updates of {measured.update:.3g} s, "
-        f"{measured.num_evaluations} evaluations of {measured.evaluation:.3g} s: {_format_hours(measured.each)} "
+        f"once: {format_number(measured.once)} s to start the sweep, and for work that all runs share",
+        f"a run: {start} s to start and end, {measured.num_updates} updates of {update} s, "
+        f"{measured.num_evaluations} evaluations of {evaluation} s: {_format_hours(measured.each)} "
         f"(measured with {workers} at a time, on the first setting)",
     ]
     total, line = _describe_total(plan, measured, workers)

@@ -6,7 +6,9 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record import write_rerun
+from rlhf_sweeps.record.quantities import name_objectives
 from rlhf_sweeps.record.trials import BEYOND, format_counts
 from rlhf_sweeps.sweep.study.tested import describe_tests, select_measured
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
@@ -87,12 +89,9 @@ def format_settings(trial: SweepTrial) -> str:
 
 def format_objectives(values: Sequence[float], metrics: Sequence[str]) -> str:
     """`objective 1.23`; with several objectives `eval/score 1.23, eval/kl 4.5`."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in zip(name_objectives(metrics), values, strict=True))
-
-
-def name_objectives(metrics: Sequence[str]) -> list[str]:
-    """The names of the objectives: "objective" for a single one, else their metrics."""
-    return ["objective"] if len(metrics) == 1 else list(metrics)
+    return ", ".join(
+        f"{name} {format_number(value)}" for name, value in zip(name_objectives(metrics), values, strict=True)
+    )
 
 
 def describe_worth(trial: SweepTrial, metrics: Sequence[str]) -> str:
@@ -205,7 +204,9 @@ def _explain_no_best(trials: Sequence[SweepTrial]) -> str:
         return f"no trial{scope} is complete, so there is no best setting"
     # Violations of several metrics have no common unit; most sweeps have one constraint.
     nearest = min(broken, key=lambda trial: sum(max(0.0, excess) for excess in trial.violations.values()))
-    breaks = ", ".join(f"{name} by {excess:.3g}" for name, excess in nearest.violations.items() if excess > 0)
+    breaks = ", ".join(
+        f"{name} by {format_number(excess)}" for name, excess in nearest.violations.items() if excess > 0
+    )
     return (
         "no complete trial keeps objective.constraints, so there is no best setting; the nearest is "
         f"trial {nearest.number}, which breaks {breaks}"
@@ -216,7 +217,10 @@ def _describe_objectives(trial: SweepTrial, metrics: Sequence[str]) -> str:
     text = format_objectives(trial.objectives or [], metrics)
     if len(trial.by_seed) < 2:
         return text
-    ranges = [f"{min(values):.4g} to {max(values):.4g}" for values in zip(*trial.by_seed.values(), strict=True)]
+    ranges = [
+        f"{format_number(min(values))} to {format_number(max(values))}"
+        for values in zip(*trial.by_seed.values(), strict=True)
+    ]
     return f"{text} (mean of {len(trial.by_seed)} seeds: {', '.join(ranges)})"
 
 

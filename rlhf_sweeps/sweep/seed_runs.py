@@ -28,6 +28,8 @@ class SeedRuns:
         if trial.num_runs == len(self.seeds(trial)):
             return None
         trial.num_runs += 1
+        if not trial.going:  # the score and the KL of the seed before are not those of this one
+            trial.score = trial.kl = None
         return self._make_run(trial, trial.num_runs - 1)
 
     def test(self, trial: SweepTrial, seed: int) -> Active:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.config.schema import TrackingConfig
-from rlhf_sweeps.sweep.results import find_best, name_objectives, read_setting_values
+from rlhf_sweeps.record.quantities import name_objectives
+from rlhf_sweeps.sweep.results import find_best, read_setting_values
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
 from rlhf_sweeps.tracking import wandb_run as tracking
 from rlhf_sweeps.verdicts.settings import compute_losses

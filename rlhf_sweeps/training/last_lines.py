@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlhf_sweeps.config.schema import Config
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record import Run
+from rlhf_sweeps.record.quantities import KL_NOW, OBJECTIVE, SCORE_NOW
 from rlhf_sweeps.record.trials import BEYOND, is_beyond_budget
 from rlhf_sweeps.verdicts.final_policies import FinalPolicy, write_verdict
 
@@ -23,19 +25,26 @@ def report_end(config: Config, run: Run, summary: dict[str, Any], policies: Sequ
     if last is None:
         log.warning("stopped after update %d, before any evaluation; all in %s", summary["updates"], run.folder)
         return
+    budget = config.objective.kl_budget
     if best is None:
         log.warning(
-            "no evaluation kept within objective.kl_budget=%s (the last: KL %.3g): model/ holds the last policy",
-            config.objective.kl_budget, last["kl"],
+            "no evaluation kept within objective.kl_budget=%s (the last: KL %s): model/ holds the last policy",
+            budget, format_number(last["kl"]),
         )  # fmt: skip
-        best = last
-    values = [f"{value:.4g}" for value in summary["objectives"] or []]
+    values = ", ".join(map(format_number, summary["objectives"] or []))
+    within = "" if budget is None else " within the KL budget"
+    chosen = f"update {best['update']}, {_describe_evaluation(best)}" if best is not None else "none"
     log.info(
-        "objective %s; held-out score %.4g at update %d, KL %.3g; the base policy's is %.3g. %s in %.0f s; all in %s",
-        ", ".join(values) or "none", best["score"], best["update"], best["kl"], summary["base_score"],
+        "%s %s; best evaluation%s: %s; %s %s, %s %s; the base policy's score: %s. %s in %.0f s; all in %s",
+        OBJECTIVE, values or "none", within, chosen, SCORE_NOW, format_number(last["score"]),
+        KL_NOW, format_number(last["kl"]), format_number(summary["base_score"]),
         _describe_end(summary, config), summary["seconds"], run.folder,
     )  # fmt: skip
     log.info(write_verdict(policies, config.objective.kl_budget))
+
+
+def _describe_evaluation(evaluation: dict[str, Any]) -> str:
+    return f"held-out score {format_number(evaluation['score'])}, KL {format_number(evaluation['kl'])}"
 
 
 def _describe_end(summary: dict[str, Any], config: Config) -> str:
@@ -44,6 +53,6 @@ def _describe_end(summary: dict[str, Any], config: Config) -> str:
         return str(summary["status"])
     kl, budget = summary["last"]["kl"], config.objective.kl_budget
     # A run that was stopped for its KL in training may be back within the budget in its last evaluation.
-    excess = f" (last KL {kl:.3g} > {budget:g})" if budget is not None and kl > budget else ""
+    excess = f" (last KL {format_number(kl)} > {format_number(budget)})" if budget is not None and kl > budget else ""
     stopped = "stopped by the KL budget"
     return (stopped if summary["stop_reason"] == "kl_budget" else f"{summary['status']}, but {BEYOND}") + excess

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rlhf_sweeps.figures import format_interval, format_number
 from rlhf_sweeps.verdicts.intervals import Outcomes, estimate_mean
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN
 
@@ -90,12 +91,12 @@ def read_differences(samples: Iterable[Mapping[str, Any]], update: int) -> dict[
 def describe_gain(gain: Gain | None) -> str:
     """`better than the base policy by 0.444 [0.31, 0.58]`, or that it is not, or that this is unknown; after `is`."""
     if gain is not None and gain.low is None and gain.verdict != UNKNOWN:
-        return f"{gain.verdict} than the base policy by {abs(gain.mean):.3g} on every prompt"
+        return f"{gain.verdict} than the base policy by {format_number(abs(gain.mean))} on every prompt"
     if gain is None or gain.low is None or gain.high is None:
-        difference = "" if gain is None else f" (difference {gain.mean:.3g})"
+        difference = "" if gain is None else f" (difference {format_number(gain.mean)})"
         return f"not known to be better than the base policy{difference}"
     if gain.verdict == NOISE:
-        interval = f"[{gain.low:.3g}, {gain.high:.3g}]"
-        return f"not distinguishable from the base policy (difference {gain.mean:.3g} {interval})"
+        interval = format_interval(gain.low, gain.high)
+        return f"not distinguishable from the base policy (difference {format_number(gain.mean)} {interval})"
     low, high = sorted((abs(gain.low), abs(gain.high)))  # of the difference's size
-    return f"{gain.verdict} than the base policy by {abs(gain.mean):.3g} [{low:.3g}, {high:.3g}]"
+    return f"{gain.verdict} than the base policy by {format_number(abs(gain.mean))} {format_interval(low, high)}"

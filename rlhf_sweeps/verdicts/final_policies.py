@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, measure_gain, read_differences
 
 
@@ -93,7 +94,7 @@ def _compare_kl(beyond: Sequence[FinalPolicy], kl_budget: float | None) -> str:
     """` (KL 40 > 15)`; empty where that is unknown."""
     if kl_budget is None or not all(policy.kl > kl_budget for policy in beyond):
         return ""
-    return f" (KL {', '.join(f'{policy.kl:.3g}' for policy in beyond)} > {kl_budget:g})"
+    return f" (KL {', '.join(format_number(policy.kl) for policy in beyond)} > {format_number(kl_budget)})"
 
 
 def _count(number: int, noun: str) -> str:

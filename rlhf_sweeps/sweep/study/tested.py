@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlhf_sweeps.figures import format_number
+
 # Test seed -> a value for each objective, or the cause why there is none.
 BySeed = Mapping[int, Sequence[float] | str]
 NO_VALUE = "no value within objective.kl_budget"
@@ -50,7 +52,7 @@ def describe_tests(by_seed: BySeed, names: Sequence[str]) -> str:
     parts, suffix = [], ""
     for name, column in zip(names, zip(*values.values(), strict=True), strict=True):
         mean, error = mean_and_error(column)
-        parts.append(f"{name} {mean:.4g}" + ("" if error is None else f" +- {error:.2g}"))
+        parts.append(f"{name} {format_number(mean)}" + ("" if error is None else f" +- {format_number(error)}"))
         suffix = suffix if error is None else " (standard error)"
     seeds = f"{len(values)} test seed" if len(values) == 1 else f"{len(values)} test seeds"
     lost = f"; {len(failed)} more failed ({failures})" if failed else ""

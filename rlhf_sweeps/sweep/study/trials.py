@@ -47,7 +47,7 @@ class SweepTrial:
         going: seed -> the last update of its run, for runs that have a worker and have recorded an update.
         update, num_updates: the current run's last update, and the updates of a whole run; of several runs at once,
             those of the slowest.
-        score, kl: of its newest evaluation, if there is one.
+        score, kl: of its newest evaluation, if the seed that runs has had one.
         seconds: of training so far.
         worker_seconds: how long its runs had workers, including starting and saving; 0: not measured.
         reward_model: the reward model that it was trained on, from the record; only for complete trials of a comparison

@@ -12,7 +12,7 @@ from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.segmentation import average_down, measure_gap_gain, segment_curve
 from analysis.curves.sentences import describe_runs
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Floats, RunRecord
-from analysis.wording.statements import format_number
+from rlhf_sweeps.figures import format_number
 
 
 def kinds(values: Floats, is_sum: bool = False) -> list[str]:
