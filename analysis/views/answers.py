@@ -1,4 +1,4 @@
-"""The first screen: which settings won, by how much, whether that is more than noise, and what to do next."""
+"""The first screen: which setting is best, by how much, whether that is more than noise, and what to do next."""
 
 import math
 from collections.abc import Sequence
@@ -12,30 +12,34 @@ from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import select_front
 from analysis.views.against_base import write_base_sentences
 from analysis.views.counted import SCORE, write_counted_sentences
-from analysis.views.noise import write_noise_sentences
+from analysis.views.noise import measure_standing, write_noise_sentences
 from analysis.views.problems import write_failure_sentence
 from analysis.views.winner import write_lead_sentences, write_next_sentences, write_winner_sentences
 from analysis.wording.statements import format_count, format_duration, join_words
 from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record.trials import format_counts
+from rlhf_sweeps.verdicts.error_rate import DECIDED, UNDECIDED
 
 
-def make_answers(source: Source, ranking: SourceRanking, noise: Sequence[str], advice: Sequence[str]) -> Answers:
+def make_answers(
+    source: Source, ranking: SourceRanking, noise: Sequence[str], advice: Sequence[str], is_decided: bool
+) -> Answers:
     """The four questions, in sentences with numbers.
 
     Args:
         noise: whether the lead is more than noise.
+        is_decided: whether it is.
         advice: what to do next.
     """
     if ranking.apart:
         return _answer_by_objective(source, ranking, advice)
-    question = "Which settings won?" if len(ranking.entries) != 1 else "What came out?"
+    question = "Which setting is best?" if len(ranking.entries) != 1 else "What came out?"
     if ranking.best is None:
         return Answers([(question, _explain_no_winner(source, ranking)), *_pair_question("What next?", advice)])
-    winner, lead = _describe_winner(ranking), _describe_lead(ranking)
+    winner, lead = _describe_winner(ranking, is_decided), _describe_lead(ranking)
     comparison = ranking.comparison
     if comparison is not None:
-        question, winner = "Which reward model won?", write_winner_sentences(comparison, ranking)
+        question, winner = "Which reward model is best?", write_winner_sentences(comparison, ranking)
         lead = write_lead_sentences(comparison)
         advice = [*write_next_sentences(comparison), *advice]
     return Answers(
@@ -54,9 +58,11 @@ def _answer_by_objective(source: Source, ranking: SourceRanking, advice: Sequenc
     intro = [f"None overall, since the runs have different objectives: {join_words(several)}"]
     if silent := [run.name for run in source.runs if run.looked_for is None]:
         intro.append(f"The objective of {join_words(silent)} is unknown, so none of them can be called the best")
-    questions: list[tuple[str, Sequence[str]]] = [("Which settings won?", intro)]
+    questions: list[tuple[str, Sequence[str]]] = [("Which setting is best?", intro)]
     for part, own in ranking.apart:
-        own_answers = make_answers(part, own, write_noise_sentences(own), []).answers
+        standing = measure_standing(own)
+        is_decided = standing is not None and bool(standing.is_clear)
+        own_answers = make_answers(part, own, write_noise_sentences(own), [], is_decided).answers
         for question, lines in own_answers:
             questions.append((f"{question.removesuffix('?')}, to {part.objective.text}?", lines))
     return Answers([*questions, *_pair_question("What next?", advice)])
@@ -102,12 +108,14 @@ def _explain_no_winner(source: Source, ranking: SourceRanking) -> list[str]:
     return [*lines, *([failures] if failures else [])]
 
 
-def _describe_winner(ranking: SourceRanking) -> list[str]:
+def _describe_winner(ranking: SourceRanking, is_decided: bool) -> list[str]:
     best = ranking.best
     assert best is not None
-    with_settings = f" with {best.settings_text}" if best.settings else ""
+    with_settings = f", with {best.settings_text}" if best.settings else ""
     is_single = ranking.view is None or ranking.view.is_single
-    won = (" won" if is_single else f" has the best {ranking.name}") if len(ranking.ranked) > 1 else ""
+    won = ""
+    if len(ranking.ranked) > 1:
+        won = _write_standing(len(best.names) > 1, is_decided) if is_single else f" has the best {ranking.name}"
     mean = f", the mean over {format_count(len(best.runs), 'seed')}" if len(best.runs) > 1 else ""
     chosen = f"{format_number(best.worth)}{mean}{ranking.measurement}"
     values = [f"its {ranking.name} is {chosen}"]
@@ -127,6 +135,13 @@ def _describe_winner(ranking: SourceRanking) -> list[str]:
     if len(ranking.entries) == 1:
         lines += write_base_sentences(ranking, best)
     return [*lines, *_describe_left_out(ranking)]
+
+
+def _write_standing(is_plural: bool, is_decided: bool) -> str:
+    """` leads, not decided` or ` is the best, decided at 95 %`."""
+    if is_decided:
+        return f" {'are' if is_plural else 'is'} the best, {DECIDED}"
+    return f" {'lead' if is_plural else 'leads'}, {UNDECIDED}"
 
 
 def _describe_left_out(ranking: SourceRanking) -> list[str]:

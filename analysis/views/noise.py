@@ -1,5 +1,6 @@
 """Whether the lead of the best setting is more than what seeds alone make of it, in words."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from analysis.comparison.compare import GroupComparison
@@ -20,6 +21,7 @@ Entries = Mapping[tuple[int, ...], Entry]  # by the numbers of a setting's trial
 
 # Chosen by looking at drawings and lists.
 _MOST_NAMES = 6  # of settings whose lead is unknown
+_USUAL_SEEDS = (3, 5, 10, 20)  # numbers of seeds that people run; the first that is twice as many is spoken of
 
 
 def write_noise_sentences(ranking: SourceRanking, analysis: SweepAnalysis | None = None) -> list[str]:
@@ -34,18 +36,20 @@ def write_noise_sentences(ranking: SourceRanking, analysis: SweepAnalysis | None
         return _answer_for_reward_models(ranking.comparison)
     if ranking.view is None:
         return ["Unknown: there is no common scale to compare by"]
-    is_same = analysis is not None and len(analysis.views) == 1
-    standing = (
-        analysis.views[0].lead
-        if analysis is not None and is_same
-        else measure_lead(ranking.view, ranking.view.estimate_noise())
-    )
+    standing = measure_standing(ranking, analysis)
     if standing is None:
         return []
     entries = {entry.numbers: entry for entry in ranking.ranked}
     if standing.pairs is not None:
         return _answer_by_seeds(standing, standing.pairs, entries)
     return _answer_by_noise(standing, entries)
+
+
+def measure_standing(ranking: SourceRanking, analysis: SweepAnalysis | None = None) -> Lead | None:
+    """The best setting against the others; None where there are none, or no common scale."""
+    if analysis is not None and len(analysis.views) == 1:
+        return analysis.views[0].lead
+    return None if ranking.view is None else measure_lead(ranking.view, ranking.view.estimate_noise())
 
 
 def _answer_for_reward_models(comparison: GroupComparison) -> list[str]:
@@ -75,11 +79,24 @@ def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], entries: Entrie
         names, best = _list_entries(within_noise, entries), entries[standing.best.numbers].inline_title
         start = "Not against all" if beaten else "No"
         lines.append(f"{start}: {names} {_conjugate_be(within_noise)} within noise of {best}; {chance_text}")
+        lines += _describe_power(standing, pairs[0])
     if unknown:
         start = "" if within_noise else "Not against all: "
         subject = _list_entries(unknown, entries) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
         lines.append(f"{start}{'too' if start else 'Too'} few seeds to judge {subject}")
     return [*lines, *([f"It beats {_list_entries(beaten, entries)} by more than noise"] if beaten else [])]
+
+
+def _describe_power(standing: Lead, second: GroupPair) -> list[str]:
+    """What this number of seeds can decide, and what more of them could."""
+    smallest, num_seeds = (second.high - second.low) / 2, min(standing.sizes[0])
+    if math.isnan(smallest):
+        return []
+    more = next((number for number in _USUAL_SEEDS if number >= 2 * num_seeds), 2 * num_seeds)
+    return [
+        f"{format_count(num_seeds, 'seed')} a setting cannot decide a lead below {format_number(smallest)}; about "
+        f"{format_number(smallest * math.sqrt(num_seeds / more))} would be enough with {more}"
+    ]
 
 
 def _list_entries(settings: Sequence[Setting], entries: Entries) -> str:

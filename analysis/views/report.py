@@ -1,4 +1,4 @@
-"""One HTML file that says what came out of a sweep or a run: which settings won, by how much, why, and at what cost."""
+"""One HTML file about a sweep or a run: which setting is best, by how much, why, and at what cost."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -112,7 +112,7 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
     from analysis.views.curves import curves_view, write_course_sentences
     from analysis.views.examples import make_examples
     from analysis.views.health import health_view, write_health_sentences
-    from analysis.views.noise import write_noise_sentences
+    from analysis.views.noise import measure_standing, write_noise_sentences
     from analysis.views.overview import make_overview_parts
     from analysis.views.samples import samples_view
     from analysis.views.sweep import make_sweep_tab, write_advice_sentences
@@ -129,7 +129,9 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
         course = make("the training curves", make_single_curves) or phases[:1]
         examples = make("the answers before and after", lambda: make_examples(results))
         noise = write_noise_sentences(ranking, analysis)
-        return make_overview_parts(source, ranking, noise, advice, health, course, examples)
+        standing = measure_standing(ranking, analysis)
+        is_decided = standing is not None and bool(standing.is_clear)
+        return make_overview_parts(source, ranking, noise, advice, is_decided, health, course, examples)
 
     def make_single_curves() -> Sequence[Part]:
         """The curves of a run that is alone, with the sentences on them: it has no settings to draw."""

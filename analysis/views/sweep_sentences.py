@@ -6,13 +6,14 @@ from analysis.records.runs import Floats
 from analysis.sweep.analysis import ViewAnalysis
 from analysis.sweep.axes import label_choices, label_position, label_positions
 from analysis.sweep.importance import Importance, KeyImportance
+from analysis.sweep.margin import Lead
 from analysis.sweep.optimum import Optimum, Profile, explain_too_few
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.thresholds import POSSIBLE
 from analysis.wording.statements import Statement, format_count, join_words
 from rlhf_sweeps.figures import format_number, format_percent, format_share
 from rlhf_sweeps.record import Axis
-from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL
+from rlhf_sweeps.verdicts.error_rate import DECIDED, SIGNIFICANCE_LEVEL, UNDECIDED
 from rlhf_sweeps.verdicts.estimates import are_equal
 from rlhf_sweeps.verdicts.noise import Noise
 
@@ -20,15 +21,15 @@ from rlhf_sweeps.verdicts.noise import Noise
 def write_view_statements(analysis: ViewAnalysis) -> list[Statement]:
     """The best setting, importance, how wide the optimum is, failures, in this order."""
     view = analysis.view
-    statements = write_best_statements(view, analysis.front)
+    statements = write_best_statements(view, analysis.front, analysis.lead)
     for importance in analysis.importances:
         prefix = "" if view.is_single else f"{importance.name}: "
         statements += [Statement(prefix + each.text, each.evidence) for each in write_importance_statements(importance)]
     return [*statements, *write_flatness_statements(view, analysis.optimum), *analysis.failures]
 
 
-def write_best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
-    """The best setting; with several objectives the range of each on the Pareto front."""
+def write_best_statements(view: View, front: Sequence[Setting], lead: Lead | None) -> list[Statement]:
+    """The setting that leads; with several objectives the range of each on the Pareto front."""
     num = len(view.settings)
     if not num:
         return [Statement("no trial is complete, so there is no best setting")]
@@ -38,13 +39,18 @@ def write_best_statements(view: View, front: Sequence[Setting]) -> list[Statemen
     if best is None:
         return [Statement(f"none of {num} complete settings is known to keep all constraints")]
     value = float(best.objectives[0])
-    setting = f"trial {best.numbers[0]}, {write_settings(best, view)}"
     evidence = {"objective": value, "settings": float(num)}
     if best.tested is None:
-        return [Statement(f"best {view.names[0]} {format_number(value)}: {setting}", evidence)]
-    tested = f"{format_number(best.tested[0])} on {format_count(len(best.by_test), 'test seed')} (the number to report)"
-    text = f"best {view.names[0]} {tested}, chosen by {format_number(value)}: {setting}"
-    return [Statement(text, {**evidence, "on test seeds": best.tested[0]})]
+        worth = format_number(value)
+    else:
+        worth = (
+            f"{format_number(best.tested[0])} on {format_count(len(best.by_test), 'test seed')} (the number to report)"
+        )
+        worth += f", chosen by {format_number(value)}"
+        evidence["on test seeds"] = best.tested[0]
+    standing = "" if lead is None else f", {DECIDED if lead.is_clear else UNDECIDED}"
+    title = f"best {view.names[0]}" if lead is None or lead.is_clear else f"leading {view.names[0]}"
+    return [Statement(f"{title} {worth}{standing}: trial {best.numbers[0]}, {write_settings(best, view)}", evidence)]
 
 
 def _write_front_statement(view: View, front: Sequence[Setting]) -> Statement:

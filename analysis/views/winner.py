@@ -12,6 +12,7 @@ from analysis.views.intervals import make_estimate_cell
 from analysis.wording.intervals import format_probability
 from analysis.wording.statements import join_words
 from rlhf_sweeps.figures import format_number, format_percent
+from rlhf_sweeps.verdicts.error_rate import DECIDED, UNDECIDED
 from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 
 _MAX_SEEDS = 30  # that are proposed to show a difference; more would cost too much; chosen
@@ -32,8 +33,9 @@ def write_winner_sentences(comparison: GroupComparison, ranking: SourceRanking) 
         return ["Unknown: no judge has scored all of them, and scores of different reward models have no common scale"]
     first = groups[0]
     value = make_estimate_cell(first.estimate, comparison.measure.is_rate).text
+    standing = f" is the best, {DECIDED}" if comparison.winner else f" leads, {UNDECIDED}" if len(groups) > 1 else ""
     lines = [
-        f"Reward model {first.label}: {comparison.measure.name} {value}",
+        f"Reward model {first.label}{standing}: {comparison.measure.name} {value}",
         f"That is the {comparison.measure.text}",
     ]
     best = next((entry for entry in ranking.ranked if find_reward_model(entry) == first.label), None)

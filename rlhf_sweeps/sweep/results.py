@@ -10,8 +10,10 @@ from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record import write_rerun
 from rlhf_sweeps.record.quantities import name_objectives
 from rlhf_sweeps.record.trials import BEYOND, format_counts
+from rlhf_sweeps.sweep.decision import is_decided
 from rlhf_sweeps.sweep.study.tested import describe_tests, select_measured
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
+from rlhf_sweeps.verdicts.error_rate import UNDECIDED
 from rlhf_sweeps.verdicts.final_policies import FinalPolicy, write_verdict
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front, rank_key
 from rlhf_sweeps.wording import display_path
@@ -141,7 +143,8 @@ def write_last_lines(
     if is_comparison:
         lines = ["objectives, each under the trial's own reward model:"]
     else:
-        lines = _describe_best(winners, metrics) or [_explain_no_best(trials)]
+        is_sure = _count_settings(trials) < 2 or is_decided(rank(trials, directions), directions)
+        lines = _describe_best(winners, metrics, is_sure) or [_explain_no_best(trials)]
     lines += _describe_others(trials, winners, metrics, directions, is_grid, is_comparison)
     lines.append(f"{_count(len(trials), 'trial')}: {describe_counts(trials)}" if trials else "no trial was run")
     if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
@@ -179,11 +182,15 @@ def make_rerun_command(trial: SweepTrial, fixed: Sequence[str], hydra: Mapping[s
     return write_rerun(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())])
 
 
-def _describe_best(winners: Sequence[SweepTrial], metrics: Sequence[str]) -> list[str]:
-    """Lines about the best settings, beginning with the number to report: that of the test seeds, if there is one."""
+def _describe_best(winners: Sequence[SweepTrial], metrics: Sequence[str], is_sure: bool) -> list[str]:
+    """Lines about the best settings, beginning with the number to report: that of the test seeds, if there is one.
+
+    Args:
+        is_sure: whether it is decided that the first is the best.
+    """
     lines = []
     for trial in winners[:MOST_LISTED]:
-        title = "best" if len(metrics) == 1 else "on the Pareto front"
+        title = ("best" if is_sure else f"leading, {UNDECIDED}") if len(metrics) == 1 else "on the Pareto front"
         texts = [_describe_objectives(trial, metrics)]
         if trial.tested:
             texts.append(describe_tests(trial.tested, name_objectives(metrics)))

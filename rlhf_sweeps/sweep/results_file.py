@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rlhf_sweeps.sweep.results import find_best, read_setting_values
+from rlhf_sweeps.sweep.decision import is_decided
+from rlhf_sweeps.sweep.results import find_best, rank, read_setting_values
 from rlhf_sweeps.sweep.study.tested import make_test_entry, unwrap_single
 from rlhf_sweeps.sweep.study.trials import SweepTrial
 
@@ -20,7 +21,8 @@ def make_results(
     solutions (each with params and values). It adds best_trial or trial, a number, and, with test seeds, test: mean
     (the number to report), standard_error, seeds, and failed (seed -> cause) if some seeds gave no value. best_value
     and values are the objectives on the seeds that chose the setting. best_params, best_value and best_trial are null
-    if no trial is complete.
+    if no trial is complete. best_is_decided says whether the best setting is better than every other one by more than
+    noise; false: it only leads.
 
     If reward models are compared, `comparison` has the best setting of each, in the order of comparison.json.
 
@@ -30,6 +32,8 @@ def make_results(
             the keys above are null, or there are no solutions.
     """
     content = _make_best([] if is_comparison else find_best(trials, directions), directions)
+    if content.get("best_trial") is not None:
+        content["best_is_decided"] = is_decided(rank(trials, directions), directions)
     return content if comparison is None else {**content, "comparison": list(_list_compared(trials, comparison))}
 
 
@@ -63,13 +67,13 @@ def _list_compared(trials: Sequence[SweepTrial], comparison: Mapping[str, Any]) 
     ranked = {entry["reward_model"]: entry for entry in comparison["ranking"]}
     entries = {entry["reward_model"]: entry for entry in comparison["reward_models"]}
     for name in [*ranked, *(name for name in entries if name not in ranked)]:
-        trial, rank = by_number[entries[name]["trial"]], ranked.get(name)
+        trial, place = by_number[entries[name]["trial"]], ranked.get(name)
         yield {
             "reward_model": name,
             "params": read_setting_values(trial),
             **make_test_entry(trial.tested),
-            "win_rate": None if rank is None else {key: float(rank[key]) for key in ("mean", "low", "high")},
-            "within_noise_of": None if rank is None else rank["within_noise_of"],
+            "win_rate": None if place is None else {key: float(place[key]) for key in ("mean", "low", "high")},
+            "within_noise_of": None if place is None else place["within_noise_of"],
             "value": unwrap_single(trial.objectives or []),
             "trial": trial.number,
         }

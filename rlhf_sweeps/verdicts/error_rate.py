@@ -16,6 +16,8 @@ from rlhf_sweeps.verdicts.estimates import adjust_by_holm
 from rlhf_sweeps.verdicts.student import Floats
 
 SIGNIFICANCE_LEVEL = 0.05  # the largest p value of any claim; the usual one
+# How the best setting stands: it leads until its claim is decided, with p <= SIGNIFICANCE_LEVEL.
+DECIDED, UNDECIDED = "decided at 95 %", "not decided"
 SHARE_OF_PAIRS = 0.4  # of the 5 %, for pairs of settings beside the winner's; chosen
 SHARE_OF_KEYS = 0.5  # of the 5 %, for keys that matter; chosen
 
