@@ -22,7 +22,7 @@ from rlhf_sweeps.verdicts.error_rate import DECIDED, UNDECIDED
 
 
 def make_answers(
-    source: Source, ranking: SourceRanking, noise: Sequence[str], advice: Sequence[str], is_decided: bool
+    source: Source, ranking: SourceRanking, noise: Sequence[str], advice: Sequence[str], is_decided: bool = False
 ) -> Answers:
     """The four questions, in sentences with numbers.
 

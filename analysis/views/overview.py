@@ -18,18 +18,18 @@ def make_overview_parts(
     ranking: SourceRanking,
     noise: Sequence[str],
     advice: Sequence[str],
-    is_decided: bool,
     health: Sequence[str],
     course: Sequence[Part] = (),
     examples: Sequence[Part] = (),
+    is_decided: bool = False,
 ) -> list[Part]:
     """What a reader who stops after one screen should know.
 
     Args:
         noise: whether the lead is more than noise; advice: what to do next; health: what is wrong with the runs.
-        is_decided: whether the lead is more than noise.
         course: what the best run did: in sentences, or the curves of a run that is alone.
         examples: answers before and after.
+        is_decided: whether the lead is more than noise.
     """
     parts: list[Part] = [make_answers(source, ranking, noise, advice, is_decided), make_sweep_tiles(source, ranking)]
     if sum(bool(entry.objectives) for entry in ranking.settings) >= _FEWEST:

@@ -131,7 +131,7 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
         noise = write_noise_sentences(ranking, analysis)
         standing = measure_standing(ranking, analysis)
         is_decided = standing is not None and bool(standing.is_clear)
-        return make_overview_parts(source, ranking, noise, advice, is_decided, health, course, examples)
+        return make_overview_parts(source, ranking, noise, advice, health, course, examples, is_decided)
 
     def make_single_curves() -> Sequence[Part]:
         """The curves of a run that is alone, with the sentences on them: it has no settings to draw."""

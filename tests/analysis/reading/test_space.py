@@ -15,6 +15,7 @@ from analysis.records.runs import Source
 from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.chance import compute_p_values
 from analysis.sweep.edges import find_edges
+from analysis.sweep.margin import measure_lead
 from analysis.sweep.settings import make_views
 from analysis.sweep.surface import fit_surface
 from rlhf_sweeps.record import Axis, read_axes
@@ -176,7 +177,7 @@ def test_an_edge_is_found_with_a_key_that_moves_along(tie: str) -> None:
     points = [{"lr": lr, **({"k": k} if tie else {})} for lr, k in (("0.001", "1"), ("0.01", "2"), ("0.1", "3"))]
     values = [[n + 0.1 * seed for seed in range(4)] for n in range(3)]
     (view,) = make_views(swept(points, values, space={"lr": f"choice(0.001,0.01,0.1){tie}"}))
-    (edge,) = find_edges(view, None)
+    (edge,) = find_edges(view, None, measure_lead(view, view.estimate_noise()))
     assert (edge.axis.key, edge.is_high, edge.override) == ("lr", True, "lr=0.1,0.316,1")
 
 

@@ -39,7 +39,7 @@ def test_each_objective_is_ranked_apart(mixed: Path) -> None:
 
 def test_the_answer_names_the_best_of_each(mixed: Path) -> None:
     questions = dict(said(read(mixed)))
-    (intro,) = questions["Which settings won?"]
+    (intro,) = questions["Which setting is best?"]
     assert intro == (
         "None overall, since the runs have different objectives: maximize eval/score (3 runs) and minimize eval/kl "
         "(3 runs)"
@@ -91,7 +91,7 @@ def test_where_others_look_for_different_things_it_is_not_ranked(mixed: Path) ->
     ranking = rank_source(source)
     assert [[entry.name for entry in one.ranked] for _, one in ranking.apart][1] == ["b_kl/run_1", "b_kl/run_2"]
     assert {entry.name for entry in ranking.entries} == {run.name for run in source.runs}
-    assert dict(said(source))["Which settings won?"][1] == (
+    assert dict(said(source))["Which setting is best?"][1] == (
         "The objective of b_kl/run_0 is unknown, so none of them can be called the best"
     )
     assert "Left out of this report" not in make_report_page(source)
@@ -115,7 +115,7 @@ def test_test_seeds_of_a_folder_of_sweeps_are_quoted(tmp_path: Path) -> None:
         for seed in (7, 8):
             settings = {"seed": seed, "ppo__lr": 1e-3, "name": name}
             write_run(sweep.test_run(1, seed).folder, rows(height=2.0 + 0.1 * seed), settings=settings)
-    told = dict(said(read(tmp_path)))["Which settings won?"]
+    told = dict(said(read(tmp_path)))["Which setting is best?"]
     assert "on 4 seeds that had no part in choosing it: this is the number to report" in told[0]
 
 

@@ -12,6 +12,7 @@ from analysis.sweep.pruned import estimate_pruned
 from analysis.sweep.settings import make_views
 from analysis.sweep.thresholds import MIN_IMPORTANCE_SETTINGS
 from rlhf_sweeps.record import Axis
+from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL
 
 
 def test_the_key_that_matters_is_first_and_clear_and_the_others_are_not() -> None:

@@ -12,6 +12,7 @@ from scipy.stats import t
 from analysis.records.runs import Source
 from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.edges import Edge, find_edges, write_axis
+from analysis.sweep.margin import measure_lead
 from analysis.sweep.next_steps import _name_folder, _suggest_by_profile
 from analysis.sweep.optimum import find_optimum
 from analysis.sweep.settings import make_views
@@ -21,7 +22,7 @@ from rlhf_sweeps.record import Axis, Sweep, SweepPlan
 
 def found_edges(source: Source) -> list[Edge]:
     (view,) = make_views(source)
-    return find_edges(view, find_optimum(view))
+    return find_edges(view, find_optimum(view), measure_lead(view, view.estimate_noise()))
 
 
 def steps(source: Source) -> list[str]:

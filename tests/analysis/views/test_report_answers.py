@@ -21,7 +21,7 @@ def test_the_first_screen_says_that_constraints_are_broken() -> None:
     source = sweep()
     broken = [replace(trial, violations={"eval/length<=10": 2.0}) for trial in source.trials]
     source = replace(source, trials=broken)
-    won = dict(make_answers(source, rank_source(source), [], []).answers)["Which settings won?"]
+    won = dict(make_answers(source, rank_source(source), [], []).answers)["Which setting is best?"]
     assert won[0].startswith("None: no trial with an objective is known to keep objective.constraints (")
 
 
@@ -29,8 +29,8 @@ def test_the_first_screen_answers_in_numbers() -> None:
     source = sweep()
     ranking = rank_source(source)
     questions = dict(make_answers(source, ranking, write_noise_sentences(ranking), ["do this"]).answers)
-    assert list(questions) == ["Which settings won?", "By how much?", "Is that more than noise?", "What next?"]
-    assert questions["Which settings won?"] == [
+    assert list(questions) == ["Which setting is best?", "By how much?", "Is that more than noise?", "What next?"]
+    assert questions["Which setting is best?"] == [
         "Trial 3 won with ppo.lr=0.0005012, ppo.kl_coef=0.02: its eval/score is 1.5",
         "this was measured after update 40, at a KL of 4 nats to the base policy",
         "The base policy scores 0.25 on the same held-out prompts",
@@ -86,7 +86,7 @@ def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     assert said.startswith("No: runs of one setting differ by 0.141 from seed to seed")
     assert "only a lead above 2.54 is more than noise" in said
     assert write_noise_sentences(rank_source(far))[0].startswith("Yes, judged by 1 repetition on other seeds")
-    told = dict(make_answers(near, rank_source(near), [], []).answers)["Which settings won?"]
+    told = dict(make_answers(near, rank_source(near), [], []).answers)["Which setting is best?"]
     quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: this is the number to report"
     assert told[0].endswith(quoted)
     assert told[1].startswith("It was chosen by 1")
@@ -122,7 +122,7 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
     chose = [[3.0, 3.1, 3.05], [1.0, 1.1, 1.05], [0.5, 0.6, 0.55]]
     ranking = rank_source(sweep_with_tests(chose, {0: [1.0, 1.1, 1.2], 1: [2.5, 2.6, 2.7]}))
     told = dict(make_answers(Source("s", "sweep", []), ranking, write_noise_sentences(ranking), []).answers)
-    assert told["Which settings won?"][0].startswith("Trial 1 won")
+    assert told["Which setting is best?"][0].startswith("Trial 1 won")
     assert told["By how much?"][0] == "1.5 better than the second, trial 0 (1.1 on the test seeds)"
     (said,) = told["Is that more than noise?"]
     assert said.startswith("Yes: Trial 1 is better than every other by more than seeds differ")
@@ -171,7 +171,7 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
     source = Source("two", "sweep", runs, trials, ("eval/score", "eval/kl"), ("maximize", "minimize"))
     ranking = rank_source(source)
     told = dict(make_answers(source, ranking, write_noise_sentences(ranking), []).answers)
-    assert told["Which settings won?"][1:3] == [
+    assert told["Which setting is best?"][1:3] == [
         "Trial 0 has the best eval/score with ppo.lr=0: its eval/score is 1",
         "Its eval/score on test seeds is 0.5 on 2 seeds; with several objectives, test seeds do not change the order",
     ]
@@ -226,7 +226,7 @@ def test_a_policy_beyond_the_budget_is_no_success() -> None:
 
 def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() -> None:
     def quoted(source: Source) -> str:
-        return dict(make_answers(source, rank_source(source), [], []).answers)["Which settings won?"][0]
+        return dict(make_answers(source, rank_source(source), [], []).answers)["Which setting is best?"][0]
 
     made = with_seeds([[1.0, 0.75, 0.75, 9.0], [0.9]], is_test=True)
     best, other = made.trials
@@ -260,7 +260,7 @@ def test_several_objectives_have_a_front() -> None:
     )
     (said,) = [
         line
-        for line in dict(make_answers(source, rank_source(source), [], []).answers)["Which settings won?"]
+        for line in dict(make_answers(source, rank_source(source), [], []).answers)["Which setting is best?"]
         if "By " in line
     ]
     assert "2 are on the Pareto front, where no other beats them in all: Trial 0 and Trial 1" in said

@@ -60,7 +60,7 @@ def told_by_the_analysis(folder: Path) -> dict[str, tuple[str, float]]:
     best = ranking.best
     assert best is not None
     assert "seed" not in best.settings
-    told = dict(make_answers(source, ranking, [], []).answers)["Which settings won?"][0]
+    told = dict(make_answers(source, ranking, [], []).answers)["Which setting is best?"][0]
     won = re.search(r"ppo.kl_coef=([\d.]+): its eval/score is ([\d.]+)", told)
     (sentence, *_) = write_view_statements(analyse_sweep(source).views[0])
     text = re.search(r"best eval/score ([\d.]+).*: trial \d+, ppo.kl_coef=([\d.]+)", sentence.text)
@@ -107,7 +107,7 @@ def test_the_best_of_those_tested_is_the_best_on_the_test_seeds(
     assert (results["best_value"], results["best_trial"]) == (pytest.approx(1.0), 1)
     source = read_folder(Sweep(tmp_path))
     said = dict(make_answers(source, rank_source(source), [], []).answers)
-    assert said["Which settings won?"][1].startswith("It was chosen by 1, the mean over 3 seeds")
+    assert said["Which setting is best?"][1].startswith("It was chosen by 1, the mean over 3 seeds")
     assert said["By how much?"][0] == "0.45 better than the second, trial 0 (0.8 on the test seeds)"
 
 
