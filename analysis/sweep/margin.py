@@ -57,6 +57,13 @@ class Lead:
         others = zip(self.ranked[1:], self.are_tested[1:], strict=True)
         return [_count_runs(self.best, other, is_tested) for other, is_tested in others]
 
+    def count_seeds(self, place: int) -> int:
+        """The number of seeds with which the gap to a setting, the best being at place 0, would be its own margin."""
+        pair = self.pairs[place - 1] if self.pairs is not None and place <= len(self.pairs) else None
+        if pair is None or math.isnan(pair.high):
+            return math.ceil(8 * (self.noise.deviation / self.gaps[place]) ** 2)  # two standard errors
+        return math.ceil(min(self.sizes[place - 1]) * ((pair.high - pair.low) / 2 / self.gaps[place]) ** 2)
+
     @property
     def is_clear(self) -> bool | None:
         """Whether the best is better than every other by more than noise; None where that is unknown."""

@@ -158,9 +158,8 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
         return []
     places = [lead.ranked.index(rival) for rival in rivals]
     gaps = [lead.gaps[place] for place in places]
-    # So many seeds that the difference is two of its standard errors, and more than there are; without a gap none.
-    least = 1 + max(max(lead.sizes[place - 1]) for place in places)
-    needed = [max(math.ceil(8 * (noise.deviation / gap) ** 2), least) for gap in gaps if gap > 0]
+    least = 1 + max(max(lead.sizes[place - 1]) for place in places)  # more than there are
+    needed = [max(lead.count_seeds(place), least) for place, gap in zip(places, gaps, strict=True) if gap > 0]
     is_tested = all(lead.are_tested[place] for place in places)
     reachable = [seeds for seeds in needed if seeds <= MAX_SEEDS]
     best = lead.best.numbers[0]
@@ -171,7 +170,7 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
         seeds = int(max(reachable))
         override = f"sweep.test_seeds={seeds}" if is_tested else _choose_seeds(source.plan, seeds)
         command = (_write_continued_sweep if is_tested else _write_new_sweep)(source, override)
-        # A difference of two of its standard errors has p = 0.05, and half of the sweeps come to a smaller one.
+        # A difference as large as its margin has p = 0.05, and half of the sweeps come to a smaller one.
         subject = "each" if len(reachable) == len(rivals) else _largest(len(reachable))
         text += f": if the differences are as large as they look, {override} has about an even chance to "
         text += f"show {subject}"

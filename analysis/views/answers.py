@@ -12,7 +12,7 @@ from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import select_front
 from analysis.views.against_base import write_base_sentences
 from analysis.views.counted import SCORE, write_counted_sentences
-from analysis.views.noise import measure_standing, write_noise_sentences
+from analysis.views.noise import is_lead_clear, measure_standing, write_noise_sentences
 from analysis.views.problems import write_failure_sentence
 from analysis.views.winner import write_lead_sentences, write_next_sentences, write_winner_sentences
 from analysis.wording.statements import format_count, format_duration, join_words
@@ -22,13 +22,13 @@ from rlhf_sweeps.verdicts.error_rate import DECIDED, UNDECIDED
 
 
 def make_answers(
-    source: Source, ranking: SourceRanking, noise: Sequence[str], advice: Sequence[str], is_decided: bool = False
+    source: Source, ranking: SourceRanking, noise: Sequence[str], advice: Sequence[str], is_decided: bool | None = None
 ) -> Answers:
     """The four questions, in sentences with numbers.
 
     Args:
         noise: whether the lead is more than noise.
-        is_decided: whether it is.
+        is_decided: whether it is; None: judged by the repetitions alone.
         advice: what to do next.
     """
     if ranking.apart:
@@ -36,6 +36,8 @@ def make_answers(
     question = "Which setting is best?" if len(ranking.entries) != 1 else "What came out?"
     if ranking.best is None:
         return Answers([(question, _explain_no_winner(source, ranking)), *_pair_question("What next?", advice)])
+    if is_decided is None:
+        is_decided = is_lead_clear(measure_standing(ranking))
     winner, lead = _describe_winner(ranking, is_decided), _describe_lead(ranking)
     comparison = ranking.comparison
     if comparison is not None:
@@ -60,9 +62,7 @@ def _answer_by_objective(source: Source, ranking: SourceRanking, advice: Sequenc
         intro.append(f"The objective of {join_words(silent)} is unknown, so none of them can be called the best")
     questions: list[tuple[str, Sequence[str]]] = [("Which setting is best?", intro)]
     for part, own in ranking.apart:
-        standing = measure_standing(own)
-        is_decided = standing is not None and bool(standing.is_clear)
-        own_answers = make_answers(part, own, write_noise_sentences(own), [], is_decided).answers
+        own_answers = make_answers(part, own, write_noise_sentences(own), []).answers
         for question, lines in own_answers:
             questions.append((f"{question.removesuffix('?')}, to {part.objective.text}?", lines))
     return Answers([*questions, *_pair_question("What next?", advice)])
@@ -111,7 +111,7 @@ def _explain_no_winner(source: Source, ranking: SourceRanking) -> list[str]:
 def _describe_winner(ranking: SourceRanking, is_decided: bool) -> list[str]:
     best = ranking.best
     assert best is not None
-    with_settings = f", with {best.settings_text}" if best.settings else ""
+    with_settings = f" with {best.settings_text}" if best.settings else ""
     is_single = ranking.view is None or ranking.view.is_single
     won = ""
     if len(ranking.ranked) > 1:
@@ -138,10 +138,10 @@ def _describe_winner(ranking: SourceRanking, is_decided: bool) -> list[str]:
 
 
 def _write_standing(is_plural: bool, is_decided: bool) -> str:
-    """` leads, not decided` or ` is the best, decided at 95 %`."""
+    """` leads (not decided)` or ` is the best (decided at 95 %)`."""
     if is_decided:
-        return f" {'are' if is_plural else 'is'} the best, {DECIDED}"
-    return f" {'lead' if is_plural else 'leads'}, {UNDECIDED}"
+        return f" {'are' if is_plural else 'is'} the best ({DECIDED})"
+    return f" {'lead' if is_plural else 'leads'} ({UNDECIDED})"
 
 
 def _describe_left_out(ranking: SourceRanking) -> list[str]:

@@ -52,6 +52,11 @@ def measure_standing(ranking: SourceRanking, analysis: SweepAnalysis | None = No
     return None if ranking.view is None else measure_lead(ranking.view, ranking.view.estimate_noise())
 
 
+def is_lead_clear(standing: Lead | None) -> bool:
+    """Whether it is decided that the best setting is better than all others."""
+    return standing is not None and bool(standing.is_clear)
+
+
 def _answer_for_reward_models(comparison: GroupComparison) -> list[str]:
     verdicts = {pair.verdict for pair in comparison.pairs if pair.first == comparison.groups[0].label}
     word = "Yes" if comparison.winner else "No" if verdicts & {NOISE, WORSE} else "Unknown"

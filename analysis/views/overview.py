@@ -21,7 +21,7 @@ def make_overview_parts(
     health: Sequence[str],
     course: Sequence[Part] = (),
     examples: Sequence[Part] = (),
-    is_decided: bool = False,
+    is_decided: bool | None = None,
 ) -> list[Part]:
     """What a reader who stops after one screen should know.
 
@@ -29,7 +29,7 @@ def make_overview_parts(
         noise: whether the lead is more than noise; advice: what to do next; health: what is wrong with the runs.
         course: what the best run did: in sentences, or the curves of a run that is alone.
         examples: answers before and after.
-        is_decided: whether the lead is more than noise.
+        is_decided: whether the lead is more than noise; None: judged by the repetitions alone.
     """
     parts: list[Part] = [make_answers(source, ranking, noise, advice, is_decided), make_sweep_tiles(source, ranking)]
     if sum(bool(entry.objectives) for entry in ranking.settings) >= _FEWEST:

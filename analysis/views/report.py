@@ -112,7 +112,7 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
     from analysis.views.curves import curves_view, write_course_sentences
     from analysis.views.examples import make_examples
     from analysis.views.health import health_view, write_health_sentences
-    from analysis.views.noise import measure_standing, write_noise_sentences
+    from analysis.views.noise import is_lead_clear, measure_standing, write_noise_sentences
     from analysis.views.overview import make_overview_parts
     from analysis.views.samples import samples_view
     from analysis.views.sweep import make_sweep_tab, write_advice_sentences
@@ -129,8 +129,7 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
         course = make("the training curves", make_single_curves) or phases[:1]
         examples = make("the answers before and after", lambda: make_examples(results))
         noise = write_noise_sentences(ranking, analysis)
-        standing = measure_standing(ranking, analysis)
-        is_decided = standing is not None and bool(standing.is_clear)
+        is_decided = is_lead_clear(measure_standing(ranking, analysis))
         return make_overview_parts(source, ranking, noise, advice, health, course, examples, is_decided)
 
     def make_single_curves() -> Sequence[Part]:

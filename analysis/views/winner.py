@@ -33,7 +33,7 @@ def write_winner_sentences(comparison: GroupComparison, ranking: SourceRanking) 
         return ["Unknown: no judge has scored all of them, and scores of different reward models have no common scale"]
     first = groups[0]
     value = make_estimate_cell(first.estimate, comparison.measure.is_rate).text
-    standing = f" is the best, {DECIDED}" if comparison.winner else f" leads, {UNDECIDED}" if len(groups) > 1 else ""
+    standing = f" is the best ({DECIDED})" if comparison.winner else f" leads ({UNDECIDED})" if len(groups) > 1 else ""
     lines = [
         f"Reward model {first.label}{standing}: {comparison.measure.name} {value}",
         f"That is the {comparison.measure.text}",

@@ -1,9 +1,13 @@
 """Whether it is decided which setting of a sweep is best: the same test as in the analysis, by runs on each seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rlhf_sweeps.sweep.study.tested import select_measured
 from rlhf_sweeps.sweep.study.trials import SweepTrial
+
+if TYPE_CHECKING:
+    from rlhf_sweeps.verdicts.estimates import Strata
 
 
 def is_decided(ranked: Sequence[SweepTrial], directions: Sequence[str]) -> bool:
@@ -15,18 +19,26 @@ def is_decided(ranked: Sequence[SweepTrial], directions: Sequence[str]) -> bool:
     """
     if len(directions) > 1 or len(ranked) < 2 or max(len(ranked[0].by_seed), len(ranked[0].tested)) < 2:
         return False
-    import numpy as np
-
     from rlhf_sweeps.verdicts.pairs import MOST_GROUPS, rank
 
     compared = ranked[:MOST_GROUPS]
-    chosen = {str(trial.number): trial.by_seed for trial in compared}
+    # A trial of one run may have its objectives only.
+    chosen: dict[str, Mapping[Any, Sequence[float]]] = {
+        str(trial.number): trial.by_seed or {None: trial.objectives or []} for trial in compared
+    }
     tested = {str(trial.number): values for trial in compared if (values := select_measured(trial.tested))}
     ranking = rank(
-        {label: {(): np.array([values[0] for values in by_seed.values()])} for label, by_seed in chosen.items()},
+        {label: _stack(runs) for label, runs in chosen.items()},
         directions[0] == "minimize",
-        {label: {(): np.array([values[0] for values in by_seed.values()])} for label, by_seed in tested.items()},
-        {label: list(by_seed) for label, by_seed in chosen.items()},
-        {label: list(by_seed) for label, by_seed in tested.items()},
+        {label: _stack(runs) for label, runs in tested.items()},
+        {label: list(runs) for label, runs in chosen.items()},
+        {label: list(runs) for label, runs in tested.items()},
     )
     return ranking.winner == str(ranked[0].number)
+
+
+def _stack(runs: Mapping[Any, Sequence[float]]) -> "Strata":
+    """The objectives of the runs of one setting."""
+    import numpy as np
+
+    return {(): np.array([values[0] for values in runs.values()], dtype=np.float64)}

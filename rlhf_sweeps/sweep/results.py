@@ -190,7 +190,7 @@ def _describe_best(winners: Sequence[SweepTrial], metrics: Sequence[str], is_sur
     """
     lines = []
     for trial in winners[:MOST_LISTED]:
-        title = ("best" if is_sure else f"leading, {UNDECIDED}") if len(metrics) == 1 else "on the Pareto front"
+        title = ("best" if is_sure else f"leading ({UNDECIDED})") if len(metrics) == 1 else "on the Pareto front"
         texts = [_describe_objectives(trial, metrics)]
         if trial.tested:
             texts.append(describe_tests(trial.tested, name_objectives(metrics)))

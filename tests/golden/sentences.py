@@ -12,7 +12,7 @@ from analysis.views.compare import compare_view
 from analysis.views.cost import cost_view
 from analysis.views.curves import curves_view, write_course_sentences
 from analysis.views.health import health_view, write_health_sentences
-from analysis.views.noise import measure_standing, write_noise_sentences
+from analysis.views.noise import is_lead_clear, measure_standing, write_noise_sentences
 from analysis.views.overview import make_overview_parts
 from analysis.views.problems import problems_view
 from analysis.views.sweep import sweep_view, write_advice_sentences
@@ -24,8 +24,7 @@ def _overview(results: Results) -> Sequence[Part]:
     source, ranking = results.source, results.ranking
     noise, advice = write_noise_sentences(ranking, results.sweep), write_advice_sentences(source, results.sweep)
     health = write_health_sentences(results.findings, ranking)
-    standing = measure_standing(ranking, results.sweep)
-    is_decided = standing is not None and bool(standing.is_clear)
+    is_decided = is_lead_clear(measure_standing(ranking, results.sweep))
     course = write_course_sentences(results)[:1]
     return make_overview_parts(source, ranking, noise, advice, health, course, is_decided=is_decided)
 

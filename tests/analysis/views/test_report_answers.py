@@ -31,7 +31,7 @@ def test_the_first_screen_answers_in_numbers() -> None:
     questions = dict(make_answers(source, ranking, write_noise_sentences(ranking), ["do this"]).answers)
     assert list(questions) == ["Which setting is best?", "By how much?", "Is that more than noise?", "What next?"]
     assert questions["Which setting is best?"] == [
-        "Trial 3 won with ppo.lr=0.0005012, ppo.kl_coef=0.02: its eval/score is 1.5",
+        "Trial 3 leads (not decided) with ppo.lr=0.0005012, ppo.kl_coef=0.02: its objective is 1.5",
         "this was measured after update 40, at a KL of 4 nats to the base policy",
         "The base policy scores 0.25 on the same held-out prompts",
     ]
@@ -122,7 +122,7 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
     chose = [[3.0, 3.1, 3.05], [1.0, 1.1, 1.05], [0.5, 0.6, 0.55]]
     ranking = rank_source(sweep_with_tests(chose, {0: [1.0, 1.1, 1.2], 1: [2.5, 2.6, 2.7]}))
     told = dict(make_answers(Source("s", "sweep", []), ranking, write_noise_sentences(ranking), []).answers)
-    assert told["Which setting is best?"][0].startswith("Trial 1 won")
+    assert told["Which setting is best?"][0].startswith("Trial 1 is the best (decided at 95 %) with ppo.lr=")
     assert told["By how much?"][0] == "1.5 better than the second, trial 0 (1.1 on the test seeds)"
     (said,) = told["Is that more than noise?"]
     assert said.startswith("Yes: Trial 1 is better than every other by more than seeds differ")
@@ -130,7 +130,7 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
 
 
 def test_who_ran_on_test_seeds_alone_is_compared_by_these_and_of_others_nothing_is_said() -> None:
-    ranking = rank_source(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 0.8, 0.7], 1: [2.0, 2.1, 2.2]}))
+    ranking = rank_source(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 1.05, 1.1], 1: [2.0, 2.1, 2.2]}))
     assert write_noise_sentences(ranking) == [
         "Not against all: too few seeds to judge trial 2",
         "It beats trial 0 by more than noise",

@@ -43,7 +43,10 @@ def table(monkeypatch: pytest.MonkeyPatch) -> None:
 def told_by_the_sweep(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[str, float]]:
     """Output -> the best KL coefficient and what stands beside it first, of the sweep's own outputs."""
     printed = capsys.readouterr().out
-    found = re.search(r"best: trial \d+, (?:to report: )?objective ([\d.]+).*\n +ppo.kl_coef=([\d.]+)\n", printed)
+    found = re.search(
+        r"(?:best|leading \(not decided\)): trial \d+, (?:to report: )?objective ([\d.]+).*\n +ppo.kl_coef=([\d.]+)\n",
+        printed,
+    )
     assert found is not None, printed
     results = yaml.safe_load((folder / "optimization_results.yaml").read_text())
     number = results["test"]["mean"] if "test" in results else results["best_value"]
@@ -61,16 +64,16 @@ def told_by_the_analysis(folder: Path) -> dict[str, tuple[str, float]]:
     assert best is not None
     assert "seed" not in best.settings
     told = dict(make_answers(source, ranking, [], []).answers)["Which setting is best?"][0]
-    won = re.search(r"ppo.kl_coef=([\d.]+): its eval/score is ([\d.]+)", told)
+    won = re.search(r"ppo.kl_coef=([\d.]+): its \S+ is ([\d.]+)", told)
     (sentence, *_) = write_view_statements(analyse_sweep(source).views[0])
-    text = re.search(r"best eval/score ([\d.]+).*: trial \d+, ppo.kl_coef=([\d.]+)", sentence.text)
+    text = re.search(r"(?:best|leading) \S+ ([\d.]+).*: trial \d+, ppo.kl_coef=([\d.]+)", sentence.text)
     seen = re.search(
         r"best so far: objective ([\d.]+).* ppo.kl_coef=([\d.]+)", _describe_best(FollowedSweep(Sweep(folder)).look(""))
     )
     assert won is not None
     assert text is not None
     assert seen is not None
-    tile = next(value for name, value, _ in make_sweep_tiles(source, ranking).tiles if name == "Best")
+    tile = next(value for name, value, _ in make_sweep_tiles(source, ranking).tiles if name.startswith("Best "))
     return {
         "report": (won[1], float(won[2])),
         "tile": (best.settings["ppo.kl_coef"], float(tile)),

@@ -60,7 +60,7 @@ def test_the_block_of_a_search() -> None:
     trials[1].by_seed = {0: [4.5], 1: [5.5]}
     trials.append(make(5, state=PRUNED))
     assert block(trials, fixed=["name=a b"]) == [
-        "best: trial 1, objective 5 (mean of 2 seeds: 4.5 to 5.5)",
+        "leading (not decided): trial 1, objective 5 (mean of 2 seeds: 4.5 to 5.5)",
         "    ppo.kl_coef=0.01",
         "objective 4  ppo.kl_coef=0.04  outputs/sweep/4",
         "objective 3  ppo.kl_coef=0.02  outputs/sweep/2",
@@ -78,14 +78,14 @@ def test_test_seeds_give_the_number_to_report() -> None:
     trials = [make(0, [1.0]), make(1, [2.5], tested={100: [1.0], 101: [2.0], 102: [3.0]})]
     lines = block(trials)
     assert lines[:4] == [
-        "best: trial 1, to report: objective 2 +- 0.58 (standard error), on 3 test seeds",
+        "leading (not decided): trial 1, to report: objective 2 +- 0.577 (standard error), on 3 test seeds",
         "    ppo.kl_coef=0.01",
         "    chosen by objective 2.5",
         "objective 1  ppo.kl_coef=0.00  outputs/sweep/0",
     ]
     assert not any("looks better" in line for line in lines)
     trials[1].tested = {100: [1.5]}
-    assert block(trials)[0] == "best: trial 1, to report: objective 1.5, on 1 test seed"
+    assert block(trials)[0] == "leading (not decided): trial 1, to report: objective 1.5, on 1 test seed"
 
 
 def test_of_several_tested_settings_the_best_is_that_on_the_test_seeds() -> None:
@@ -103,14 +103,14 @@ def test_of_several_tested_settings_the_best_is_that_on_the_test_seeds() -> None
     assert numbers(choose_finalists(trials, ["maximize"], 3)) == [0, 2, 1]
     lines = block(trials, is_grid=True)
     assert lines[:5] == [
-        "best: trial 1, to report: objective 3, on 1 test seed; 1 more failed (8 diverged)",
+        "leading (not decided): trial 1, to report: objective 3, on 1 test seed; 1 more failed (8 diverged)",
         "    ppo.kl_coef=0.01",
         "    chosen by objective 4",
         "objective 3 on 1 test seed, chosen by objective 4  ppo.kl_coef=0.01  outputs/sweep/1",
         "objective 2 on 2 test seeds, chosen by objective 5  ppo.kl_coef=0.00  outputs/sweep/0",
     ]
     results = make_results(trials, ["maximize"])
-    assert list(results) == ["name", "best_params", "test", "best_value", "best_trial"]
+    assert list(results) == ["name", "best_params", "test", "best_value", "best_trial", "best_is_decided"]
     assert (results["best_trial"], results["best_value"], results["test"]["mean"]) == (1, 4.0, 3.0)
 
 
@@ -210,7 +210,7 @@ VALUES = {"ppo.lr": 0.00001, "ppo.batch_size": 8, "reward_model": "tiny", "ppo.k
 
 def test_results_as_hydras_plugin_writes_them() -> None:
     trials = [make(0, [1.5], settings=SETTINGS), make(1, [0.5])]
-    expected = {"name": "optuna", "best_params": VALUES, "best_value": 1.5, "best_trial": 0}
+    expected = {"name": "optuna", "best_params": VALUES, "best_value": 1.5, "best_trial": 0, "best_is_decided": False}
     assert written(make_results(trials, ["maximize"])) == expected
     trials[0].tested = {102: [3.0], 100: [1.0]}
     assert written(make_results(trials, ["maximize"])) == {
