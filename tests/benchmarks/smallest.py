@@ -42,6 +42,7 @@ FORMS: dict[str, Callable[[Path], Sequence[str]]] = {
     "idle": lambda folder: ("--folder", str(folder), "--trials", "3", "--workers", "2"),
     "overhead": lambda folder: ("--folder", str(folder), "--trials", "3", "--workers", "1", "0"),
     "pruning": lambda folder: (str(folder), "--synthetic", "--groups", "late0", "--orders", "1", "--workers", "2"),
+    "verdicts": lambda folder: ("--sweeps", "1"),
 }
 
 

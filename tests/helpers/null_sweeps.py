@@ -1,0 +1,105 @@
+"""Made-up sweeps in which no setting differs, or one does, and what is claimed about them.
+
+Runs on one seed share half of the seeds' variance, unless told otherwise; the variance of a run is 1.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from analysis.records.runs import Source
+from analysis.sweep.analysis import ViewAnalysis, analyse_sweep
+from analysis.views.sweep_sentences import write_view_statements
+from helpers.sweep_sources import Point, drawn, of, run, swept, trial
+from rlhf_sweeps.verdicts.pairs import BETTER
+
+LRS = ("1e-05", "3e-05", "0.0001", "0.0003")
+KL_COEFS = ("0.01", "0.03", "0.1", "0.3")
+SHARED = 0.5  # of the variance of a run, by its seed
+CLAIMS = {
+    "matters": r" matters(: |$)",
+    "range": r"it is worse|(is|are) worse",
+    "edge": r"still rises there",
+    "advice": r"is the best choice|comes near the best|where the best may lie",
+}
+
+
+def grid(seed: int, shape: tuple[int, int], num_seeds: int, planted: float = 0.0, shared: float = SHARED) -> Source:
+    """A grid over one or two axes; one of its settings is better by `planted`."""
+    random = np.random.default_rng(seed)
+    space = {"ppo.lr": LRS[: shape[0]]} | ({"ppo.kl_coef": KL_COEFS[: shape[1]]} if shape[1] > 1 else {})
+    points: list[dict[str, object]] = [{}]
+    for key, values in space.items():
+        points = [{**point, key: value} for point in points for value in values]
+    levels = np.zeros(len(points))
+    levels[random.integers(len(points))] = planted
+    values = _draw_values(random, levels, num_seeds, shared)
+    return swept(points, values, space={key: f"choice({','.join(each)})" for key, each in space.items()})
+
+
+def search(seed: int, num: int, num_seeds: int = 1, num_tests: int = 0) -> Source:
+    """A random search over three keys; the best three settings are run on test seeds."""
+    random = np.random.default_rng(seed)
+    points = drawn(num, seed)
+    values = _draw_values(random, np.zeros(num), num_seeds + num_tests, SHARED)
+    means = [float(np.mean(row[:num_seeds])) for row in values]
+    finalists = sorted(range(num), key=lambda index: -means[index])[:3]
+    return of([
+        trial(
+            number,
+            dict(point),
+            [means[number]],
+            runs=[run(number, place, worth) for place, worth in enumerate(row[:num_seeds])],
+            tests=[
+                run(number, num_seeds + place, worth)
+                for place, worth in enumerate(row[num_seeds:] if number in finalists else [])
+            ],
+        )
+        for number, (point, row) in enumerate(zip(_as_settings(points), values, strict=True))
+    ])  # fmt: skip
+
+
+def _as_settings(points: Sequence[Point]) -> list[dict[str, object]]:
+    return [dict(point) for point in points]
+
+
+def _draw_values(random: np.random.Generator, levels: np.ndarray, num_seeds: int, shared: float) -> list[list[float]]:
+    by_seed = math.sqrt(shared) * random.standard_normal(num_seeds)
+    own = math.sqrt(1 - shared) * random.standard_normal((len(levels), num_seeds))
+    return [[float(value) for value in row] for row in levels[:, None] + by_seed + own]
+
+
+# What nothing differs in.
+NULLS: dict[str, Callable[[int], Source]] = {
+    "grid 4 x 4, 1 seed": lambda seed: grid(seed, (4, 4), 1),
+    "grid 4 x 4, 3 seeds": lambda seed: grid(seed, (4, 4), 3),
+    "grid 4 x 4, 3 seeds that share nothing": lambda seed: grid(seed, (4, 4), 3, shared=0.0),
+    "grid 3 x 3, 2 seeds": lambda seed: grid(seed, (3, 3), 2),
+    "grid of 4, 3 seeds": lambda seed: grid(seed, (4, 1), 3),
+    "grid of 2, 5 seeds": lambda seed: grid(seed, (2, 1), 5),
+    "search of 20": lambda seed: search(seed, 20),
+    "search of 12, 3 seeds": lambda seed: search(seed, 12, 3),
+    "search of 20, 3 test seeds": lambda seed: search(seed, 20, num_tests=3),
+}
+
+
+def list_claims(source: Source) -> set[str]:
+    """The kinds of claims in all that is said about a sweep with one view."""
+    (analysis,) = analyse_sweep(source).views
+    texts = [statement.text for statement in (*write_view_statements(analysis), *analysis.steps)]
+    claims = {name for name, pattern in CLAIMS.items() if any(re.search(pattern, text) for text in texts)}
+    return claims | _list_claims_of_lead(analysis)
+
+
+def _list_claims_of_lead(analysis: ViewAnalysis) -> set[str]:
+    lead = analysis.lead
+    if lead is None:
+        return set()
+    if lead.is_clear:
+        return {"winner"}
+    if lead.pairs is not None:
+        return {"behind"} if any(pair.verdict == BETTER for pair in lead.pairs) else set()
+    is_some_behind = lead.noise.is_known and len(lead.rivals) < len(lead.ranked) - 1
+    return {"behind"} if is_some_behind else set()
