@@ -165,16 +165,27 @@ def write_last_lines(
     return "\n".join(lines)
 
 
-def write_answer(winner: SweepTrial, policies: Sequence[FinalPolicy | None], kl_budget: float | None) -> str:
+def write_answer(
+    ranked: Sequence[SweepTrial],
+    directions: Sequence[str],
+    policies: Sequence[FinalPolicy | None],
+    kl_budget: float | None,
+) -> str:
     """Whether the best setting is better than no training at all: the last line of all.
 
     Args:
-        policies: of the winner, one for each run.
+        ranked: complete trials, best first.
+        directions: "maximize" or "minimize" for each objective.
+        policies: of the best one, one for each run.
         kl_budget: in nats; None if there is none.
     """
+    winner = ranked[0]
+    # By test seeds the best is the best of those that ran on them; with several objectives they change no order.
+    num_tested = 0 if len(directions) > 1 else sum(trial.test_mean is not None for trial in ranked)
+    num_settings = num_tested or len(ranked)
     is_said = any(policy is not None and not policy.is_within for policy in policies)
     beyond = f"; it went {BEYOND}" if winner.beyond and not is_said else ""
-    return write_verdict(policies, kl_budget, f"trial {winner.number}") + beyond
+    return write_verdict(policies, kl_budget, f"trial {winner.number}", num_settings=num_settings) + beyond
 
 
 def make_rerun_command(trial: SweepTrial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """Whether a policy is better than the base policy on held-out prompts: one definition for all outputs.
 
 Both policies answer the same prompts, so their scores are compared prompt by prompt: a prompt that is easy for both
-adds no noise to the difference. Where the evaluation was chosen because its score is the highest, the difference is on
-average a little too large.
+adds no noise to the difference. The best of several settings looks better than it is: its interval holds for all of
+them at once. Where an evaluation of a run was chosen because its score is the highest, the difference is on average
+still a little too large.
 """
 
 import math
@@ -27,8 +28,8 @@ class Gain:
 
     Attributes:
         mean: over seeds and prompts, in the reward model's unit.
-        low, high: its 95 % interval over other prompts, and over other seeds if there are several; None if the
-            differences do not show how much others would differ.
+        low, high: its 95 % interval over other prompts, and over other seeds if there are several, adjusted for the
+            number of settings; None if the differences do not show how much others would differ.
         verdict: BETTER or WORSE_THAN_BASE if the interval lies above or below 0, NOISE if it contains 0. Without an
             interval UNKNOWN, or what the sign test says if all prompts differ by the same.
     """
@@ -41,17 +42,18 @@ class Gain:
     num_seeds: int
 
 
-def measure_gain(runs: Sequence[Mapping[str, float]]) -> Gain | None:
+def measure_gain(runs: Sequence[Mapping[str, float]], num_settings: int = 1) -> Gain | None:
     """The gain of a setting; None if its runs have no prompt in common.
 
     Args:
         runs: for each seed, prompt -> score minus the base policy's score.
+        num_settings: the number of settings that this one was chosen from by these runs.
     """
     prompts = [prompt for prompt in runs[0] if all(prompt in run for run in runs)] if runs else []
     if not prompts:
         return None
     differences: Outcomes = np.array([[run[prompt] for prompt in prompts] for run in runs], dtype=np.float64)
-    interval = estimate_mean(differences)
+    interval = estimate_mean(differences, num_settings)
     verdict = _judge_equal(differences) if interval.low is None else _judge(interval.low, interval.high)
     return Gain(interval.mean, interval.low, interval.high, verdict, len(prompts), len(runs))
 

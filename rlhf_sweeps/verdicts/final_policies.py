@@ -47,13 +47,22 @@ def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str,
     return None
 
 
-def measure_policies(policies: Sequence[FinalPolicy | None]) -> Gain | None:
-    """The gain of a setting over the base policy; None if a run was not evaluated or the runs share no prompt."""
-    return measure_gain([policy.differences if policy is not None else {} for policy in policies])
+def measure_policies(policies: Sequence[FinalPolicy | None], num_settings: int = 1) -> Gain | None:
+    """The gain of a setting over the base policy; None if a run was not evaluated or the runs share no prompt.
+
+    Args:
+        policies: one for each run of the setting.
+        num_settings: the number of settings that this one was chosen from by these runs.
+    """
+    return measure_gain([policy.differences if policy is not None else {} for policy in policies], num_settings)
 
 
 def write_verdict(
-    policies: Sequence[FinalPolicy | None], kl_budget: float | None, name: str = "", is_plural: bool = False
+    policies: Sequence[FinalPolicy | None],
+    kl_budget: float | None,
+    name: str = "",
+    is_plural: bool = False,
+    num_settings: int = 1,
 ) -> str:
     """Whether a setting is better than no training at all.
 
@@ -62,31 +71,36 @@ def write_verdict(
         kl_budget: in nats; None if there is none, or if it is unknown.
         name: of the setting within a sentence, such as `trial 3`; empty for a run that speaks of itself.
         is_plural: whether the name stands for several trials.
+        num_settings: the number of settings that this one was chosen from by these runs.
     """
-    gain = measure_policies(policies)
+    gain = measure_policies(policies, num_settings)
     beyond = [policy for policy in policies if policy is not None and not policy.is_within]
     verb, their = ("are", "their") if is_plural else ("is", "its")
     if beyond and len(beyond) == len(policies):
         start = f"{name}: " if name else ""
         latest = "the last one" if len(beyond) == 1 else "the last one of each run"
-        return (
-            f"{start}no policy within the KL budget; {latest}{_compare_kl(beyond, kl_budget)} is {describe_test(gain)}"
-        )
+        latest += f"{_compare_kl(beyond, kl_budget)} is {describe_test(gain, num_settings)}"
+        return f"{start}no policy within the KL budget; {latest}"
     if beyond:
         share = f"{len(beyond)} of {len(policies)} runs had no policy within the KL budget"
         return f"{name} {verb} not known to be better than the base policy: {share}"
     if name:
-        return f"at {their} best held-out score, {name} {verb} {describe_test(gain)}"
+        return f"at {their} best held-out score, {name} {verb} {describe_test(gain, num_settings)}"
     updates = [policy.update for policy in policies if policy is not None]
-    return f"the policy{f' of update {updates[0]}' if updates else ''} is {describe_test(gain)}"
+    return f"the policy{f' of update {updates[0]}' if updates else ''} is {describe_test(gain, num_settings)}"
 
 
-def describe_test(gain: Gain | None) -> str:
-    """`better than the base policy by 1.75 [1.41, 2.09] (held-out score, 120 prompts, 1 seed)`; after `is`."""
+def describe_test(gain: Gain | None, num_settings: int = 1) -> str:
+    """`better than the base policy by 1.75 [1.41, 2.09] (held-out score, 120 prompts, 1 seed)`; after `is`.
+
+    Args:
+        num_settings: see `write_verdict`.
+    """
     if gain is None:
         return describe_gain(gain)
     prompts, seeds = _count(gain.num_prompts, "prompt"), _count(gain.num_seeds, "seed")
     text, basis = describe_gain(gain), f"held-out score, {prompts}, {seeds}"
+    basis += f", best of {num_settings} settings" if num_settings > 1 else ""
     return f"{text.removesuffix(')')}; {basis})" if text.endswith(")") else f"{text} ({basis})"
 
 

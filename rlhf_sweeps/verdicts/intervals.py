@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlhf_sweeps.verdicts.student import Floats, student_quantile, wilson
+from rlhf_sweeps.verdicts.student import CONFIDENCE, Floats, student_quantile, wilson
 
 Outcomes = Floats
 
@@ -23,17 +23,19 @@ class Interval:
     high: float | None
 
 
-def estimate_mean(values: Outcomes) -> Interval:
+def estimate_mean(values: Outcomes, num_means: int = 1) -> Interval:
     """The mean with Student's interval, which has no bounds for a single prompt or for outcomes that are all equal.
 
     Args:
         values: (seeds, prompts), in any unit.
+        num_means: the number of means that this one is the best of; all of their intervals hold at once with 95 %
+            confidence (Bonferroni).
     """
     mean = float(values.mean())
     if values.shape[1] == 1 or np.ptp(values) == 0:
         return Interval(mean, None, None)
     variance, freedom = _variance_of_mean(values)
-    margin = student_quantile(freedom) * float(np.sqrt(variance))
+    margin = student_quantile(freedom, 1 - (1 - CONFIDENCE) / num_means) * float(np.sqrt(variance))
     return Interval(mean, mean - margin, mean + margin)
 
 

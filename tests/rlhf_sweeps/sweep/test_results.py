@@ -1,5 +1,6 @@
 """What a sweep has found: the choice against Optuna's own, the lines and the YAML by hand."""
 
+import math
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 from helpers.ended_trials import block, make, numbers, written
+from scipy.stats import t
 
 from rlhf_sweeps.sweep.results import (
     choose_finalists,
@@ -179,16 +181,32 @@ def test_the_last_line_compares_the_winner_with_the_base_policy() -> None:
     policies = [FinalPolicy(4, 2.0, True, {"a": 9.0, "b": 10.0, "c": 11.0})]
     subject = "at its best held-out score, trial 0 is"
     last = f"{subject} better than the base policy by 10 [7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
-    assert write_answer(make(0, [1.0]), policies, 15.0) == last
-    assert write_answer(make(0, [1.0]), [None], 15.0) == f"{subject} not known to be better than the base policy"
+    assert write_answer([make(0, [1.0])], ["maximize"], policies, 15.0) == last
+    assert (
+        write_answer([make(0, [1.0])], ["maximize"], [None], 15.0)
+        == f"{subject} not known to be better than the base policy"
+    )
     beyond = replace(make(0, [1.0]), beyond={0})
-    assert write_answer(beyond, policies, 15.0) == f"{last}; it went beyond the KL budget"
+    assert write_answer([beyond], ["maximize"], policies, 15.0) == f"{last}; it went beyond the KL budget"
     never = [replace(policies[0], kl=40.0, is_within=False)]
-    assert write_answer(beyond, never, 15.0) == (
+    assert write_answer([beyond], ["maximize"], never, 15.0) == (
         "trial 0: no policy within the KL budget; the last one (KL 40 > 15) is better than the base policy by 10 "
         "[7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
     )
     assert "1 trial: 1 complete (1 beyond the KL budget)" in block([beyond])
+
+
+def test_the_best_of_several_settings_has_an_interval_for_all_of_them() -> None:
+    policies = [FinalPolicy(4, 2.0, True, {"a": 9.0, "b": 10.0, "c": 11.0})]
+    others = [make(number, [0.0]) for number in (1, 2, 3)]
+    # Bonferroni: 4 intervals of 1 - 0.05 / 4; mean 10, standard error 1 / sqrt(3), 2 degrees of freedom.
+    margin = t.ppf(1 - 0.05 / 8, 2) / math.sqrt(3)
+    interval = f"[{10 - margin:.3g}, {10 + margin:.3g}] (held-out score, 3 prompts, 1 seed, best of 4 settings)"
+    assert write_answer([make(0, [1.0]), *others], ["maximize"], policies, 15.0).endswith(f"by 10 {interval}")
+    # Two of them ran on a test seed, and the best was chosen there.
+    tested = [replace(trial, tested={7: [1.0]}) for trial in (make(0, [1.0]), others[0])]
+    assert "best of 2 settings" in write_answer([*tested, *others[1:]], ["maximize"], policies, 15.0)
+    assert "best of 4 settings" in write_answer([*tested, *others[1:]], ["maximize", "minimize"], policies, 15.0)
 
 
 def test_test_seeds_are_proposed_with_their_command_until_they_have_run() -> None:

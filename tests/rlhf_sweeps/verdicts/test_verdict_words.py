@@ -6,13 +6,15 @@ import pytest
 from conftest import ROOT
 
 from rlhf_sweeps import verdicts
-from rlhf_sweeps.verdicts import pairs, policy, trend
+from rlhf_sweeps.verdicts import error_rate, pairs, policy, trend
 
 # Word -> the numbers that its definition must name.
 THRESHOLDS = {
-    pairs.NOISE: (pairs.SIGNIFICANCE_LEVEL,),
-    pairs.BETTER: (pairs.SIGNIFICANCE_LEVEL,),
-    pairs.WORSE: (pairs.SIGNIFICANCE_LEVEL,),
+    "leads": (),
+    error_rate.DECIDED: (error_rate.SIGNIFICANCE_LEVEL,),
+    pairs.NOISE: (error_rate.SIGNIFICANCE_LEVEL, error_rate.SHARE_OF_PAIRS),
+    pairs.BETTER: (error_rate.SIGNIFICANCE_LEVEL,),
+    pairs.WORSE: (error_rate.SIGNIFICANCE_LEVEL,),
     pairs.UNKNOWN: (),
     "best": (),
     policy.BLOW_UP: (
