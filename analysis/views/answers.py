@@ -12,6 +12,7 @@ from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import select_front
 from analysis.views.against_base import write_base_sentences
 from analysis.views.counted import SCORE, write_counted_sentences
+from analysis.views.likeness import explain_apart
 from analysis.views.noise import write_noise_sentences
 from analysis.views.problems import write_failure_sentence
 from analysis.views.winner import write_lead_sentences, write_next_sentences, write_winner_sentences
@@ -50,15 +51,15 @@ def make_answers(source: Source, ranking: SourceRanking, noise: Sequence[str], a
 
 def _answer_by_objective(source: Source, ranking: SourceRanking, advice: Sequence[str]) -> Answers:
     """The same questions for each objective, where runs have different ones."""
-    several = [f"{part.objective.text} ({format_count(len(part.runs), 'run')})" for part, _ in ranking.apart]
-    intro = [f"None overall, since the runs have different objectives: {join_words(several)}"]
-    if silent := [run.name for run in source.runs if run.looked_for is None]:
+    intro = [f"None overall, since {reason}" for reason in explain_apart(source)]
+    ranked = {run.name for part, _ in ranking.apart for run in part.runs}
+    if silent := [run.name for run in source.runs if run.name not in ranked]:
         intro.append(f"The objective of {join_words(silent)} is unknown, so none of them can be called the best")
     questions: list[tuple[str, Sequence[str]]] = [("Which settings won?", intro)]
     for part, own in ranking.apart:
         own_answers = make_answers(part, own, write_noise_sentences(own), []).answers
         for question, lines in own_answers:
-            questions.append((f"{question.removesuffix('?')}, to {part.objective.text}?", lines))
+            questions.append((f"{question.removesuffix('?')}, to {part.aim}?", lines))
     return Answers([*questions, *_pair_question("What next?", advice)])
 
 

@@ -24,6 +24,7 @@ from analysis.sweep.importance import Importance, ImportanceShare
 from analysis.sweep.settings import normalize_settings
 from analysis.sweep.slices import Slice
 from analysis.views.cost import cost_view
+from analysis.views.likeness import make_unlike_parts
 from analysis.views.parallel import make_parallel_chart
 from analysis.views.sweep_charts import make_contour_chart, make_front_chart, make_importance_chart, make_slices_chart
 from analysis.views.sweep_sentences import write_view_statements
@@ -58,7 +59,13 @@ def make_sweep_tab(results: Results) -> list[Part]:
     source, analysis = results.source, results.sweep
     counts = format_counts((trial.state, trial.cause) for trial in source.trials)
     name = f"{source.name}: {len(source.trials)} trials: {counts}" if source.trials else source.name
-    return [Sentences([name, *analysis.notes]), *_make_files(source, analysis), *_make_search_parts(source, analysis)]
+    unlike = make_unlike_parts(source)
+    return [
+        Sentences([name, *analysis.notes]),
+        *unlike,
+        *_make_files(source, analysis),
+        *_make_search_parts(source, analysis),
+    ]
 
 
 def write_advice_sentences(source: Source, analysis: SweepAnalysis | None) -> list[str]:
