@@ -45,9 +45,8 @@ def check_phrases(run: RunRecord) -> Finding | None:
         "distinct phrases": distinct,
         "distinct phrases of the base policy": base_distinct,
     }
-    kinds = (
-        f"{format_share(distinct)} of the {PHRASE_WORDS}-word phrases are distinct, {format_share(base_distinct)} of"
-    )
+    kinds = f"{format_share(distinct)} of the phrases of {PHRASE_WORDS} words are distinct, "
+    kinds += f"{format_share(base_distinct)} of the base policy's"
     advice = f"read samples; see what other reward models say (eval.judges); {OTHER_REWARD}; raise ppo.kl_coef"
     if share >= PHRASE_SHARE and share - base_share >= PHRASE_RISE:
         middle = (share + base_share) / 2

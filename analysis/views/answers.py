@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 
 from analysis.output.parts import Answers, Tiles
 from analysis.records.constraints import write_constraint_sentences
+from analysis.records.remarks import find_remark
 from analysis.records.runs import Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
@@ -15,9 +16,11 @@ from analysis.views.counted import SCORE, write_counted_sentences
 from analysis.views.likeness import explain_apart
 from analysis.views.noise import write_noise_sentences
 from analysis.views.problems import write_failure_sentence
-from analysis.views.winner import write_lead_sentences, write_next_sentences, write_winner_sentences
+from analysis.views.winner import write_lead_sentences, write_winner_sentences
+from analysis.views.winner_steps import write_next_sentences
 from analysis.wording.statements import format_count, format_duration, join_words
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.record.quantities import BEST_SCORE, OBJECTIVE
 from rlhf_sweeps.record.trials import format_counts
 
 
@@ -38,7 +41,7 @@ def make_answers(source: Source, ranking: SourceRanking, noise: Sequence[str], a
     if comparison is not None:
         question, winner = "Which reward model won?", write_winner_sentences(comparison, ranking)
         lead = write_lead_sentences(comparison)
-        advice = [*write_next_sentences(comparison), *advice]
+        advice = [*write_next_sentences(comparison, source), *advice]
     return Answers(
         [
             (question, winner),
@@ -85,7 +88,7 @@ def make_sweep_tiles(source: Source, ranking: SourceRanking) -> Tiles:
 
 
 def _count_states(entries: Sequence[Entry]) -> str:
-    return format_counts((entry.state, entry.cause) for entry in entries)
+    return format_counts((entry.state, find_remark(entry.state, entry.cause, entry.runs)) for entry in entries)
 
 
 def _pair_question(question: str, sentences: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
@@ -122,6 +125,9 @@ def _describe_winner(ranking: SourceRanking) -> list[str]:
         )
     lines = [] if is_single else _describe_front(ranking)
     lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *write_counted_sentences(best)]
+    run = best.runs[0] if best.runs else None
+    if ranking.metric == SCORE and run is not None and run.config.get("objective.reduction") == "best":
+        lines.append(f"The {OBJECTIVE} is the {BEST_SCORE}")
     base = best.average_summary("base_score")
     if base is not None and ranking.metric == SCORE:
         lines.append(f"The base policy scores {format_number(base)} on the same held-out prompts")

@@ -17,6 +17,7 @@ from analysis.output.parts import (
     make_setting_cell,
     make_text_cell,
 )
+from analysis.records.remarks import find_remark
 from analysis.records.runs import FAILED, Source, TrialRecord
 from analysis.results.results import Results
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
@@ -57,7 +58,7 @@ def sweep_view(results: Results) -> list[Part]:
 def make_sweep_tab(results: Results) -> list[Part]:
     """What the terminal, the files and the page have alike: a new figure goes here. Also trials.csv, importance.csv."""
     source, analysis = results.source, results.sweep
-    counts = format_counts((trial.state, trial.cause) for trial in source.trials)
+    counts = format_counts((trial.state, find_remark(trial.state, trial.cause, trial.runs)) for trial in source.trials)
     name = f"{source.name}: {len(source.trials)} trials: {counts}" if source.trials else source.name
     unlike = make_unlike_parts(source)
     return [
