@@ -23,6 +23,7 @@ STOCK_PHRASE = "stock phrase"
 ALIKE = "answers become alike"
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
+_SENTENCE_END = re.compile(r"[.!?…。！？\n]+")
 _LONGEST = 80  # characters of a phrase in a sentence; chosen
 
 
@@ -103,8 +104,11 @@ def _list_phrases(answer: str) -> set[str]:
 
 
 def _cut_phrases(answer: str) -> list[str]:
-    """Every sequence of so many words; the whole of a shorter answer."""
-    words = _WORD.findall(answer.lower())
-    if len(words) <= PHRASE_WORDS:
-        return [" ".join(words)] if words else []
-    return [" ".join(words[start : start + PHRASE_WORDS]) for start in range(len(words) - PHRASE_WORDS + 1)]
+    """Every sequence of so many words within a sentence; the whole of a shorter sentence."""
+    phrases: list[str] = []
+    for sentence in _SENTENCE_END.split(answer.lower()):
+        words = _WORD.findall(sentence)
+        if words:
+            starts = range(max(1, len(words) - PHRASE_WORDS + 1))
+            phrases += [" ".join(words[start : start + PHRASE_WORDS]) for start in starts]
+    return phrases
