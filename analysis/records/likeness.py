@@ -1,15 +1,13 @@
 """Which runs can be ranked together: those that answer the same prompts and are scored in the same way."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
+from analysis.records.objective import Objective
 from analysis.wording.labels import label_value, label_values, make_identity
 from analysis.wording.statements import join_words
 from rlhf_sweeps.record import natural_key
-
-if TYPE_CHECKING:
-    from analysis.records.runs import RunRecord, Source
 
 # The keys that say what a score means. Runs that differ in one of them are not ranked together, unless it was swept.
 KEYS = (
@@ -17,6 +15,19 @@ KEYS = (
     "objective.reduction", "objective.mean_over",
 )  # fmt: skip
 _NAME = "reward_model.name"
+
+
+class _Rankable(Protocol):
+    """What of a run says whether it can be ranked with others."""
+
+    @property
+    def config(self) -> Mapping[str, Any]: ...
+
+    @property
+    def looked_for(self) -> Objective | None: ...
+
+
+Run = TypeVar("Run", bound=_Rankable)
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,7 @@ def select_separating(unlike: Sequence[UnlikeKey]) -> list[str]:
     return [key for key in keys if not key.startswith("reward_model.") or _NAME not in keys]
 
 
-def group_alike(runs: Sequence["RunRecord"], keys: Sequence[str]) -> list[list["RunRecord"]]:
+def group_alike(runs: Sequence[Run], keys: Sequence[str]) -> list[list[Run]]:
     """The runs that can be ranked together, group by group.
 
     They have one objective. Where there are several, runs without a known one are in no group.
@@ -76,7 +87,7 @@ def group_alike(runs: Sequence["RunRecord"], keys: Sequence[str]) -> list[list["
         keys: by which runs are ranked apart.
     """
     has_several = len({run.looked_for for run in runs} - {None}) > 1
-    groups: dict[Hashable, list[RunRecord]] = {}
+    groups: dict[Hashable, list[Run]] = {}
     for run in runs:
         if run.looked_for is not None or not has_several:
             values = tuple(make_identity(run.config.get(key)) for key in keys)
@@ -84,12 +95,14 @@ def group_alike(runs: Sequence["RunRecord"], keys: Sequence[str]) -> list[list["
     return list(groups.values())
 
 
-def select_part(source: "Source", runs: Sequence["RunRecord"], keys: Sequence[str]) -> "Source":
-    """Some runs of a source as one of its own, which is named by the keys that set them apart."""
-    objective = next((run.looked_for for run in runs if run.looked_for is not None), source.objective)
-    part = ", ".join(f"{key}={label_value(runs[0].config.get(key))}" for key in keys)
-    chosen = replace(source, runs=runs, trials=(), study=None, part=part)
-    return replace(chosen, metrics=objective.metrics, directions=objective.directions)
+def describe_part(config: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """`ppo.response_length=53`: the values that set runs apart.
+
+    Args:
+        config: of one of the runs, flat.
+        keys: by which runs are ranked apart.
+    """
+    return ", ".join(f"{key}={label_value(config.get(key))}" for key in keys)
 
 
 def _is_named(key: str) -> bool:

@@ -1,7 +1,7 @@
 """Runs and sweeps as the analysis sees them, wherever they were read from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.records.bookkeeping import find_differing_keys
-from analysis.records.likeness import UnlikeKey, find_unlike_keys, group_alike, select_part, select_separating
+from analysis.records.likeness import UnlikeKey, describe_part, find_unlike_keys, group_alike, select_separating
 from analysis.records.objective import Objective, read_objective
-from analysis.records.spans import count_planned_updates as count_planned_updates
-from analysis.records.spans import count_spans, sum_over_updates
+from analysis.records.spans import count_planned_updates, count_spans, sum_over_updates
 from analysis.wording.errors import AnalysisError
 from analysis.wording.numbers import convert_number as convert_number
 from analysis.wording.numbers import convert_seed
@@ -249,17 +248,19 @@ class Source:
 
     @cached_property
     def apart(self) -> "Sequence[Source]":
-        """The sources whose runs can be ranked together, in their order; itself alone where all of them can.
-
-        They have one objective each, if that is known, and agree in the keys of `likeness.KEYS`.
-        """
+        """The sources whose runs have one objective and agree in `likeness.KEYS`; itself alone where all runs do."""
         groups = group_alike(self.runs, keys := select_separating(self.unlike))
-        return [select_part(self, group, keys) for group in groups] if len(groups) > 1 else [self]
+        return [self] if len(groups) < 2 else [self._select(group, keys) for group in groups]
+
+    def _select(self, runs: Sequence[RunRecord], keys: Sequence[str]) -> "Source":
+        aim = next((run.looked_for for run in runs if run.looked_for), self.objective)
+        part = replace(self, runs=runs, trials=(), study=None, part=describe_part(runs[0].config, keys))
+        return replace(part, metrics=aim.metrics, directions=aim.directions)
 
     @property
     def aim(self) -> str:
-        """What its runs look for: `maximize eval/score`, and among others `maximize eval/score with dataset.name=a`."""
-        return f"{self.objective.text} with {self.part}" if self.part else self.objective.text
+        """What its runs look for: `maximize eval/score`, `maximize eval/score with dataset.name=a`."""
+        return self.objective.text + f" with {self.part}" * bool(self.part)
 
     @cached_property
     def metric_names(self) -> list[str]:

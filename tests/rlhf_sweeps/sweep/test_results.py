@@ -78,7 +78,7 @@ def test_test_seeds_give_the_number_to_report() -> None:
     trials = [make(0, [1.0]), make(1, [2.5], tested={100: [1.0], 101: [2.0], 102: [3.0]})]
     lines = block(trials)
     assert lines[:4] == [
-        "best: trial 1, to report: objective 2 +- 0.58 (standard error), on 3 test seeds",
+        "best: trial 1, to report: objective 2 +- 0.577 (standard error), on 3 test seeds",
         "    ppo.kl_coef=0.01",
         "    chosen by objective 2.5",
         "objective 1  ppo.kl_coef=0.00  outputs/sweep/0",
