@@ -177,7 +177,7 @@ def measure_objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
         AnalysisError: if runs look for different things.
     """
     if len(source.apart) > 1:
-        texts = [part.objective.text for part in source.apart]
+        texts = [part.aim for part in source.apart]
         raise AnalysisError(
             f"objective: must be the same in all runs to compare them by it (it is {join_words(texts)}); --metric NAME "
             "compares by one metric; or give only runs with the same objective"

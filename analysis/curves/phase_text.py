@@ -10,7 +10,7 @@ from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.smoothing import choose_window, smooth_curve
 from analysis.curves.spikes import remove_spikes, select_large_spikes
-from analysis.curves.thresholds import CLEAR, MOST_OF_CHANGE, SOON, TIGHT, WANDERS
+from analysis.curves.thresholds import CLEAR, FEWEST_LEVEL, MOST_OF_CHANGE, SOON, TIGHT, WANDERS
 from analysis.records.runs import UPDATE, Floats
 from analysis.wording.statements import Statement
 from rlhf_sweeps.figures import format_number
@@ -37,7 +37,7 @@ def describe_curve(
     phases = phases if is_sum else _correct_ends(phases, updates, values)
     evidence = _collect_evidence(updates, raw, phases, unit)
     if len(phases) == 1:
-        text = _describe_single_phase(phases[0], updates, values, is_sum)
+        text = _describe_single_phase(phases[0], updates, values, is_sum, unit)
     else:
         extreme = _find_extreme(phases, updates, values, is_sum)
         if extreme:
@@ -90,10 +90,10 @@ def _describe_few_values(updates: Floats, values: Floats, unit: str) -> str:
         return f"has one value: {format_number(float(values[0]))} at {unit} {format_number(float(updates[0]))}"
     ends = f"{format_number(float(values[0]))} at {unit} {format_number(float(updates[0]))}"
     ends += f", {format_number(float(values[-1]))} at {unit} {format_number(float(updates[-1]))}"
-    return f"has {len(values)} values, too few to distinguish phases from noise: {ends}"
+    return f"has {len(values)} values, too few to distinguish a trend from noise: {ends}"
 
 
-def _describe_single_phase(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
+def _describe_single_phase(phase: Phase, updates: Floats, values: Floats, is_sum: bool, unit: str) -> str:
     first, last, noise = format_number(phase.first), format_number(phase.last), format_number(phase.noise)
     if phase.kind != LEVEL:
         weak = (
@@ -110,11 +110,9 @@ def _describe_single_phase(phase: Phase, updates: Floats, values: Floats, is_sum
     if phase.memory > WANDERS:
         low, high = format_number(float(values.min())), format_number(float(values.max()))
         return f"wanders between {low} and {high} without a lasting trend"
-    few = f", judged by only {len(values)} values" if len(values) < 10 else ""
-    return (
-        f"has {NO_TREND} beyond its noise: around {format_number(float(values.mean()))}, standard "
-        f"deviation {noise}{few}"
-    )
+    if len(values) < FEWEST_LEVEL:
+        return _describe_few_values(updates, values, unit)
+    return f"has {NO_TREND} beyond its noise: around {format_number(float(values.mean()))}, standard deviation {noise}"
 
 
 def _describe_part(

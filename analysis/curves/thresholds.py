@@ -30,6 +30,7 @@ END_RATIO = 8  # times the largest of the steps beside it, which the step at an 
 STEPS_BESIDE_END = 5  # steps beside an end that are looked at
 
 # Phases.
+FEWEST_LEVEL = 10  # values of a curve that may be said to have no trend: of fewer, hardly any trend is certain; chosen
 MIN_POINTS = 4  # values of a curve with phases: a line cannot be told from its noise with fewer
 MIN_SUM_CHANGE = 0.05  # of a running sum's range, by which it changes in a phase
 MIN_SUM_SLOPE = 0.07  # of the sum's mean slope over the whole curve, where that is less

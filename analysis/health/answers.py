@@ -10,6 +10,7 @@ from analysis.health.hacking import OTHER_REWARD, average_judges, bound_win_erro
 from analysis.health.markers import MARKERS, read_base_rate
 from analysis.health.signals import Finding, read_config_value, read_score, read_series
 from analysis.health.thresholds import (
+    ALL_CUT,
     CUT,
     CUT_LATE,
     CUT_RISE,
@@ -83,11 +84,11 @@ def check_markers(run: RunRecord) -> Finding | None:
 
 
 def check_truncation(run: RunRecord) -> Finding | None:
-    """Many answers are cut at the length limit: 40 %, or 25 % at the end where the share has risen."""
+    """Many answers are cut at the length limit: 40 %, 25 % at the end where the share has risen, all from the start."""
     cut = _read_cut_share(run)
     width = max(min(5, len(cut)), cut.window if len(cut) > 50 else 0)  # single batches are small
     means = rolling_mean(cut.values, width)
-    if len(cut) < 3:
+    if not len(cut) or (len(cut) < 3 and cut.values.min() < ALL_CUT):
         return None
     start, end = float(means[0]), float(means[-1])
     rises = end - start > CUT_RISE and end > CUT_LATE

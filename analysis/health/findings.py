@@ -11,6 +11,7 @@ from analysis.health import answers as health_answers
 from analysis.health import hacking as health_hacking
 from analysis.health import learning as health_learning
 from analysis.health import optimizer as health_optimizer
+from analysis.health import phrases as health_phrases
 from analysis.health import policy as health_policy
 from analysis.health import states as health_states
 from analysis.health.signals import Finding
@@ -36,6 +37,7 @@ _RULES: Mapping[Rule, Sequence[str]] = {
     health_learning.check_score_fall: (health_learning.SCORE_FALLS,),
     health_answers.check_length: (health_answers.LENGTH,),
     health_answers.check_markers: (health_answers.MARKER,),
+    health_phrases.check_phrases: (health_phrases.STOCK_PHRASE, health_phrases.ALIKE),
     health_hacking.check_held_out_score: (health_hacking.HELD_OUT_FALLS,),
     health_learning.check_gain: (health_learning.NO_GAIN,),
     health_policy.check_negative_kl: (health_policy.NEGATIVE_KL,),

@@ -6,6 +6,9 @@ limits, and tests/analysis/health/test_health_false_alarms.py counts them again.
 rlhf_sweeps/verdicts/policy.py.
 """
 
+# All rules.
+FEWEST_UPDATES = 10  # recorded updates, below which silence says nothing, since most rules need about as many; chosen
+
 # Learning.
 SAME_SCORES = 1e-6  # standard deviation of a batch's scores over their size, at or below which they are the same
 SPREAD_LEFT = 0.01  # of the standard deviation of scores at the start; sound runs: 0.09 and more
@@ -30,6 +33,13 @@ MARKER_RISE = 0.4  # rise of that share where the judges see no gain
 CUT = 0.4  # share of the answers that are cut at the length limit; sound runs: up to 0.12
 CUT_RISE = 0.15  # rise of that share over a run
 CUT_LATE = 0.25  # share at the end of a run in which it rises
+
+ALL_CUT = 0.95  # share of the answers that are cut, which is found after the first update already
+PHRASE_WORDS = 4  # words of a phrase, which lies within a sentence
+PHRASE_SHARE = 0.4  # of the answers that have the same phrase; sound runs: up to 0.21
+PHRASE_RISE = 0.3  # by which that share is above the base policy's; sound runs: up to 0.19
+DISTINCT_LEFT = 0.5  # of the base policy's share of distinct phrases; sound runs: 0.85 and more
+FEWEST_ANSWERS = 20  # answers of an evaluation, below which a phrase may be frequent by chance
 
 # Reward hacking.
 SURE = 3.5  # standard errors of a change that is more than noise

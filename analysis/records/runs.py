@@ -1,6 +1,5 @@
 """Runs and sweeps as the analysis sees them, wherever they were read from."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.records.bookkeeping import find_differing_keys
+from analysis.records.likeness import UnlikeKey, describe_part, find_unlike_keys, group_alike, select_separating
 from analysis.records.objective import Objective, read_objective
-from analysis.records.spans import count_spans, sum_over_updates
+from analysis.records.spans import count_planned_updates, count_spans, sum_over_updates
 from analysis.wording.errors import AnalysisError
 from analysis.wording.numbers import convert_number as convert_number
 from analysis.wording.numbers import convert_seed
@@ -217,6 +217,7 @@ class Source:
         problems: sentences on what could not be read, without those of the runs.
         folder: the folder for figures about it; None where it is no folder.
         plan: of a sweep; empty where it is unknown.
+        part: the values that set its runs apart from others of the same place; empty where they are all of it.
     """
 
     name: str
@@ -233,6 +234,7 @@ class Source:
     problems: tuple[str, ...] = ()
     folder: Path | None = None
     plan: SweepPlan = field(default_factory=SweepPlan)
+    part: str = ""
 
     @property
     def objective(self) -> Objective:
@@ -240,21 +242,25 @@ class Source:
         return Objective(tuple(self.metrics), tuple(self.directions))
 
     @cached_property
-    def apart(self) -> "Sequence[Source]":
-        """One source for each objective that runs have, in their order; itself alone where there is one only.
+    def unlike(self) -> Sequence[UnlikeKey]:
+        """The keys that say what a score means in which its runs differ; none in a sweep, where they were swept."""
+        return [] if self.trials else find_unlike_keys({run.name: run.config for run in self.runs if run.config})
 
-        Where there are several, runs without a known objective are in none.
-        """
-        runs: dict[Objective, list[RunRecord]] = {}
-        for run in self.runs:
-            if run.looked_for is not None:
-                runs.setdefault(run.looked_for, []).append(run)
-        if len(runs) < 2:
-            return [self]
-        return [
-            replace(self, runs=group, trials=(), study=None, metrics=objective.metrics, directions=objective.directions)
-            for objective, group in runs.items()
-        ]
+    @cached_property
+    def apart(self) -> "Sequence[Source]":
+        """The sources whose runs have one objective and agree in `likeness.KEYS`; itself alone where all runs do."""
+        groups = group_alike(self.runs, keys := select_separating(self.unlike))
+        return [self] if len(groups) < 2 else [self._select(group, keys) for group in groups]
+
+    def _select(self, runs: Sequence[RunRecord], keys: Sequence[str]) -> "Source":
+        aim = next((run.looked_for for run in runs if run.looked_for), self.objective)
+        part = replace(self, runs=runs, trials=(), study=None, part=describe_part(runs[0].config, keys))
+        return replace(part, metrics=aim.metrics, directions=aim.directions)
+
+    @property
+    def aim(self) -> str:
+        """What its runs look for: `maximize eval/score`, `maximize eval/score with dataset.name=a`."""
+        return self.objective.text + f" with {self.part}" * bool(self.part)
 
     @cached_property
     def metric_names(self) -> list[str]:
@@ -290,11 +296,3 @@ class Source:
             return differing[0]
         reason = f"could be {', '.join(differing)}" if differing else f"no run has such a key{suggest(text, all_keys)}"
         raise AnalysisError(f"{text}: {reason} (the runs differ in: {', '.join(self.axes) or 'nothing but seeds'})")
-
-
-def count_planned_updates(total_episodes: Any, batch_size: Any) -> int | None:
-    """PPO updates of a whole run; None where the config's values tell none."""
-    episodes, batch = convert_number(total_episodes), convert_number(batch_size)
-    if episodes is None or batch is None or episodes <= 0 or batch <= 0 or not math.isfinite(episodes / batch):
-        return None
-    return math.ceil(episodes / batch)

@@ -1,7 +1,13 @@
-"""How many updates a recorded row stands for, so that sums are right where only every tenth update was logged."""
+"""How many updates a recorded row stands for, so that sums are right where only every tenth update was logged; and how
+many a run has in all."""
+
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from analysis.wording.numbers import convert_number
 
 _Floats = NDArray[np.float64]
 
@@ -27,3 +33,11 @@ def sum_over_updates(updates: _Floats, values: _Floats, are_updates: bool = True
     """The running sum, (n,), each row's value counted for every update that it stands for."""
     sums: _Floats = np.cumsum(values * count_spans(updates, are_updates))
     return sums
+
+
+def count_planned_updates(total_episodes: Any, batch_size: Any) -> int | None:
+    """PPO updates of a whole run; None where the config's values tell none."""
+    episodes, batch = convert_number(total_episodes), convert_number(batch_size)
+    if episodes is None or batch is None or episodes <= 0 or batch <= 0 or not math.isfinite(episodes / batch):
+        return None
+    return math.ceil(episodes / batch)

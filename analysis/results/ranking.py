@@ -39,7 +39,7 @@ class SourceRanking:
         measurement: suffix of the winner's sentence where there is no study, such as `, in its best evaluation`.
         held: names and violations of each setting that has objectives.
         settings: these settings, whether they are ranked or not, by their first trial's number.
-        apart: a source and its ranking for each objective, where runs look for different things; nothing is ranked over
+        apart: sources and their rankings, where runs look for different things or are unlike; nothing is ranked over
             all of them then.
     """
 
@@ -172,7 +172,8 @@ def list_leaders(source: Source) -> tuple[list[str], str, bool]:
 
 def rank_beside(source: Source, apart: Sequence[tuple[Source, SourceRanking]]) -> SourceRanking:
     """Several rankings as one without an order, with the runs whose objective is unknown."""
-    silent = [run for run in source.runs if run.looked_for is None]
+    ranked = {run.name for part, _ in apart for run in part.runs}
+    silent = [run for run in source.runs if run.name not in ranked]
     entries_apart = [entry for _, ranking in apart for entry in ranking.entries]
     unknown = Source("others", "folder", silent, metrics=[OBJECTIVE])
     own = {run.name: run.objectives for run in silent}

@@ -168,7 +168,7 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
     command = ""
     if reachable:
         seeds = int(max(reachable))
-        override = f"sweep.test_seeds={seeds}" if is_tested else _choose_seeds(source.plan, seeds)
+        override = f"sweep.test_seeds={seeds}" if is_tested else choose_seeds(source.plan, seeds)
         command = (_write_continued_sweep if is_tested else _write_new_sweep)(source, override)
         # A difference as large as its margin has p = 0.05, and half of the sweeps come to a smaller one.
         subject = "each" if len(reachable) == len(rivals) else _largest(len(reachable))
@@ -182,7 +182,7 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
     return [Statement(text, evidence, command)]
 
 
-def _choose_seeds(plan: SweepPlan, number: int) -> str:
+def choose_seeds(plan: SweepPlan, number: int) -> str:
     """The override for so many seeds of each setting: a grid that lists its seeds takes no other one."""
     pairs = [word.lstrip("+").partition("=") for word in plan.arguments or ()]
     values = [value for key, _, value in pairs if key in ("seed", "hydra.sweeper.params.seed")]

@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 
 from analysis.output.parts import Answers, Tiles
 from analysis.records.constraints import write_constraint_sentences
+from analysis.records.remarks import find_remark
 from analysis.records.runs import Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
@@ -13,10 +14,13 @@ from analysis.sweep.analysis import select_front
 from analysis.views.against_base import write_base_sentences
 from analysis.views.counted import SCORE, write_counted_sentences
 from analysis.views.noise import is_lead_clear, measure_standing, write_noise_sentences
+from analysis.views.likeness import explain_apart
 from analysis.views.problems import write_failure_sentence
-from analysis.views.winner import write_lead_sentences, write_next_sentences, write_winner_sentences
+from analysis.views.winner import write_lead_sentences, write_winner_sentences
+from analysis.views.winner_steps import write_next_sentences
 from analysis.wording.statements import format_count, format_duration, join_words
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.record.quantities import BEST_SCORE, OBJECTIVE
 from rlhf_sweeps.record.trials import format_counts
 from rlhf_sweeps.verdicts.error_rate import DECIDED, UNDECIDED
 
@@ -43,7 +47,7 @@ def make_answers(
     if comparison is not None:
         question, winner = "Which reward model is best?", write_winner_sentences(comparison, ranking)
         lead = write_lead_sentences(comparison)
-        advice = [*write_next_sentences(comparison), *advice]
+        advice = [*write_next_sentences(comparison, source), *advice]
     return Answers(
         [
             (question, winner),
@@ -56,15 +60,15 @@ def make_answers(
 
 def _answer_by_objective(source: Source, ranking: SourceRanking, advice: Sequence[str]) -> Answers:
     """The same questions for each objective, where runs have different ones."""
-    several = [f"{part.objective.text} ({format_count(len(part.runs), 'run')})" for part, _ in ranking.apart]
-    intro = [f"None overall, since the runs have different objectives: {join_words(several)}"]
-    if silent := [run.name for run in source.runs if run.looked_for is None]:
+    intro = [f"None overall, since {reason}" for reason in explain_apart(source)]
+    ranked = {run.name for part, _ in ranking.apart for run in part.runs}
+    if silent := [run.name for run in source.runs if run.name not in ranked]:
         intro.append(f"The objective of {join_words(silent)} is unknown, so none of them can be called the best")
     questions: list[tuple[str, Sequence[str]]] = [("Which setting is best?", intro)]
     for part, own in ranking.apart:
         own_answers = make_answers(part, own, write_noise_sentences(own), []).answers
         for question, lines in own_answers:
-            questions.append((f"{question.removesuffix('?')}, to {part.objective.text}?", lines))
+            questions.append((f"{question.removesuffix('?')}, to {part.aim}?", lines))
     return Answers([*questions, *_pair_question("What next?", advice)])
 
 
@@ -90,7 +94,7 @@ def make_sweep_tiles(source: Source, ranking: SourceRanking) -> Tiles:
 
 
 def _count_states(entries: Sequence[Entry]) -> str:
-    return format_counts((entry.state, entry.cause) for entry in entries)
+    return format_counts((entry.state, find_remark(entry.state, entry.cause, entry.runs)) for entry in entries)
 
 
 def _pair_question(question: str, sentences: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
@@ -129,6 +133,9 @@ def _describe_winner(ranking: SourceRanking, is_decided: bool) -> list[str]:
         )
     lines = [] if is_single else _describe_front(ranking)
     lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *write_counted_sentences(best)]
+    run = best.runs[0] if best.runs else None
+    if ranking.metric == SCORE and run is not None and run.config.get("objective.reduction") == "best":
+        lines.append(f"The {OBJECTIVE} is the {BEST_SCORE}")
     base = best.average_summary("base_score")
     if base is not None and ranking.metric == SCORE:
         lines.append(f"The base policy scores {format_number(base)} on the same held-out prompts")

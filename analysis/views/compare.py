@@ -11,7 +11,7 @@ from analysis.output.charts import GREY, Chart, ChartAxis, Intervals, Layer, Pan
 from analysis.output.parts import Cell, Column, Part, Sentences, Table, make_number_cell, make_text_cell
 from analysis.records.runs import Source
 from analysis.results.results import Results
-from analysis.views.comparison_files import make_comparison_files
+from analysis.views.comparison_files import make_apart_file, make_comparison_files
 from analysis.views.comparison_sentences import write_comparison_statements, write_design_sentences
 from analysis.views.intervals import (
     compute_panel_height,
@@ -22,7 +22,9 @@ from analysis.views.intervals import (
     scale_estimate,
 )
 from analysis.views.judges import make_judge_parts
+from analysis.views.likeness import list_unlike_keys, make_unlike_parts
 from analysis.views.reward_against_kl import make_kl_parts
+from analysis.wording.errors import AnalysisError
 from analysis.wording.intervals import format_probability
 from analysis.wording.statements import Statement, format_count
 from rlhf_sweeps.figures import format_number, format_p_value, format_share
@@ -45,11 +47,33 @@ def compare_view(results: Results, by: str | None = None, metric: str | None = N
     Raises:
         AnalysisError: if no run has such a key or metric.
     """
+    unlike = make_unlike_parts(results.source)
+    if metric is None and len({part.source.objective for part in results.parts}) < len(results.parts):
+        return [*unlike, *_compare_apart(results, by)]
     comparison = results.compare_by(by, metric)
     labels = [group.label for group in comparison.groups]
     frontiers, matched = trace_all_frontiers(comparison.grouping), match_groups(comparison.grouping)
     parts_of_all_runs = make_kl_parts(frontiers, matched, labels, comparison.by)
-    return [*_make_figures([comparison]), *parts_of_all_runs, *make_comparison_files(comparison, frontiers, matched)]
+    files = make_comparison_files(comparison, frontiers, matched, list_unlike_keys(results.source))
+    return [*unlike, *_make_figures([comparison]), *parts_of_all_runs, *files]
+
+
+def _compare_apart(results: Results, by: str | None) -> list[Part]:
+    """The runs of each part among themselves, where the parts are unlike and so are not ranked together."""
+    parts: list[Part] = []
+    compared = []
+    for place, part in enumerate(results.parts):
+        title = f"{format_count(len(part.source.runs), 'run')}, to {part.source.aim}"
+        try:
+            comparison = part.compare_by(by)
+        except AnalysisError as error:
+            parts.append(Sentences([str(error)], title))
+            continue
+        figures = _make_figures([comparison], f"-{place}")
+        parts.append(Sentences([], title))
+        parts += [replace(each, file=f"{each.file}_{place}") if isinstance(each, Chart) else each for each in figures]
+        compared.append((part.source.aim, comparison))
+    return [*parts, make_apart_file(compared, list_unlike_keys(results.source))]
 
 
 def make_compare_tab(results: Results) -> list[Part]:
@@ -60,7 +84,7 @@ def make_compare_tab(results: Results) -> list[Part]:
         if len(results.parts) > 1:
             suffix = f"-{place}"
             text = f"{format_count(len(source.runs), 'run')}, compared with each other"
-            parts.append(Sentences([text], f"To {source.objective.text}"))
+            parts.append(Sentences([text], f"To {source.aim}"))
         parts += _make_figures([of_objective.compare_by(key) for key in _choose_keys(source)], suffix)
         parts += _write_key_sentences(source)
     keys = _choose_keys(results.source)

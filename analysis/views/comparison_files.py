@@ -19,9 +19,16 @@ _AGAINST_BEST = ("best_beats_it", "best_beats_it_low", "best_beats_it_high", "ad
 
 
 def make_comparison_files(
-    comparison: GroupComparison, frontiers: Mapping[str, Sequence[Frontier]], matched: MatchedKl | None
+    comparison: GroupComparison,
+    frontiers: Mapping[str, Sequence[Frontier]],
+    matched: MatchedKl | None,
+    unlike: Sequence[Mapping[str, Any]] = (),
 ) -> list[Part]:
-    """comparison.csv and comparison.json."""
+    """comparison.csv and comparison.json.
+
+    Args:
+        unlike: the keys in which the runs differ that have to agree in them.
+    """
     columns = [comparison.by, *_COLUMNS, *_AGAINST_BEST]
     rows = [_make_row(comparison, group) for group in comparison.groups]
     content = _make_content(comparison) | {
@@ -30,7 +37,19 @@ def make_comparison_files(
         if matched is None
         else {"text": matched.text, "levels": [*map(_convert_level, matched.levels)]},
     }
+    content |= {"unlike": list(unlike)} if unlike else {}
     return [Rows("comparison.csv", columns, rows), Document("comparison.json", content)]
+
+
+def make_apart_file(compared: Sequence[tuple[str, GroupComparison]], unlike: Sequence[Mapping[str, Any]]) -> Document:
+    """comparison.json of runs that are not ranked together.
+
+    Args:
+        compared: for each part of them, its name and the comparison of its runs.
+        unlike: as in `make_comparison_files`.
+    """
+    parts = [{"part": name, **_make_content(comparison)} for name, comparison in compared]
+    return Document("comparison.json", {"unlike": list(unlike), "parts": parts})
 
 
 def _make_row(comparison: GroupComparison, group: ComparedGroup) -> list[Any]:

@@ -26,6 +26,7 @@ from analysis.views.beside import (
     write_comparisons,
 )
 from analysis.views.curve_charts import make_curve_charts
+from analysis.views.likeness import list_unlike_keys, make_unlike_parts
 from analysis.views.winner import describe_rank
 from analysis.wording.numbers import convert_whole
 from analysis.wording.statements import Statement, format_count, join_words
@@ -80,13 +81,21 @@ def curves_view(
     in_panels = {each.metric: each for each in next(iter(descriptions.values()))} if is_alone else {}
     comparisons = compare_beside(metric_panels, list(descriptions), choice)
     columns = (*_COLUMNS, _BESIDE) if beside else _COLUMNS
+    unlike = {"unlike": keys} if (keys := list_unlike_keys(source)) else {}
+    document = _make_document(descriptions, choice, metric_panels, comparisons)
     return [
+        *make_unlike_parts(source),
         *_write_sentences(descriptions, choice, drawn_metrics),
         *write_comparisons(comparisons, choice),
         *_write_notes(descriptions, choice, metric_panels),
         *make_curve_charts(source.name, metric_panels, choice, in_panels),
         Rows("curves.csv", columns, (row[: len(columns)] for row in _make_rows(metric_panels, choice))),
-        _make_document(descriptions, choice, metric_panels, comparisons),
+        replace(
+            document,
+            content={**document.content, "unlike": unlike}
+            if (unlike := list_unlike_keys(source))
+            else document.content,
+        ),
     ]
 
 

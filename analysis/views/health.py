@@ -8,6 +8,7 @@ from dataclasses import asdict
 from analysis.health.findings import FindingsByRun, group_by_kind
 from analysis.health.patterns import Pattern
 from analysis.health.signals import Finding
+from analysis.health.thresholds import FEWEST_UPDATES
 from analysis.output.parts import Alert, Cell, Column, Document, Part, Rows, Sentences, Table, make_text_cell
 from analysis.records.runs import RunRecord
 from analysis.results.ranking import SourceRanking
@@ -34,19 +35,42 @@ def health_view(results: Results) -> list[Part]:
     findings, runs = results.findings, results.source.runs
     patterns = results.patterns if any(findings.values()) else []
     is_sick = any(findings.values())
-    lines = [*write_health_sentences(findings, results.ranking), *_write_unread_sentences(runs)]
-    parts: list[Part] = [Sentences(lines, tone="" if is_sick else "good")]
+    lines = [*write_health_sentences(findings, results.ranking, runs), *_write_unread_sentences(runs)]
+    is_unjudged = bool(find_short_runs(findings, runs)) or not all(len(run.updates) for run in runs)
+    parts: list[Part] = [Sentences(lines, tone="" if is_sick or is_unjudged else "good")]
     parts += [_make_alert(kind, by_run, len(findings), patterns) for kind, by_run in group_by_kind(findings).items()]
-    return [*parts, *_make_table(findings), *_make_files(results.source.name, findings, patterns)]
+    return [
+        *parts,
+        *_make_table(findings),
+        *_make_files(results.source.name, findings, patterns, find_short_runs(findings, runs)),
+    ]
 
 
-def write_health_sentences(findings: FindingsByRun, ranking: SourceRanking) -> list[str]:
-    """How many runs have findings, and the best run's."""
+def find_short_runs(findings: FindingsByRun, runs: Sequence[RunRecord]) -> list[str]:
+    """The runs with updates, but too few to judge, and without a finding, so that this says nothing."""
+    return [run.name for run in runs if 0 < len(run.updates) < FEWEST_UPDATES and not findings.get(run.name)]
+
+
+def write_health_sentences(findings: FindingsByRun, ranking: SourceRanking, runs: Sequence[RunRecord]) -> list[str]:
+    """How many runs have findings, the best run's, and which runs are too short to judge."""
     if not findings:
         return ["there are no runs"]
-    num_sick = sum(map(bool, findings.values()))
-    if not num_sick:
-        return [f"no findings in {format_count(len(findings), 'run')}"]
+    num_sick, short = sum(map(bool, findings.values())), find_short_runs(findings, runs)
+    num_judged = len(findings) - len(short)
+    lines = _write_finding_sentences(findings, ranking, num_sick, short) if num_sick else []
+    if not num_sick and num_judged:
+        lines = [f"no findings in {format_count(num_judged, 'run')}"]
+    if short:
+        verb = "is" if len(short) == 1 else "are"
+        subject = f"{format_count(len(short), 'run')} {verb}" if len(findings) > 1 else "this run is"
+        names = f" ({join_words(short)})" if len(findings) > 1 else ""
+        lines.append(f"{subject} too short to judge{names}: a verdict takes {FEWEST_UPDATES} recorded updates")
+    return lines
+
+
+def _write_finding_sentences(
+    findings: FindingsByRun, ranking: SourceRanking, num_sick: int, short: Sequence[str]
+) -> list[str]:
     kinds = {kind: len(by_run) for kind, by_run in group_by_kind(findings).items()}
     names = [_name_kind(kind) + f" ({format_count(num, 'run')})" * (len(findings) > 1) for kind, num in kinds.items()]
     verb = "has" if num_sick == 1 else "have"
@@ -57,7 +81,8 @@ def write_health_sentences(findings: FindingsByRun, ranking: SourceRanking) -> l
         subject = f"the best run, {best.name},"
         if ranking.best and not ranking.is_comparable:
             subject = f"{best.name}, the best run of {describe_rank(ranking, ranking.best)},"
-        lines.append(f"{subject} has {join_words(own) if own else 'none of them'}")
+        none = "none of them" if best.name not in short else "none of them, but is too short to judge"
+        lines.append(f"{subject} has {join_words(own) if own else none}")
     return lines
 
 
@@ -113,7 +138,9 @@ def _make_table(findings: FindingsByRun) -> list[Part]:
     return [Table("findings", caption, columns, rows, is_filterable=True, most_rows=20, file="health.csv")]
 
 
-def _make_files(name: str, findings: FindingsByRun, patterns: Sequence[Pattern]) -> Iterable[Part]:
+def _make_files(
+    name: str, findings: FindingsByRun, patterns: Sequence[Pattern], short: Sequence[str]
+) -> Iterable[Part]:
     pairs = [(run, finding) for run, several in findings.items() for finding in several]
     yield Document(
         "health.json",
@@ -121,6 +148,7 @@ def _make_files(name: str, findings: FindingsByRun, patterns: Sequence[Pattern])
             "source": name,
             "num_runs": len(findings),
             "num_runs_with_findings": sum(map(bool, findings.values())),
+            "too_short_to_judge": list(short),
             "findings": [{"run": run, **asdict(finding)} for run, finding in pairs],
             "patterns": [asdict(pattern) for pattern in patterns],
         },

@@ -125,7 +125,7 @@ def _make_sections(results: Results, detail: int, make: _Maker) -> list[Section]
 
     def make_overview() -> Sequence[Part]:
         advice = write_advice_sentences(source, analysis)
-        health = [] if findings is None else write_health_sentences(findings, ranking)
+        health = [] if findings is None else write_health_sentences(findings, ranking, source.runs)
         course = make("the training curves", make_single_curves) or phases[:1]
         examples = make("the answers before and after", lambda: make_examples(results))
         noise = write_noise_sentences(ranking, analysis)

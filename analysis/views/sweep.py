@@ -17,6 +17,7 @@ from analysis.output.parts import (
     make_setting_cell,
     make_text_cell,
 )
+from analysis.records.remarks import find_remark
 from analysis.records.runs import FAILED, Source, TrialRecord
 from analysis.results.results import Results
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
@@ -24,6 +25,7 @@ from analysis.sweep.importance import Importance, ImportanceShare
 from analysis.sweep.settings import normalize_settings
 from analysis.sweep.slices import Slice
 from analysis.views.cost import cost_view
+from analysis.views.likeness import make_unlike_parts
 from analysis.views.parallel import make_parallel_chart
 from analysis.views.sweep_charts import make_contour_chart, make_front_chart, make_importance_chart, make_slices_chart
 from analysis.views.sweep_sentences import write_view_statements
@@ -56,9 +58,15 @@ def sweep_view(results: Results) -> list[Part]:
 def make_sweep_tab(results: Results) -> list[Part]:
     """What the terminal, the files and the page have alike: a new figure goes here. Also trials.csv, importance.csv."""
     source, analysis = results.source, results.sweep
-    counts = format_counts((trial.state, trial.cause) for trial in source.trials)
+    counts = format_counts((trial.state, find_remark(trial.state, trial.cause, trial.runs)) for trial in source.trials)
     name = f"{source.name}: {len(source.trials)} trials: {counts}" if source.trials else source.name
-    return [Sentences([name, *analysis.notes]), *_make_files(source, analysis), *_make_search_parts(source, analysis)]
+    unlike = make_unlike_parts(source)
+    return [
+        Sentences([name, *analysis.notes]),
+        *unlike,
+        *_make_files(source, analysis),
+        *_make_search_parts(source, analysis),
+    ]
 
 
 def write_advice_sentences(source: Source, analysis: SweepAnalysis | None) -> list[str]:

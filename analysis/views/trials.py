@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 
@@ -17,13 +18,15 @@ from analysis.output.parts import (
     make_text_cell,
 )
 from analysis.output.thinning import pick_extremes
-from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Source, convert_number
+from analysis.records.remarks import find_remark
+from analysis.records.runs import COMPLETE, CUMULATIVE_REWARD, REWARD, Source, convert_number
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.results.results import Results
 from analysis.views.counted import CountedEvaluations, find_counted
 from analysis.wording.statements import clip_text, format_count, join_words
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.record.live_table import format_state
 from rlhf_sweeps.record.quantities import OBJECTIVE_HINT, name_objectives
 
 # Chosen by looking at drawings and lists.
@@ -60,7 +63,8 @@ def make_trial_table(source: Source, ranking: SourceRanking) -> Table:
         Column("State"),
         *[Column(name, True, OBJECTIVE_HINT) for name in name_objectives(metrics)],
         *[Column(key, _is_numeric(ranking.entries, key), f"setting {key}") for key in keys],
-        Column("Base", True, "the base policy's held-out score"),
+        Column("Base", True, "the base policy's held-out score on the same seeds"),
+        Column("On test seeds", True, "the objective there, where the setting ran on some"),
         Column("KL", True, "in the evaluations that counted, in nats"),
         Column("Update", True, "of the evaluations that counted"),
         Column("Curve", False, f"{small} over the updates"),
@@ -75,7 +79,7 @@ def make_trial_table(source: Source, ranking: SourceRanking) -> Table:
     columns, rows = _leave_out_columns(columns, rows)
     star = "; ★: the best" if best and len(entries) > 1 else ""
     caption = f"{format_count(len(ranking.entries), ranking.word)}; press a column's head to sort{star}"
-    states = sorted({entry.state for entry in ranking.entries})
+    states = sorted({_make_state_cell(entry).text for entry in ranking.entries})
     return Table("trials", caption, columns, rows, True, states)
 
 
@@ -85,10 +89,11 @@ def _make_row(entry: Entry, keys: Sequence[str], metrics: Sequence[str], small: 
     evaluations = find_counted(entry)
     return [
         Cell(f"★ {entry.name}", make_text_cell(entry.name).value, "best") if is_best else make_text_cell(entry.name),
-        Cell(entry.state, None, _TONES.get(entry.state, "")),
+        _make_state_cell(entry),
         *[make_number_cell(values.get(metric), tone) for metric in metrics],
         *[make_setting_cell(entry.settings.get(key), entry.labels.get(key)) for key in keys],
-        make_number_cell(entry.average_summary("base_score")),
+        make_number_cell(_average_base(entry)),
+        make_number_cell(entry.tested),
         make_number_cell(evaluations and evaluations.kl),
         _make_updates_cell(evaluations),
         _make_curve_cell(entry, small),
@@ -97,6 +102,19 @@ def _make_row(entry: Entry, keys: Sequence[str], metrics: Sequence[str], small: 
         count_cell(sum(_list_tokens(entry)) or math.nan),
         make_text_cell(entry.cause and f"{entry.cause}: {clip_text(entry.message or '', 80)}".removesuffix(": ")),
     ]
+
+
+def _make_state_cell(entry: Entry) -> Cell:
+    """The state; a trial that went beyond its KL budget is not green."""
+    remark = find_remark(entry.state, entry.cause, entry.runs)
+    if entry.state == COMPLETE and remark is not None:
+        return Cell(format_state(entry.state, remark), None, "warn")
+    return Cell(entry.state, None, _TONES.get(entry.state, ""))
+
+
+def _average_base(entry: Entry) -> float | None:
+    scores = [score for run in entry.runs if (score := convert_number(run.summary.get("base_score"))) is not None]
+    return fmean(scores) if scores else None
 
 
 def _make_updates_cell(evaluations: CountedEvaluations | None) -> Cell:

@@ -1,7 +1,5 @@
 """Which reward model won, by how much: in win rates under other judges, since scores have no common scale."""
 
-import math
-
 from analysis.comparison.compare import GroupComparison
 from analysis.comparison.run_values import OBJECTIVE
 from analysis.results.entries import Entry, find_reward_model
@@ -13,9 +11,7 @@ from analysis.wording.intervals import format_probability
 from analysis.wording.statements import join_words
 from rlhf_sweeps.figures import format_number, format_percent
 from rlhf_sweeps.verdicts.error_rate import DECIDED, UNDECIDED
-from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
-
-_MAX_SEEDS = 30  # that are proposed to show a difference; more would cost too much; chosen
+from rlhf_sweeps.verdicts.pairs import UNKNOWN
 
 
 def describe_rank(ranking: SourceRanking, best: Entry) -> str:
@@ -69,29 +65,3 @@ def _format_difference(difference: float, is_rate: bool) -> str:
     if is_rate:
         return f"{format_percent(abs(difference))} percentage points less"
     return f"{format_number(abs(difference))} less"
-
-
-def write_next_sentences(comparison: GroupComparison) -> list[str]:
-    """What to do with the answer: search with the winner, or run more seeds where noise hides it."""
-    groups = comparison.valued_groups
-    if len(groups) < 2 or comparison.ranking is None:
-        return []
-    if comparison.measure.name == OBJECTIVE:
-        return ["Let them judge each other (eval.judge_each_other=true), or name a common judge (eval.judges)"]
-    first, second = groups[:2]
-    if comparison.winner:
-        command = f"python -m rlhf_sweeps -m reward_model={first.label} search=lr_kl_clip"
-        return [f"Search for settings with the winner: {command}"]
-    pair = comparison.ranking.against_best(second.label)
-    fewest = min(len(first.values), len(second.values))
-    if pair is None or pair.verdict == UNKNOWN or not pair.difference or fewest < 2:
-        return ["Run every reward model on several seeds, sweep.seeds=5, to show whether the difference is noise"]
-    # The interval's half width shrinks with the root of the runs.
-    seeds = math.ceil(fewest * ((pair.high - pair.low) / 2 / pair.difference) ** 2)
-    if pair.verdict == NOISE and seeds > _MAX_SEEDS:
-        return [
-            f"{first.label} and {second.label} are so close that more than {_MAX_SEEDS} seeds of each would be needed "
-            "to distinguish them: take the cheaper one"
-        ]
-    needed = max(seeds, 3)
-    return [f"About {needed} seeds of each distinguish {first.label} from {second.label}: sweep.seeds={needed}"]

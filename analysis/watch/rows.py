@@ -200,7 +200,7 @@ class Snapshot:
 
     def count_states(self) -> str:
         """`9 complete, 2 failed (1 diverged, 1 error), 1 running`."""
-        return format_counts((row.state, row.cause) for row in self.trials)
+        return format_counts((row.state, row.remark) for row in self.trials)
 
 
 def make_row(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from analysis.reading.folders import read_run
-from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, convert_number, count_planned_updates
+from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, convert_number
+from analysis.records.spans import count_planned_updates
 from analysis.records.worth import measure_violations
 from analysis.watch.thresholds import NEWEST_UPDATES
 from rlhf_sweeps.record import (

@@ -23,7 +23,7 @@ _STYLES = {
 _NARROWEST = 5  # characters; the columns of settings are not cut further; chosen
 _GAP = 2  # characters between two columns; chosen
 # The columns that are left out if the terminal is too narrow, in this order.
-_DISPENSABLE = ("s/update", OBJECTIVE, "trend", "left", KL_NOW)
+_DISPENSABLE = ("s/update", "trend", "left", KL_NOW, OBJECTIVE)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ The score now is the held-out score of its newest evaluation, and the KL now the
 from collections.abc import Sequence
 
 OBJECTIVE, SCORE_NOW, KL_NOW = "objective", "score now", "KL now"
-OBJECTIVE_HINT = "what a run is worth: by default its best held-out score within the KL budget"
+BEST_SCORE = "best held-out score within the KL budget"  # which the objective is by default
+OBJECTIVE_HINT = f"what a run is worth, on the seeds that choose: by default its {BEST_SCORE}"
 
 
 def name_objectives(metrics: Sequence[str]) -> list[str]:

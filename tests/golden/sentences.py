@@ -23,7 +23,7 @@ def _overview(results: Results) -> Sequence[Part]:
     """The first screen of the report, as `analysis.views.report` assembles it."""
     source, ranking = results.source, results.ranking
     noise, advice = write_noise_sentences(ranking, results.sweep), write_advice_sentences(source, results.sweep)
-    health = write_health_sentences(results.findings, ranking)
+    health = write_health_sentences(results.findings, ranking, results.source.runs)
     is_decided = is_lead_clear(measure_standing(ranking, results.sweep))
     course = write_course_sentences(results)[:1]
     return make_overview_parts(source, ranking, noise, advice, health, course, is_decided=is_decided)

@@ -10,7 +10,7 @@ from helpers.pasting import FAKE, SWEEP, Paste, composed, configs, printed, writ
 from helpers.pasting import paste as paste
 
 from analysis.reading.folders import read_folder
-from analysis.sweep.next_steps import _choose_seeds
+from analysis.sweep.next_steps import choose_seeds
 from rlhf_sweeps.record import Sweep, SweepPlan, write_override
 
 QUOTED = ["name='it\\'s \"ä\" $b'", "tracking.tags=[a\\,b,'c d']", "~experiment"]
@@ -78,6 +78,6 @@ def test_a_new_sweep_takes_no_name_that_is_taken_and_replaces_listed_parameters(
 def test_more_seeds_are_listed_where_a_grid_lists_them() -> None:
     """sweep.seeds beside seed=0,1 is refused."""
     listed = SweepPlan(seeds=(3, 5), arguments=["-m", "seed=3,5", "ppo.lr=1,2"])
-    assert _choose_seeds(listed, 4) == "seed=3,5,6,7"
+    assert choose_seeds(listed, 4) == "seed=3,5,6,7"
     counted = SweepPlan(seeds=(3, 4), arguments=["-m", "seed=3", "sweep.seeds=2", "ppo.lr=1,2"])
-    assert _choose_seeds(counted, 4) == "sweep.seeds=4"
+    assert choose_seeds(counted, 4) == "sweep.seeds=4"

@@ -76,8 +76,8 @@ def test_lines_from_start_to_end(caplog: pytest.LogCaptureFixture) -> None:
         assert lines_of(caplog) == ["trial 0 started: ppo.lr=0e-5", "trial 1 continues after update 12: ppo.lr=1e-5"]
         shown.show([complete(0, 1.23456, seconds=18.6), make(1)], None)
         assert lines_of(caplog) == [
-            "trial 0 complete: objective 1.235, 19 s",
-            "best so far: objective 1.235, trial 0: ppo.lr=0e-5",
+            "trial 0 complete: objective 1.23, 19 s",
+            "best so far: objective 1.23, trial 0: ppo.lr=0e-5",
         ]
         shown.show([complete(0, 1.0), complete(1, 0.5), make(2, PRUNED, update=10)], None)
         assert lines_of(caplog) == [
@@ -99,7 +99,7 @@ def test_a_retried_trial_is_told_to_have_failed_once_each_time(caplog: pytest.Lo
 
 def test_a_progress_line_every_15_seconds_at_most(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
     trials = [make(0, update=3, score=1.5), make(1), complete(2, 1.0)]
-    progress = "1/5 trials done, 0:12:30 left: 1 complete, 2 running; trial 0 3/30 score 1.5, trial 1 0/30"
+    progress = "1/5 trials done, 0:12:30 left: 1 complete, 2 running; trial 0 3/30 score now 1.5, trial 1 0/30"
     with plain() as shown:
         shown.show(trials, 750.4)
         lines_of(caplog)
@@ -143,12 +143,12 @@ def test_the_table() -> None:
     lines = screen(trials, terminal())
     assert lines[0] == "12:34:56 trial 2 failed (diverged): loss is nan"
     assert lines[1] == "3/50 trials done, 0:12:30 left: 2 complete, 1 failed (diverged), 1 running"
-    assert lines[2] == "best so far: objective 1.912, trial 1: ppo.lr=1e-5"
+    assert lines[2] == "best so far: objective 1.91, trial 1: ppo.lr=1e-5"
     assert [line.split() for line in lines[3:]] == [
-        ["trial", "lr", "x", "update", "score", "KL", "objective", "state"],
+        ["trial", "lr", "x", "update", "score", "now", "KL", "now", "objective", "state"],
         ["3", "3e-5", "12/30", "running"],
-        ["1", "1e-5", "30/30", "1.85", "9.2", "1.912", "complete"],
-        ["0", "0e-5", "30/30", "1.2", "4.31", "1.234", "complete"],
+        ["1", "1e-5", "30/30", "1.85", "9.2", "1.91", "complete"],
+        ["0", "0e-5", "30/30", "1.2", "4.31", "1.23", "complete"],
         ["2", "1", "[1,2]", "0/30", "failed", "(diverged)"],
     ]
 
