@@ -13,8 +13,8 @@ from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import select_front
 from analysis.views.against_base import write_base_sentences
 from analysis.views.counted import SCORE, write_counted_sentences
-from analysis.views.noise import is_lead_clear, measure_standing, write_noise_sentences
 from analysis.views.likeness import explain_apart
+from analysis.views.noise import is_lead_clear, measure_standing, write_noise_sentences
 from analysis.views.problems import write_failure_sentence
 from analysis.views.winner import write_lead_sentences, write_winner_sentences
 from analysis.views.winner_steps import write_next_sentences

@@ -8,12 +8,12 @@ test_blocks.py, test_false_claims.py):
 
     leads                the highest mean, as long as it is not decided
     decided at 95 %      better than every other, by a test of each pair alone with p <= 0.05
-    within noise         p > 0.05 after Holm over all pairs, with a share of 0.4 of the rate of all claims. The test uses
-                         prompts and seeds where the record has the outcome of each prompt (`crossed`: false alarms in
-                         1 to 5 % of families); else runs, seed by seed where settings have the same seeds (`blocks`),
-                         and otherwise their means (`pairs`: 0.1 to 5.1 %, for other seeds on the same prompts; 7 %
-                         where the groups' noise and sizes are very unequal). For settings with one run each: a lead
-                         below Student's 95 % margin (`noise`)
+    within noise         p > 0.05 after Holm over all pairs, with a share of 0.4 of the rate of all claims. The test
+                         uses prompts and seeds where the record has the outcome of each prompt (`crossed`: false alarms
+                         in 1 to 5 % of families); else runs, seed by seed where settings have the same seeds
+                         (`blocks`), and otherwise their means (`pairs`: 0.1 to 5.1 %, for other seeds on the same
+                         prompts; 7 % where the groups' noise and sizes are very unequal). For settings with one run
+                         each: a lead below Student's 95 % margin (`noise`)
     better               p <= 0.05 by the same tests, with at least two seeds of each group
     cannot tell          nothing shows how much seeds differ, and the prompts alone do not make it noise
     worse in the settings that both have

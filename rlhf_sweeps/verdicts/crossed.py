@@ -11,7 +11,7 @@ with prompts and answers that vary as they do in the reviews of this project.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -55,7 +55,7 @@ def compare_by_prompt(groups: Mapping[str, Outcomes]) -> list[Difference]:
     """
     labels = sorted(groups, key=lambda label: -float(groups[label].mean()))
     pairs = list(combinations(labels, 2))
-    pooled = _pool_seed_variance(groups)
+    pooled = pool_seed_variance(groups.values())
     noises = [_estimate_noise(groups[first], groups[second], pooled) for first, second in pairs]
     values = [float(groups[first].mean() - groups[second].mean()) for first, second in pairs]
     p_values = adjust_by_holm(np.array([p_value(value, *noise) for value, noise in zip(values, noises, strict=True)]))
@@ -128,9 +128,9 @@ def _estimate_noise(first: Outcomes, second: Outcomes, pooled: tuple[float, int]
     return math.sqrt(variance), max(variance**2 / uncertainty, float(fewest))
 
 
-def _pool_seed_variance(groups: Mapping[str, Outcomes]) -> tuple[float, int]:
-    """The variance of a seed's mean over all groups, and its degrees of freedom."""
-    repeated = [parts for outcomes in groups.values() if (parts := _split_variance(outcomes)).freedom]
+def pool_seed_variance(groups: Iterable[Outcomes]) -> tuple[float, int]:
+    """The variance of a seed's mean over all groups, and its degrees of freedom; (0, 0) without repeated seeds."""
+    repeated = [parts for outcomes in groups if (parts := _split_variance(outcomes)).freedom]
     freedom = sum(parts.freedom for parts in repeated)
     return (sum(parts.seeds * parts.freedom for parts in repeated) / freedom if freedom else 0.0), freedom
 

@@ -28,7 +28,7 @@ def estimate_mean(values: Outcomes, num_means: int = 1) -> Interval:
 
     Args:
         values: (seeds, prompts), in any unit.
-        num_means: the number of means that this one is the best of; all of their intervals hold at once with 95 %
+        num_means: the number of means that this one was chosen from; all of their intervals hold at once with 95 %
             confidence (Bonferroni).
     """
     mean = float(values.mean())
@@ -39,7 +39,7 @@ def estimate_mean(values: Outcomes, num_means: int = 1) -> Interval:
     return Interval(mean, mean - margin, mean + margin)
 
 
-def estimate_win_rate(wins: Outcomes) -> Interval:
+def estimate_win_rate(wins: Outcomes, num_means: int = 1, pooled: tuple[float, int] = (0.0, 0)) -> Interval:
     """The mean with Wilson's interval at the effective sample size, after Korn and Graubard (1998); within 0 and 1.
 
     The effective sample size is the number of independent wins and losses whose mean has the same variance: ties make
@@ -48,23 +48,27 @@ def estimate_win_rate(wins: Outcomes) -> Interval:
 
     Args:
         wins: 1 for a win, 0 for a loss, 1/2 for a tie, or means of these, (seeds, prompts).
+        num_means: see `estimate_mean`.
+        pooled: the variance of a seed's mean over many groups, and its degrees of freedom; it counts where the own one
+            is smaller, since a few seeds may agree by luck.
     """
+    confidence = 1 - (1 - CONFIDENCE) / num_means
     num_seeds, num_prompts = wins.shape
     rate = float(wins.mean())
     binary = rate * (1 - rate)
     if binary == 0:
-        return _wilson(rate, num_prompts, student_quantile(np.inf))
+        return _wilson(rate, num_prompts, student_quantile(np.inf, confidence))
     # Two prompts without a tie are added: otherwise a few wins among many ties would count as certain.
     independent = binary - float((wins * (1 - wins)).mean()) * num_prompts / (num_prompts + 2)
     if num_seeds == 1 or num_prompts == 1 or np.ptp(wins) == 0:
-        return _wilson(rate, binary / independent * num_prompts, student_quantile(np.inf))
-    variance, freedom = _variance_of_mean(wins)
+        return _wilson(rate, binary / independent * num_prompts, student_quantile(np.inf, confidence))
+    variance, freedom = _variance_of_mean(wins, pooled)
     variance = max(variance, independent / wins.size)
-    return _wilson(rate, binary / variance, student_quantile(freedom))
+    return _wilson(rate, binary / variance, student_quantile(freedom, confidence))
 
 
-def _variance_of_mean(values: Outcomes) -> tuple[float, float]:
-    """The variance of the mean, and its degrees of freedom after Satterthwaite.
+def _variance_of_mean(values: Outcomes, pooled: tuple[float, int] = (0.0, 0)) -> tuple[float, float]:
+    """The variance of the mean, and its degrees of freedom after Satterthwaite; `pooled`: see `estimate_win_rate`.
 
     With several seeds the variance is (seeds + prompts - error) / size, in mean squares of the crossed layout, but
     never less than any of the three mean squares alone gives. The degrees of freedom count all three even then, since
@@ -75,11 +79,12 @@ def _variance_of_mean(values: Outcomes) -> tuple[float, float]:
         return float(values.var(ddof=1)) / num_prompts, num_prompts - 1
     mean, by_seed, by_prompt = values.mean(), values.mean(1, keepdims=True), values.mean(0, keepdims=True)
     error_freedom = (num_seeds - 1) * (num_prompts - 1)
-    seeds = num_prompts * float(((by_seed - mean) ** 2).sum()) / (num_seeds - 1)
+    own = num_prompts * float(((by_seed - mean) ** 2).sum()) / (num_seeds - 1)
+    seeds, seed_freedom = max((own, num_seeds - 1), (num_prompts * pooled[0], pooled[1]))
     prompts = num_seeds * float(((by_prompt - mean) ** 2).sum()) / (num_prompts - 1)
     error = float(((values - by_seed - by_prompt + mean) ** 2).sum()) / error_freedom
     total = max(seeds, prompts, error, seeds + prompts - error)
-    uncertainty = seeds**2 / (num_seeds - 1) + prompts**2 / (num_prompts - 1) + error**2 / error_freedom
+    uncertainty = seeds**2 / seed_freedom + prompts**2 / (num_prompts - 1) + error**2 / error_freedom
     fewest = min(num_seeds, num_prompts) - 1
     freedom = max(total**2 / uncertainty, fewest) if uncertainty > 0 else fewest
     return total / values.size, freedom

@@ -14,6 +14,7 @@ import numpy as np
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.verdicts.crossed import Difference, compare_by_prompt
 from rlhf_sweeps.verdicts.intervals import Outcomes, estimate_mean, estimate_win_rate
+from rlhf_sweeps.verdicts.over_optimized import count_wins, find_over_optimized
 from rlhf_sweeps.verdicts.pairs import NOISE
 from rlhf_sweeps.verdicts.student import CONFIDENCE
 
@@ -73,7 +74,8 @@ def compare(settings: Sequence[ComparedSetting]) -> dict[str, Any]:
         ranking: reward_model, mean, low, high and within_noise_of (the first reward model before it whose lead over it
             is within noise, or null), best win rate under the other judges first;
         pairs: first, second, value, low, high, p_value, verdict: of every two reward models, see `crossed`;
-        over_optimized: reward_model, win_rate under its own judge, judges (name -> win rate) under which it loses;
+        over_optimized: reward_model, win_rate under its own judge, judges (name -> win rate) under which it loses, by
+            more than noise and on several seeds;
         left_out: sentences that say which runs or scores are missing, and why.
     """
     left_out: list[str] = []
@@ -90,11 +92,12 @@ def compare(settings: Sequence[ComparedSetting]) -> dict[str, Any]:
     own = [setting.reward_model for setting, _ in usable if setting.reward_model in scored]
     judges = list(dict.fromkeys([*own, *scored]))
     order = sorted(prompts)
-    entries, others = [], {}
+    entries, others, outcomes = [], {}, []
     for setting, evaluations in usable:
         scores = _collect_scores(setting, evaluations, judges, order, left_out)
         wins = _mean_wins_of_others(setting, len(evaluations), scores)
         entries.append(_make_entry(setting, evaluations, scores, wins))
+        outcomes.append((setting.reward_model, scores))
         if wins is not None:
             others[setting.reward_model] = wins
     pairs = compare_by_prompt(others)
@@ -105,7 +108,7 @@ def compare(settings: Sequence[ComparedSetting]) -> dict[str, Any]:
         "reward_models": entries,
         "ranking": _rank(entries, pairs),
         "pairs": [asdict(pair) for pair in pairs],
-        "over_optimized": list(_find_over_optimized(entries)),
+        "over_optimized": list(find_over_optimized(outcomes)),
         "left_out": left_out,
     }
 
@@ -212,7 +215,7 @@ def _mean_wins_of_others(setting: ComparedSetting, num_seeds: int, scores: Mappi
     Wins can be averaged only over the same seeds, so a judge that has not scored every seed does not count.
     """
     others = [
-        _count_wins(pairs)
+        count_wins(pairs)
         for judge, pairs in scores.items()
         if judge != setting.reward_model and len(pairs) == num_seeds
     ]
@@ -241,11 +244,6 @@ def _make_entry(
     }
 
 
-def _count_wins(pairs: Outcomes) -> Outcomes:
-    """1 for a win, 0 for a loss, 1/2 for a tie, (seeds, prompts), from score and base score, (seeds, prompts, 2)."""
-    return (np.sign(pairs[..., 0] - pairs[..., 1]) + 1) / 2
-
-
 def _measure(pairs: Outcomes) -> dict[str, Any]:
     """One judge's measures of one train reward model, from score and base score, (seeds, prompts, 2)."""
     scores, base_scores = pairs[..., 0], pairs[..., 1]
@@ -258,7 +256,7 @@ def _measure(pairs: Outcomes) -> dict[str, Any]:
         "base_score": float(base_scores.mean()),
         "score": asdict(estimate_mean(scores)),
         "gain": gain,
-        "win_rate": asdict(estimate_win_rate(_count_wins(pairs))),
+        "win_rate": asdict(estimate_win_rate(count_wins(pairs))),
     }
 
 
@@ -273,13 +271,3 @@ def _rank(entries: Iterable[Mapping[str, Any]], pairs: Iterable[Difference]) -> 
         {"reward_model": name, **entry["others"], "within_noise_of": near.get(name)}
         for name, entry in zip(names, comparable, strict=True)
     ]
-
-
-def _find_over_optimized(entries: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the reward models whose policy surely wins under its own judge and surely loses under another."""
-    for entry in entries:
-        rates = {judge: cell["win_rate"] for judge, cell in entry["judges"].items()}
-        own = rates.pop(entry["reward_model"], None)
-        losing = {judge: rate["mean"] for judge, rate in rates.items() if rate["high"] < 0.5}
-        if own is not None and own["low"] > 0.5 and losing:
-            yield {"reward_model": entry["reward_model"], "win_rate": own["mean"], "judges": losing}

@@ -14,6 +14,7 @@ from scipy import stats
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.sweep.comparison_table import write_table
 from rlhf_sweeps.verdicts.matrix import ComparedSetting, compare, list_rows
+from rlhf_sweeps.verdicts.over_optimized import find_over_optimized
 
 # One for each held-out prompt: score and base score.
 Pairs = Sequence[tuple[float, float]]
@@ -217,6 +218,35 @@ def test_no_loss_is_over_optimization_within_noise(tmp_path: Path) -> None:
     for own, other in ((20, 6), (14, 1)):
         setting = with_wins(tmp_path / str(own), "length", 0, {"length": own, "tiny": other})
         assert compare([setting])["over_optimized"] == []
+
+
+def test_one_seed_shows_no_over_optimization(tmp_path: Path) -> None:
+    rates = {"length": 20, "tiny": 1}
+    alone = with_wins(tmp_path / "1", "length", 0, rates)
+    assert compare([alone])["over_optimized"] == []
+    twice = with_wins(tmp_path / "2", "length", 0, rates, num_seeds=2)
+    (found,) = compare([twice])["over_optimized"]
+    assert found["judges"] == {"tiny": 0.05}
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_where_all_tie_over_optimization_is_seldom_said(num_seeds: int) -> None:
+    """Four reward models, 60 prompts: each seed moves a policy, by chance up or down under each other judge.
+
+    The own judge, which chose the evaluation, is always won. At most 5 % of 200 families; it was 2.5 % with 3 seeds.
+    """
+    random, names = np.random.default_rng(num_seeds), ["a", "b", "c", "d"]
+    said = 0
+    for _ in range(200):
+        outcomes = []
+        for name in names:
+            scores = {}
+            for judge in names:
+                level = random.normal(1.5 if judge == name else 0.0, 0.3, size=(num_seeds, 1))
+                scores[judge] = np.stack([level + random.normal(size=(num_seeds, 60)), np.zeros((num_seeds, 60))], -1)
+            outcomes.append((name, scores))
+        said += bool(list(find_over_optimized(outcomes)))
+    assert said <= 10
 
 
 def test_ranks_are_within_noise_of_the_first_that_they_cannot_be_told_from(tmp_path: Path) -> None:
