@@ -159,7 +159,7 @@ def _explain_columns(comparison: GroupComparison) -> list[str]:
     return [
         f"values are {comparison.ranking.statistic}s over runs with their 95 % intervals; 'best beats it' is the "
         "probability that a run of the best group beats a run of this group; p tests the difference from the best "
-        "group, adjusted for all pairs (Holm)"
+        "group, adjusted for all that is claimed"
     ]
 
 
@@ -254,7 +254,7 @@ def _make_table(comparison: GroupComparison, name: str) -> Table:
         Column("Runs", True),
         Column("Settings", True, "the number of settings of the other keys among these runs", is_detail=True),
         Column("Best beats it [95 %]", True, beats),
-        Column("p", True, "of no difference to the best group, adjusted for all pairs (Holm)"),
+        Column("p", True, "of no difference to the best group, adjusted for all that is claimed"),
         Column("Not counted"),
     ]
     rows = [_make_row(comparison, group) for group in comparison.groups]

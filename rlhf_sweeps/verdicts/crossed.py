@@ -17,8 +17,7 @@ from itertools import combinations
 
 import numpy as np
 
-from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL
-from rlhf_sweeps.verdicts.estimates import adjust_by_holm
+from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL, adjust_pairs
 from rlhf_sweeps.verdicts.intervals import Outcomes
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN
 from rlhf_sweeps.verdicts.student import p_value, student_quantile
@@ -33,8 +32,8 @@ class Difference:
         value: the mean of the first minus the mean of the second.
         low, high: 95 % confidence interval of this difference alone, over other seeds and prompts; None for a single
             prompt.
-        p_value: adjusted for all pairs by Holm's method; None for a single prompt. With one seed, the p value and the
-            interval assume that seeds do not differ.
+        p_value: adjusted for all pairs, or of the winner's claim (see `error_rate.adjust_pairs`); None for a single
+            prompt. With one seed, the p value and the interval assume that seeds do not differ.
         verdict: BETTER or NOISE, or UNKNOWN where only another seed could decide.
     """
 
@@ -58,7 +57,12 @@ def compare_by_prompt(groups: Mapping[str, Outcomes]) -> list[Difference]:
     pooled = pool_seed_variance(groups.values())
     noises = [_estimate_noise(groups[first], groups[second], pooled) for first, second in pairs]
     values = [float(groups[first].mean() - groups[second].mean()) for first, second in pairs]
-    p_values = adjust_by_holm(np.array([p_value(value, *noise) for value, noise in zip(values, noises, strict=True)]))
+    p_values = adjust_pairs(
+        np.array([p_value(value, *noise) for value, noise in zip(values, noises, strict=True)]),
+        [first == labels[0] for first, _ in pairs],
+        [value > 0 for value in values],
+        len(pairs),
+    )
     compared = []
     for (first, second), value, (error, freedom), p in zip(pairs, values, noises, p_values.tolist(), strict=True):
         if not freedom:
