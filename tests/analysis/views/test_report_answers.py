@@ -31,7 +31,7 @@ def test_the_first_screen_answers_in_numbers() -> None:
     questions = dict(make_answers(source, ranking, write_noise_sentences(ranking), ["do this"]).answers)
     assert list(questions) == ["Which settings won?", "By how much?", "Is that more than noise?", "What next?"]
     assert questions["Which settings won?"] == [
-        "Trial 3 won with ppo.lr=0.0005012, ppo.kl_coef=0.02: its eval/score is 1.5",
+        "Trial 3 won with ppo.lr=0.0005012, ppo.kl_coef=0.02: its objective is 1.5",
         "this was measured after update 40, at a KL of 4 nats to the base policy",
         "The base policy scores 0.25 on the same held-out prompts",
     ]

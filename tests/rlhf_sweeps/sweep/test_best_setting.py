@@ -61,9 +61,9 @@ def told_by_the_analysis(folder: Path) -> dict[str, tuple[str, float]]:
     assert best is not None
     assert "seed" not in best.settings
     told = dict(make_answers(source, ranking, [], []).answers)["Which settings won?"][0]
-    won = re.search(r"ppo.kl_coef=([\d.]+): its eval/score is ([\d.]+)", told)
+    won = re.search(r"ppo.kl_coef=([\d.]+): its objective is ([\d.]+)", told)
     (sentence, *_) = write_view_statements(analyse_sweep(source).views[0])
-    text = re.search(r"best eval/score ([\d.]+).*: trial \d+, ppo.kl_coef=([\d.]+)", sentence.text)
+    text = re.search(r"best objective ([\d.]+).*: trial \d+, ppo.kl_coef=([\d.]+)", sentence.text)
     seen = re.search(
         r"best so far: objective ([\d.]+).* ppo.kl_coef=([\d.]+)", _describe_best(FollowedSweep(Sweep(folder)).look(""))
     )
