@@ -70,7 +70,7 @@ def told_by_the_analysis(folder: Path) -> dict[str, tuple[str, float]]:
     assert won is not None
     assert text is not None
     assert seen is not None
-    tile = next(value for name, value, _ in make_sweep_tiles(source, ranking).tiles if name == "Best")
+    tile = next(value for name, value, _ in make_sweep_tiles(source, ranking).tiles if name == "Best objective")
     return {
         "report": (won[1], float(won[2])),
         "tile": (best.settings["ppo.kl_coef"], float(tile)),
