@@ -8,8 +8,8 @@ from typing import Any
 from analysis.records.runs import UPDATE
 from rlhf_sweeps.record import write_command
 
-# Values in W&B's summary of a run: the tracker asks for the last eval/kl and the highest eval/score.
-OBJECTIVE, LAST_KL, BEST_SCORE = "objective", "eval/kl.last", "eval/score.max"
+# Values in W&B's summary of a run: the objective, and the KL and the score now.
+OBJECTIVE, KL_NOW, SCORE_NOW = "objective", "eval/kl.last", "eval/score.last"
 # Keys of the config that searches vary most, and whether they are looked at on a log scale.
 SWEPT = (("ppo.lr", True), ("ppo.kl_coef", True), ("ppo.clip_range", False), ("reward_model.name", False))
 
@@ -105,7 +105,7 @@ def _make_sweep_panels() -> list[Any]:
     return [
         wr.ParallelCoordinatesPlot(title="Settings and objective", columns=columns),
         wr.ParameterImportancePlot(with_respect_to=OBJECTIVE),
-        wr.ScatterPlot(title="Objective against KL", x=wr.SummaryMetric(LAST_KL), y=wr.SummaryMetric(OBJECTIVE)),
+        wr.ScatterPlot(title="Objective against KL now", x=wr.SummaryMetric(KL_NOW), y=wr.SummaryMetric(OBJECTIVE)),
         wr.BarPlot(
             title="Objective by reward model",
             metrics=[OBJECTIVE],

@@ -6,7 +6,7 @@ import unicodedata
 import warnings
 from typing import Any
 
-from analysis.dashboard.sections import BEST_SCORE, LAST_KL, OBJECTIVE, make_sections
+from analysis.dashboard.sections import KL_NOW, OBJECTIVE, SCORE_NOW, make_sections
 from analysis.reading.wandb_projects import connect, parse_project
 from analysis.wording.errors import AnalysisError
 
@@ -82,7 +82,7 @@ def _build(entity: str, project: str, sweep: str | None, title: str) -> Any:
                     filters=expr.And(*wanted),
                     groupby=[expr.Config(_GROUPED_BY)],
                     order=[expr.Ordering(expr.Summary(OBJECTIVE), ascending=False)],
-                    pinned_columns=[f"summary:{key}" for key in (OBJECTIVE, BEST_SCORE, LAST_KL)],
+                    pinned_columns=[f"summary:{key}" for key in (OBJECTIVE, SCORE_NOW, KL_NOW)],
                 ),
             )
         except ValueError as error:

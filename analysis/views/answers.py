@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from analysis.output.parts import Answers, Tiles
 from analysis.records.constraints import write_constraint_sentences
 from analysis.records.remarks import find_remark
-from analysis.records.runs import Source
+from analysis.records.runs import RunRecord, Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import select_front
@@ -134,7 +134,7 @@ def _describe_winner(ranking: SourceRanking, is_decided: bool) -> list[str]:
     lines = [] if is_single else _describe_front(ranking)
     lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *write_counted_sentences(best)]
     run = best.runs[0] if best.runs else None
-    if ranking.metric == SCORE and run is not None and run.config.get("objective.reduction") == "best":
+    if ranking.metric == SCORE and ranking.name == OBJECTIVE and run is not None and _takes_best(run):
         lines.append(f"The {OBJECTIVE} is the {BEST_SCORE}")
     base = best.average_summary("base_score")
     if base is not None and ranking.metric == SCORE:
@@ -149,6 +149,11 @@ def _write_standing(is_plural: bool, is_decided: bool) -> str:
     if is_decided:
         return f" {'are' if is_plural else 'is'} the best ({DECIDED})"
     return f" {'lead' if is_plural else 'leads'} ({UNDECIDED})"
+
+
+def _takes_best(run: RunRecord) -> bool:
+    """Whether the run's config says that its best evaluation counts."""
+    return run.config.get("objective.reduction") == "best"
 
 
 def _describe_left_out(ranking: SourceRanking) -> list[str]:

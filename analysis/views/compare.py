@@ -78,7 +78,7 @@ def _compare_apart(results: Results, by: str | None) -> list[Part]:
 
 def make_compare_tab(results: Results) -> list[Part]:
     """The same figures for each key that differs, those of each objective alone; then reward against KL of all runs."""
-    parts: list[Part] = []
+    parts: list[Part] = make_unlike_parts(results.source)
     for place, of_objective in enumerate(results.parts):
         source, suffix = of_objective.source, ""
         if len(results.parts) > 1:

@@ -83,7 +83,7 @@ def _list_accuracies(report: Report) -> Rows:
         (
             name,
             format_share(share.value),
-            f"{format_percent(share.low)} to {format_percent(share.high)}",
+            f"{format_percent(share.low)} to {format_percent(share.high)} %",
             str(share.num_pairs),
         )
         for name, share in rows

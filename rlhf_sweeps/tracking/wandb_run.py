@@ -33,7 +33,7 @@ _log = logging.getLogger("rlhf_sweeps")
 
 # The values of a curve that W&B's table of runs shows; for any other metric it shows the last value.
 _SUMMARIES = {
-    "eval/score": "max",
+    "eval/score": "max,last",
     "eval/win_rate": "max",
     "eval/kl": "last",
     "objective/scores": "max,last",

@@ -99,11 +99,11 @@ def test_entropy_verdicts() -> None:
         return None if found is None else found.text
 
     # Of sums of unknown length an eighth is the limit: 50 to 1 passes 6.25, the median of the first three is 48.3.
-    assert verdict(np.linspace(50, 1, 30)) == "collapse from update 28 on: 5.6 % of its start is left at the end"
+    assert verdict(np.linspace(50, 1, 30)) == "collapse from update 28 on: 5.57 % of its start is left at the end"
     assert verdict(np.linspace(50, 10, 30)) == "only 20 % of its start is left"
     assert verdict(np.linspace(10, 20, 30)) == "it ends at 2 times its start"
     dip = np.interp(updates, [1, 10, 20, 30], [10, 0.1, 0.1, 9])
-    assert verdict(dip) == "collapse at update 10, from which it recovers: 91 % of its start at the end"
+    assert verdict(dip) == "collapse at update 10, from which it recovers: 91.1 % of its start at the end"
     assert verdict(np.full(30, 5.0)) is None
     assert verdict(np.linspace(10, 6, 30)) is None
     # Answers come to be a tenth as long, of tokens that are as uncertain as before.

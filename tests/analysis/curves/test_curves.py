@@ -160,7 +160,7 @@ def test_many_runs_name_the_best_and_few_of_the_rest() -> None:
     choice = choose_lines(Source("s", "sweep", runs, directions=["maximize"]), [REWARD], None, list_leaders)
     assert list(choice.names) == ["16", "33", "15", "32", "14", "0", "17", "34"]
     assert len(choice.others) == 32
-    assert choice.notes == ("named: the 5 best and the 3 worst by eval/score; grey: the 32 other runs",)
+    assert choice.notes == ("named: the 5 best and the 3 worst by objective; grey: the 32 other runs",)
     worst = choose_lines(Source("s", "sweep", runs, directions=["minimize"]), [REWARD], None, list_leaders)
     assert list(worst.names) == ["0", "17", "34", "1", "18", "32", "16", "33"]
     (panel,) = make_panels(choice, [REWARD], None)
@@ -170,9 +170,9 @@ def test_many_runs_name_the_best_and_few_of_the_rest() -> None:
 @pytest.mark.parametrize(
     ("num_settings", "named"),
     [
-        (5, "the best run of each setting, by eval/score; grey: the 15 other runs"),
-        (6, "the best run of each of the 5 best settings and of the worst one, by eval/score; grey: the 18 other runs"),
-        (9, "the best run of each of the 5 best settings and of the 3 worst, by eval/score; grey: the 28 other runs"),
+        (5, "the best run of each setting, by objective; grey: the 15 other runs"),
+        (6, "the best run of each of the 5 best settings and of the worst one, by objective; grey: the 18 other runs"),
+        (9, "the best run of each of the 5 best settings and of the 3 worst, by objective; grey: the 28 other runs"),
     ],
 )
 def test_of_settings_with_several_runs_the_best_run_is_named(num_settings: int, named: str) -> None:
@@ -198,7 +198,7 @@ def test_runs_that_did_not_complete_are_always_drawn() -> None:
     assert list(choice.names) == ["38", "37", "35", "34", "33", "2", "1", "0", "4", "8", "12", "16"]
     assert {str(place) for place in incomplete} <= {*choice.names, *choice.others}
     assert len(choice.others) == 8
-    named = "the 5 best and the 3 worst by eval/score, and 4 of 10 runs that did not complete"
+    named = "the 5 best and the 3 worst by objective, and 4 of 10 runs that did not complete"
     assert choice.notes == (f"named: {named}; grey: 8 of the 28 other runs",)
 
 

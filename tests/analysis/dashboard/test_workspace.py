@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT, Compose
 from helpers.wandb_read_stub import KEY, ReadStub, new_machine
 
-from analysis.dashboard.sections import BEST_SCORE, LAST_KL, SWEPT
+from analysis.dashboard.sections import KL_NOW, SCORE_NOW, SWEPT
 from analysis.dashboard.workspace import write_workspace
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.tracking import wandb_run as tracking
@@ -120,7 +120,7 @@ def test_names_are_what_training_logs(compose_config: Compose) -> None:
     for key, _ in SWEPT:
         group, name = key.split(".")
         assert hasattr(getattr(config, group), name)
-    for key in (LAST_KL, BEST_SCORE):
+    for key in (KL_NOW, SCORE_NOW):
         metric, _, kind = key.rpartition(".")
         assert kind in tracking._SUMMARIES[metric].split(",")
 

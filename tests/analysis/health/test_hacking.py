@@ -87,7 +87,7 @@ def test_all_judges_that_turn_away_are_told_and_the_first_of_them_is_the_beginni
     sooner, later = np.where(UPDATES <= 40, 0.9, 0.5), np.where(UPDATES <= 60, 0.9, 0.2)
     finding = found(run(eval__win_rate=0.95, judge__b__win_rate=later, judge__a__win_rate=sooner))["reward hacking"]
     assert finding.update == 40
-    assert "the own score rises while the win rate under b falls from 0.9 to 0.2 (2 of 2 judges)" in finding.text
+    assert "the own score rises while the win rate under b falls from 90 % to 20 % (2 of 2 judges)" in finding.text
     assert finding.evidence == pytest.approx(
         {
             "win rate under a, best": 0.9,

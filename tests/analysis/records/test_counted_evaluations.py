@@ -37,7 +37,7 @@ def test_the_answer_names_the_evaluation_that_counted(tmp_path: Path, reduction:
     settings = {"objective": {**config()["objective"], "reduction": reduction, "mean_over": 2}}
     write_run(tmp_path / "run", metrics, settings=settings, end=end)
     (_, lines), *_ = said(read(tmp_path / "run"))
-    assert lines[0].endswith(f"its eval/score is {worth}")
+    assert lines[0].endswith(f"its objective is {worth}")
     assert lines[1] == told
 
 
@@ -92,11 +92,11 @@ def test_without_a_summary_it_is_said_how_the_worth_is_known(tmp_path: Path) -> 
     for name in ("a", "b"):
         write_run(tmp_path / name, evaluated(scores), settings={**settings, "ppo__lr": ord(name) / 1e5}, end=None)
     (_, lines), *_ = said(read(tmp_path))
-    assert lines[0].endswith("its eval/score is 0.5, computed from its evaluations; no run has finished")
+    assert lines[0].endswith("its objective is 0.5, computed from its evaluations; no run has finished")
     assert lines[1] == "this was measured after update 15, at a KL of 3 nats to the base policy"
     write_run(tmp_path / "c", evaluated({5: (0.2, 20.0)}), end=None)
     (_, lines), *_ = said(read(tmp_path / "c"))
-    assert lines[0].endswith("its eval/score is -0.1, computed from its evaluations; no run has finished")
+    assert lines[0].endswith("its objective is -0.1, computed from its evaluations; no run has finished")
     assert lines[1].startswith("it had no evaluation within the KL budget of 15 nats")
 
 

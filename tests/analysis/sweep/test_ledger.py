@@ -175,7 +175,7 @@ def test_pruning_may_have_saved_a_time_that_nobody_knows() -> None:
     assert costs.total.saved_updates == 20
     assert math.isnan(costs.total.saved_seconds)
     tiles = {label: (value, hint) for label, value, hint in make_cost_tiles(costs).tiles}
-    assert tiles["Saved by pruning"] == ("unknown", "20 updates not run, 67 % of all that were planned")
+    assert tiles["Saved by pruning"] == ("unknown", "20 updates not run, 66.7 % of all that were planned")
 
 
 def test_costs_add_up() -> None:

@@ -32,11 +32,11 @@ def test_values_stand_in_the_order_of_the_ranking_with_their_runs() -> None:
     for place, group in enumerate(comparison.groups):
         assert group.estimate is not None
         own = slice(3 * place, 3 * place + 3)
-        assert sorted(runs.x[own]) == sorted(group.values.values())
+        assert sorted(runs.x[own]) == pytest.approx(sorted(100 * rate for rate in group.values.values()))
         assert means.x[place] == pytest.approx(np.mean(runs.x[own]))
         assert (by_name["95 % interval"].low[place], by_name["95 % interval"].high[place]) == (  # type: ignore[union-attr]
-            group.estimate.low,
-            group.estimate.high,
+            pytest.approx(100 * group.estimate.low),  # rates are in per cent
+            pytest.approx(100 * group.estimate.high),
         )
 
 
@@ -103,7 +103,7 @@ def test_the_table_has_the_numbers_of_the_ranking() -> None:
     assert first == ["b", "1", "-", "3", "1", "-", "-", "-"]
     assert second[2].startswith("2 [")
     assert second[6].startswith("1 [")
-    assert second[:2] + second[3:6] + second[7:] == ["a", "2", "beaten", "3", "1", f"{pair.p_value:.3f}", "-"]
+    assert second[:2] + second[3:6] + second[7:] == ["a", "2", "beaten", "3", "1", f"{pair.p_value:.3g}", "-"]
 
 
 def test_a_terminal_has_the_first_rows_in_at_most_120_columns() -> None:

@@ -12,8 +12,8 @@ def test_costs_are_summed_by_state() -> None:
     (table,) = [part for part in cost_view(make_ledger(sweep())) if isinstance(part, Table)]
     rows = {row[0].text: [cell.text for cell in row[1:4]] for row in table.rows}
     # 20 seconds a run; the unfinished one has 40 updates of 0.5 seconds.
-    assert rows["complete"] == ["8", "160", "67 %"]
-    assert rows["pruned"] == ["2", "40", "17 %"]
+    assert rows["complete"] == ["8", "160", "66.7 %"]
+    assert rows["pruned"] == ["2", "40", "16.7 %"]
     assert "total" not in rows
 
 

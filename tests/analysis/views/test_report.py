@@ -90,7 +90,7 @@ def test_a_run_alone_has_no_comparison() -> None:
     tabs = [attributes["aria-controls"] for _, attributes in read.tags if attributes.get("role") == "tab"]
     assert "compare" not in tabs
     assert "sweep" not in tabs
-    assert "Run 0: its eval/score is 1." in read.text
+    assert "Run 0: its objective is 1." in read.text
 
 
 def test_the_first_screen_of_a_run_alone_has_its_curves() -> None:
@@ -112,7 +112,7 @@ def test_many_runs_fit() -> None:
     assert len(text.encode()) < LIMIT
     data = json.loads(gzip.decompress(base64.b64decode(Reader(text).scripts[0])))
     (view,) = [view for view in data["curves"]["views"] if view["title"] == "single runs"]
-    assert view["note"] == "named: the 5 best and the 3 worst by eval/score; grey: 24 of the 112 other runs"
+    assert view["note"] == "named: the 5 best and the 3 worst by objective; grey: 24 of the 112 other runs"
     assert max(len(line[0]) for lines in view["metrics"].values() for line in lines if line) <= 200
 
 

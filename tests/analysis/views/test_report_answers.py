@@ -181,7 +181,7 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
         "[-0.548, 3.55]; held-out score, 8 prompts, 2 seeds)",
     ]
     assert "the lead is 0.1" in told["Is that more than noise?"][0]
-    assert ("Best", "1", "base policy: 0.25") in make_sweep_tiles(source, ranking).tiles
+    assert ("Best eval/score", "1", "base policy: 0.25") in make_sweep_tiles(source, ranking).tiles
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_parallel_coordinates_are_lines_in_fifths() -> None:
     chart = make_parallel_chart(analyse_sweep(swept(points, [[float(n)] for n in range(10)])).views[0])
     assert chart is not None
     (panel,) = chart.panels
-    assert [name for _, name in panel.x.ticks] == ["eval/score", "ppo.lr", "ppo.kl_coef"]
+    assert [name for _, name in panel.x.ticks] == ["objective", "ppo.lr", "ppo.kl_coef"]
     lines = [layer for layer in panel.layers if isinstance(layer, Line)]
     assert [line.name for line in lines] == ["0 to 1", "2 to 3", "4 to 5", "6 to 7", "8 to 9"]
     assert lines[4].y[:2] == [pytest.approx(8 / 9), pytest.approx(0)]

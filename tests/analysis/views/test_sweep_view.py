@@ -46,7 +46,7 @@ def test_reward_models_have_charts_of_their_own() -> None:
     files = {chart.file for chart in charts.values()}
     kinds = ("history", "importance", "slices", "contour", "parallel")
     assert {f"sweep_{kind}_{label}" for kind in kinds for label in "ab"} <= files
-    assert charts["slices-1-0"].title == "eval/score against each key (reward model b)"
+    assert charts["slices-1-0"].title == "objective against each key (reward model b)"
     assert not {"intermediate-values", "timeline"} & set(charts)
 
 

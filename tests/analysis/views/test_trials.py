@@ -22,8 +22,8 @@ def test_the_table_has_a_row_for_each_trial() -> None:
     rows = {row[0].text.strip("★ "): dict(zip(labels, row, strict=True)) for row in table.rows}
     assert list(rows) == [str(i) for i in range(12)]
     assert rows["3"]["Trial"].text == "★ 3"
-    assert (rows["4"]["eval/score"].text, rows["4"]["eval/score"].value) == ("1.25", 1.25)
-    assert rows["5"]["eval/score"].text == "-"
+    assert (rows["4"]["objective"].text, rows["4"]["objective"].value) == ("1.25", 1.25)
+    assert rows["5"]["objective"].text == "-"
     assert rows["7"]["Cause"].text.startswith("error: ValueError")
     assert rows["0"]["ppo.lr"].value == 1e-3
     assert table.states == ["complete", "failed", "pruned", "unfinished"]

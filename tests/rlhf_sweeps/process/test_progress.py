@@ -35,8 +35,9 @@ def test_lines_at_evaluations_and_every_quarter_of_a_minute(
             clock.now += 6
             shown.show(row(update, **(EVALUATED if update == 15 else {})))
     assert [record.getMessage() for record in caplog.records] == [
-        "update 13/30: score 1.25, KL 0.5, 0:01:42 left",
-        "update 15/30: score 1.25, KL 0.5, eval score 2.5, eval KL 0.75, win rate 0.625, 0:01:30 left",
+        "update 13/30: training score 1.25, training KL 0.5, 0:01:42 left",
+        "update 15/30: training score 1.25, training KL 0.5, score now 2.5, KL now 0.75, win rate now 62.5 %, "
+        "0:01:30 left",
     ]
 
 
@@ -57,4 +58,4 @@ def test_a_bar_goes_on_where_the_run_does(monkeypatch: pytest.MonkeyPatch) -> No
     with Progress(total=30, done=10) as shown:
         shown.show(row(11))
     assert (made["total"], made["initial"]) == (30, 10)
-    assert calls == ["score 1.25, KL 0.5", 1, "closed"]
+    assert calls == ["training score 1.25, training KL 0.5", 1, "closed"]

@@ -100,7 +100,7 @@ def test_the_head_is_fitted_once(
 ) -> None:
     caplog.set_level(logging.INFO, "rlhf_sweeps")
     first = load(config).head
-    assert "reward_model: head on 9 pairs, held-out accuracy 0.667 (3 pairs), fitted in" in caplog.text
+    assert "reward_model: head on 9 pairs, held-out accuracy 66.7 % (3 pairs), fitted in" in caplog.text
     (file,) = heads(tmp_path)
     monkeypatch.setattr(Encoder, "embed", None)
     second = load(config).head

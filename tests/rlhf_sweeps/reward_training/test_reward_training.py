@@ -157,7 +157,7 @@ def test_the_time_before_the_first_step_does_not_count(
     state = TrainerState(global_step=2, max_steps=16)
     log.on_train_begin()
     log.on_log(None, state, None, {"loss": 0.5, "accuracy": 0.75})  # type: ignore[arg-type]
-    assert caplog.messages == ["step 2 of 16: loss 0.500, 75 % of the pairs right, about 10 min left"]
+    assert caplog.messages == ["step 2 of 16: loss 0.5, 75 % of the pairs right, about 10 min left"]
 
 
 def test_rules_are_fixed_on_the_training_pairs(compose_training: ComposeTraining, small: list[str]) -> None:

@@ -43,7 +43,7 @@ def test_an_online_run_sends_everything(
     assert [row["update"] for row in run.history] == [1, 2, 2]
     assert run.history[0]["loss/policy_avg"] == 0.1
     assert math.isnan(run.history[1]["loss/policy_avg"])
-    assert run.summary["eval/score"] == {"max": 3}
+    assert run.summary["eval/score"] == {"max": 3, "last": 2}
     assert run.summary["eval/kl"] == {"last": 0.7}
     assert run.summary["objective"] == 1.5
     assert run.summary["status"] == "done"
