@@ -44,9 +44,11 @@ def test_the_answer_names_the_best_of_each(mixed: Path) -> None:
         "None overall, since the runs have different objectives: maximize eval/score (3 runs) and minimize eval/kl "
         "(3 runs)"
     )
-    assert questions["Which settings won, to maximize eval/score?"][0].startswith("Run a_score/2 won with ppo.lr=0.001")
-    (first, *_) = questions["Which settings won, to minimize eval/kl?"]
-    assert first.startswith("Run b_kl/run_1 won with ppo.lr=2e-05")
+    assert questions["Which setting is best, to maximize eval/score?"][0].startswith(
+        "Run a_score/2 leads (not decided) with ppo.lr=0.001"
+    )
+    (first, *_) = questions["Which setting is best, to minimize eval/kl?"]
+    assert first.startswith("Run b_kl/run_1 leads (not decided) with ppo.lr=2e-05")
     assert first.endswith("its objective is 3")
     assert questions["By how much, to minimize eval/kl?"][0] == "2 better than the second, run b_kl/run_2 (5)"
 

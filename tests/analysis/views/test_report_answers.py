@@ -40,9 +40,10 @@ def test_the_first_screen_answers_in_numbers() -> None:
         "0.25 better than the second, trial 4 (1.25)",
         "1 better than the middle one (0.498)",
         "1.01 better than the worst (0.489)",
-        # Of the samples, prompt i gains i - 2: mean 1.5, deviation sqrt(6), 8 prompts: 1.5 -+ 2.365 sqrt(6 / 8).
+        # Of the samples, prompt i gains i - 2: mean 1.5, deviation sqrt(6), 8 prompts: 1.5 -+ 3.855 sqrt(6 / 8), with
+        # Student's quantile of 1 - 0.05 / 16 for the best of 8.
         "at its best held-out score, trial 3 is not distinguishable from the base policy (difference 1.5 "
-        "[-0.548, 3.55]; held-out score, 8 prompts, 1 seed)",
+        "[-1.84, 4.84]; held-out score, 8 prompts, 1 seed, best of 8 settings)",
     ]
     assert questions["Is that more than noise?"][0].startswith("Unknown: every setting ran on one seed")
 
@@ -178,7 +179,7 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
     assert told["By how much?"] == [
         "By eval/score alone: 0.1 better than the second, trial 1 (0.9)",
         "at its best held-out score, trial 0 is not distinguishable from the base policy (difference 1.5 "
-        "[-0.548, 3.55]; held-out score, 8 prompts, 2 seeds)",
+        "[-0.961, 3.96]; held-out score, 8 prompts, 2 seeds, best of 2 settings)",
     ]
     assert "the lead is 0.1" in told["Is that more than noise?"][0]
     assert ("Best eval/score", "1", "base policy: 0.25") in make_sweep_tiles(source, ranking).tiles

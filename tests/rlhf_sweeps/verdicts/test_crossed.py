@@ -147,7 +147,7 @@ def test_test_seeds_of_reward_models_change_no_verdict_and_are_told() -> None:
     assert after.pairs == before.pairs
     assert [group.estimate for group in after.groups] == [group.estimate for group in before.groups]
     assert any(
-        "on test seeds" in note and "0.25 for one (2 runs) and 0.75 for two (2 runs)" in note for note in after.notes
+        "on test seeds" in note and "25 % for one (2 runs) and 75 % for two (2 runs)" in note for note in after.notes
     )
 
 
