@@ -56,8 +56,8 @@ def test_the_answer_names_the_best_of_each(mixed: Path) -> None:
 def test_the_report_shows_each_by_its_own(mixed: Path) -> None:
     page = make_report_page(read(mixed))
     assert "Left out of this report" not in page
-    for text in ("To maximize eval/score", "To minimize eval/kl", "Run b_kl/run_1 won", "b_kl/run_0 won"):
-        assert (text in page) == (text != "b_kl/run_0 won"), text
+    for text in ("To maximize eval/score", "To minimize eval/kl", "Run b_kl/run_1 leads", "b_kl/run_0 leads"):
+        assert (text in page) == (text != "b_kl/run_0 leads"), text
 
 
 def test_they_are_not_compared_by_their_objectives(mixed: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_part_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch, ca
     assert (
         shown.count("The tab Config could not be made (ValueError: a hole).") == 2
     )  # in its place, and among the problems
-    assert "Trial 3 won" in shown
+    assert "Trial 3 leads (not decided)" in shown
     assert "a hole" in caplog.text
 
 
