@@ -90,12 +90,7 @@ def curves_view(
         *_write_notes(descriptions, choice, metric_panels),
         *make_curve_charts(source.name, metric_panels, choice, in_panels),
         Rows("curves.csv", columns, (row[: len(columns)] for row in _make_rows(metric_panels, choice))),
-        replace(
-            document,
-            content={**document.content, "unlike": unlike}
-            if (unlike := list_unlike_keys(source))
-            else document.content,
-        ),
+        replace(document, content={**document.content, **unlike}),
     ]
 
 
