@@ -155,11 +155,11 @@ def _of_the_best(said: Said, names: Mapping[str, str]) -> Iterator[Claim]:
     if said.about == ONE_MODEL:
         return
     patterns = (
-        r"(Trials? [\d, and]+) won\b",
-        r"Reward model (\S+): win rate",
-        r"best \S+ \S+: (trial \d+),",
-        r"best \S+ \S+ on \d+ test seeds? \(the number to report\), .*: (trial \d+),",
-        r"best: (trial \d+),",
+        r"(Trials? [\d, and]+) (?:leads?|(?:is|are) the best)\b",
+        r"Reward model (\S+)(?: leads| is the best)?(?: \([^)]*\))?: win rate",
+        r"(?:best|leading) \S+ \S+(?: \([^)]*\))?: (trial \d+),",
+        r"(?:best|leading) \S+ \S+ on \d+ test seeds? \(the number to report\), .*: (trial \d+),",
+        r"(?:best|leading \(not decided\)): (trial \d+),",
         r"1\.\s+(\S+) +\d+ \[",
     )
     for pattern in patterns:

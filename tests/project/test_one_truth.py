@@ -57,20 +57,23 @@ PLANTED = {
         Said("report: Overview", "It beats trial 3 by more than noise", "", ("trial 4", "trial 3")),
     ),
     "two best ones": (
-        Said("report: Overview", "Trial 3 won with ppo.lr=a: its objective is 1.5"),
-        Said("last lines", "best: trial 4, objective 1.5"),
+        Said("report: Overview", "Trial 3 leads (not decided) with ppo.lr=a: its objective is 1.5"),
+        Said("last lines", "leading (not decided): trial 4, objective 1.5"),
     ),
     "the best, and the best group": (
-        Said("report: Overview", "Trial 3 won with ppo.lr=a: its objective is 1.5"),
+        Said("report: Overview", "Trial 3 leads (not decided) with ppo.lr=a: its objective is 1.5"),
         Said("compare", "b has the best value, but the others have one run only", "", GROUPS, "ppo.lr"),
     ),
     "the best, and the first row of a file": (
-        Said("last lines", "best: trial 3, to report: objective 1.5 on 3 test seeds"),
+        Said("last lines", "leading (not decided): trial 3, to report: objective 1.5 on 3 test seeds"),
         Said("comparison.csv", "place 1: b", key="ppo.lr"),
     ),
     "the best on test seeds": (
-        Said("report: Overview", "Trial 3 won with ppo.lr=a: its objective is 1.5"),
-        Said("sweep", "best objective 1.5 on 3 test seeds (the number to report), chosen by 1.6: trial 4, ppo.lr=b"),
+        Said("report: Overview", "Trial 3 leads (not decided) with ppo.lr=a: its objective is 1.5"),
+        Said(
+            "sweep",
+            "leading objective 1.5 on 3 test seeds (the number to report), chosen by 1.6 (not decided): trial 4, ppo.lr=b",
+        ),
     ),
     "a score that rises and does not": (
         Said("curves", "score rises throughout, from 0 to 1", "3"),
@@ -97,7 +100,7 @@ def test_what_may_stand_beside_each_other_is_no_contradiction() -> None:
         Said("health", "never within the KL budget", "3"),
         Said("compare", "a has the best value. It is within noise of b and c", "", GROUPS, "ppo.lr"),
         Said("last lines", "2.  b    66 [57, 74]  within noise of a", key="ppo.lr"),
-        Said("report: Overview", "Trial 3 won with ppo.lr=a: its objective is 1.5"),
-        Said("sweep", "best objective 1.5: trial 3, ppo.lr=a"),
+        Said("report: Overview", "Trial 3 leads (not decided) with ppo.lr=a: its objective is 1.5"),
+        Said("sweep", "leading objective 1.5 (not decided): trial 3, ppo.lr=a"),
     ]
     assert contradictions(beside, {"trial 3": "ppo.lr=a"}) == []

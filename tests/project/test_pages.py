@@ -174,14 +174,14 @@ def test_a_sweep_prints_what_the_first_page_shows(
     """Its last lines, numbers, folders and the words of this test apart; .ci/run gives the command itself."""
     monkeypatch.setattr(report, "_write", lambda *_: None)
     monkeypatch.chdir(tmp_path)
-    (block,) = [block.text for block in blocks(README) if "best: trial" in block.text]
+    (block,) = [block.text for block in blocks(README) if "leading (not decided): trial" in block.text]
     sweep(Path("outputs/s"), "ppo.kl_coef=0.01,0.02", "sweep.report=true")
     printed = re.sub(r" tracking=\S+| sweep\.report=\S+| hydra\.sweeper\.\S+", "", capsys.readouterr().out)
-    *shown_lines, verdict = block[block.index("best: trial") :].splitlines()
+    *shown_lines, verdict = block[block.index("leading (not decided): trial") :].splitlines()
     assert _without_numbers(printed).splitlines()[:-1] == _without_numbers("\n".join(shown_lines)).splitlines()
     # The runs of this test record no answers, so that the last line says something else.
     gain = Gain(1.75, 1.41, 2.09, "better", 120, 1)
-    assert verdict == f"at its best held-out score, trial 0 is {describe_test(gain)}"
+    assert verdict == f"at its best held-out score, trial 0 is {describe_test(gain, 2)}"
 
 
 def _without_numbers(text: str) -> str:

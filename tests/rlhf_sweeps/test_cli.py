@@ -196,7 +196,7 @@ def test_a_sweep_runs_every_point_into_its_own_folder(command_line: CommandLine,
     starts = [Run(folder / str(number)).start() for number in (0, 1)]
     assert [start["config"]["ppo"]["kl_coef"] for start in starts if start] == [0.01, 0.02]
     best = max((Run(folder / n).summary() or {})["objective"] for n in ("0", "1"))
-    block = result.stdout[result.stdout.index("best: trial") :]
+    block = result.stdout[result.stdout.index("leading (not decided): trial") :]
     assert f"objective {best:.4g}" in block.splitlines()[0]
     assert "run trial " in block
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("summary.json")}

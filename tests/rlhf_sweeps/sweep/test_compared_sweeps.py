@@ -41,6 +41,7 @@ def test_the_best_setting_of_each_reward_model_is_tested_and_none_is_the_best(
     printed = capsys.readouterr().out
     assert "objective 3 on 2 test seeds, chosen by objective 3" in printed
     assert "best: trial" not in printed
+    assert "leading" not in printed
     assert FollowedSweep(Sweep(tmp_path)).look("").is_complete
 
 

@@ -85,7 +85,7 @@ def test_a_begun_trial_ends_under_its_own_configuration_and_all_points_are_run_u
     assert [trial.params["ppo.kl_coef"] for trial in found] == [0.01, 0.02, 0.01, 0.02, 0.05]
     assert starts(tmp_path / "1") == 2  # begun before, gone on with after
     output = capsys.readouterr().out
-    assert "best: trial 3," in output
+    assert "leading (not decided): trial 3," in output
     assert "run trial 3 again: " in output
     assert LONG in output.partition("run trial 3 again: ")[2].splitlines()[0]
     assert "begun under an earlier configuration, so not compared: trial 0, 1\n" in output

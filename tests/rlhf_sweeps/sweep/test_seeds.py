@@ -33,7 +33,9 @@ def test_a_grid_over_seeds_names_the_setting_that_is_best_in_the_mean(
     assert [trial.params for trial in trials(tmp_path)] == [{"ppo.kl_coef": 0.01}, {"ppo.kl_coef": 0.02}]
     assert load_study(study_name=tmp_path.name, storage=f"sqlite:///{tmp_path}/study.db").best_trial.number == 0
     printed = capsys.readouterr().out
-    assert "best: trial 0, objective 1.1 (mean of 3 seeds: 1 to 1.2)\n    ppo.kl_coef=0.01\n" in printed
+    assert (
+        "leading (not decided): trial 0, objective 1.1 (mean of 3 seeds: 1 to 1.2)\n    ppo.kl_coef=0.01\n" in printed
+    )
     results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert results["best_params"] == {"ppo.kl_coef": 0.01}
     assert (results["best_trial"], results["best_value"]) == (0, pytest.approx(1.1))

@@ -96,5 +96,5 @@ def test_a_sweep_that_is_extended_knows_the_tests_of_its_earlier_starts(
     sweep(tmp_path, f"ppo.lr={first},1e-5", *common)
     capsys.readouterr()
     sweep(tmp_path, f"ppo.lr={first},{added},1e-5", *common, "hydra.sweeper.accept_changes=true")
-    assert "best: trial 0, to report: objective " in capsys.readouterr().out
+    assert "leading (not decided): trial 0, to report: objective " in capsys.readouterr().out
     assert yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())["best_trial"] == 0
