@@ -20,6 +20,7 @@ from analysis.records.runs import Source
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.process.activity import report_activity
+from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record import STORAGE
 from rlhf_sweeps.versions import describe_versions
 from rlhf_sweeps.wording import drop_controls
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return status
     except AnalysisError as error:
-        print(f"error: {drop_controls(str(error))}", file=sys.stderr)
+        print(f"error: {adapt_commands(drop_controls(str(error)))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m analysis",
+        prog=adapt_commands("python -m analysis"),
         description="Analyse records: training curves, the best settings and their lead, health, a report.",
         epilog=_PLACES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -192,7 +193,7 @@ def _read_source(options: argparse.Namespace) -> Source:
         source = read_all(options.places, options.storage)
     problems = [*source.problems, *(f"{run.name}: {text}" for run in source.runs for text in run.problems)]
     for text in problems[:_FEW]:
-        print(f"note: {drop_controls(text)}", file=sys.stderr)
+        print(f"note: {adapt_commands(drop_controls(text))}", file=sys.stderr)
     if len(problems) > _FEW:
         print(f"note: {len(problems) - _FEW} more problems; the report has them all", file=sys.stderr)
     return source

@@ -28,6 +28,7 @@ from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.preflight import check_policy
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT
+from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record import (
     MASK,
     BaseRecord,
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         _serve(options)
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {adapt_commands(str(error))}", file=sys.stderr)
         sys.exit(WRONG_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -62,7 +63,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options; `folders` are those whose policies answer, with `base` for the base policy of the first."""
-    parser = argparse.ArgumentParser(prog="python -m rlhf_sweeps.sample", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog=adapt_commands("python -m rlhf_sweeps.sample"), description=adapt_commands(__doc__ or "")
+    )
     parser.add_argument(
         "words", nargs="*", metavar="FOLDER QUESTION", help="a run, or a sweep, whose best run answers; the question. "
         "Without a question a prompt opens. With --compare only the question",
