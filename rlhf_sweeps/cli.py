@@ -44,6 +44,7 @@ from rlhf_sweeps.config.resolvers import register_resolvers
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.process.activity import report_activity
+from rlhf_sweeps.process.closed_output import tolerate_closed_output
 from rlhf_sweeps.process.environment import find_repairable_fault
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT, choose_exit_status, name_folder_in_faults
 from rlhf_sweeps.process.failures import DivergedError, RewardModelError
@@ -105,7 +106,7 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     # alone was as fast as before.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        with end_at_once_on_signals():
+        with end_at_once_on_signals(), tolerate_closed_output():
             _run_by_hydra(config_name, job)
     except ConfigError as error:
         refuse(error)

@@ -46,8 +46,8 @@ def mask_printed_configs(package: str | None) -> Iterator[None]:
 
     def print_value(value: object) -> None:
         masked = mask_word(str(value)) if path[0] == "hydra" else mask_secrets(value, path[-1])
-        shown = _hide_known_secrets(masked)
-        print(adapt_commands(shown) if isinstance(shown, str) else shown)
+        printed = _hide_known_secrets(masked)
+        print(adapt_commands(printed) if isinstance(printed, str) else printed)
 
     # Only the module that prints gets these two names.
     own = vars(printing)

@@ -63,12 +63,12 @@ def _adapt(match: re.Match[str]) -> str:
 def _find_script(name: str) -> str:
     """The name of a console script where a shell finds it, else its path, beside the one that started this process."""
     started = Path(sys.argv[0])
-    place, found = started.with_name(f"{name}{started.suffix}"), shutil.which(name)
-    is_on_path = started.name == sys.argv[0] or (found is not None and Path(found).resolve() == place.resolve())
+    place, on_path = started.with_name(f"{name}{started.suffix}"), shutil.which(name)
+    is_on_path = started.name == sys.argv[0] or (on_path is not None and Path(on_path).resolve() == place.resolve())
     return name if is_on_path else shlex.quote(str(place))
 
 
 def _find_python() -> str:
     """The word `python` where a shell finds this environment's, else its path."""
-    found = shutil.which("python")
-    return "python" if found is not None and Path(found).parent == Path(sys.executable).parent else sys.executable
+    on_path = shutil.which("python")
+    return "python" if on_path is not None and Path(on_path).parent == Path(sys.executable).parent else sys.executable

@@ -30,10 +30,11 @@ from rlhf_sweeps.record import Run
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["ppo.kl_coeff=0.1"], "ppo.kl_coeff: there is no such key; did you mean kl_coef? (allowed here: lr, "),
-        (["ppo.klcoef=0.1"], "ppo.klcoef: there is no such key; did you mean kl_coef? (allowed here: lr, "),
+        (["ppo.kl_coeff=0.1"], "ppo.kl_coeff: there is no such key; did you mean ppo.kl_coef? (allowed here: lr, "),
+        (["ppo.klcoef=0.1"], "ppo.klcoef: there is no such key; did you mean ppo.kl_coef? (allowed here: lr, "),
+        (["ppo.lrr=1"], "ppo.lrr: there is no such key; did you mean ppo.lr? (allowed here: lr, "),
         (["pp.lr=1"], "pp: there is no such key; did you mean ppo? (allowed here: name, "),
-        (["+ppo.klcoef=1"], "ppo.klcoef: there is no such key; did you mean kl_coef? (allowed here: lr, "),
+        (["+ppo.klcoef=1"], "ppo.klcoef: there is no such key; did you mean ppo.kl_coef? (allowed here: lr, "),
         (["ppo.lr_schedule=linera"], "must be one of linear, cosine, constant; did you mean linear?"),
         (["model=smolm2_135m"], "model/smolm2_135m: there is no such choice; did you mean smollm2_135m? (allowed: "),
         (["eval.judges=[tniy]"], "eval.judges[0]=tniy: reward_model has no such choice; did you mean tiny? (allowed: "),
@@ -239,7 +240,7 @@ def test_a_sweep_of_trainings_of_reward_models_is_checked_too(command_line: Comm
         ("seed=1 --frob a.password=hunter2", "--frob: there is no such option (allowed: --help, "),
         ("--mutlirun", "--mutlirun: there is no such option; did you mean --multirun? (allowed: --help, "),
         ("--password=hunter2", "--password=***: there is no such option"),
-        ("--cfg wrong", "argument --cfg/-c: invalid choice: 'wrong'"),
+        ("--cfg wrong", "--cfg/-c=wrong: must be one of job, hydra, all"),
         ("--conf x", "ambiguous option: --conf could match"),
         ("--experimental-rerun config.pickle", "--experimental-rerun: not supported, since it runs a pickled job"),
         ("seed=1 --config-dir nowhere name=x", "hydra"),
