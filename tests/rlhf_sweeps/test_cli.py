@@ -239,7 +239,7 @@ def test_a_sweep_of_trainings_of_reward_models_is_checked_too(command_line: Comm
         ("--resolve", "--resolve: must be given together with --cfg"),
         ("seed=1 --frob a.password=hunter2", "--frob: there is no such option (allowed: --help, "),
         ("--mutlirun", "--mutlirun: there is no such option; did you mean --multirun? (allowed: --help, "),
-        ("--password=hunter2", "--password=***: there is no such option"),
+        ("--password=hunter2", "--password: there is no such option"),
         ("--cfg wrong", "--cfg/-c=wrong: must be one of job, hydra, all"),
         ("--conf x", "ambiguous option: --conf could match"),
         ("--experimental-rerun config.pickle", "--experimental-rerun: not supported, since it runs a pickled job"),
