@@ -137,7 +137,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _add_command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: "argparse._SubParsersAction[OptionParser]",
     name: str,
     text: str,
     run: Callable[[argparse.Namespace], int],
@@ -163,7 +163,7 @@ def _add_command(
     return parser
 
 
-def _add_publish(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_publish(commands: "argparse._SubParsersAction[OptionParser]") -> None:
     text = "copy a record to outputs/showcase, for everybody to check, and write the table of tuned settings"
     publish = commands.add_parser("publish", help=text, description=f"{text[0].upper()}{text[1:]}.")
     publish.add_argument("place", nargs="?", type=Path, metavar="FOLDER", help="of a run or a sweep")
