@@ -20,9 +20,12 @@ from analysis.records.runs import Source
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.process.activity import report_activity
+from rlhf_sweeps.process.closed_output import tolerate_closed_output
+from rlhf_sweeps.process.option_parser import OptionParser
+from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record import STORAGE
 from rlhf_sweeps.versions import describe_versions
-from rlhf_sweeps.wording import drop_controls
+from rlhf_sweeps.wording import display_path, drop_controls
 
 if TYPE_CHECKING:
     from analysis.results.results import Results
@@ -43,28 +46,25 @@ def main(arguments: Sequence[str]) -> int:
     tolerate()
     parser = _make_parser()
     try:
-        check_command(arguments, parser.get_default("commands"))
-        options = parser.parse_args(arguments)
-        status: int = options.run(options)
-        sys.stdout.flush()
-        return status
+        with tolerate_closed_output():
+            check_command(arguments, parser.get_default("commands"))
+            options = parser.parse_args(arguments)
+            return int(options.run(options))
+        return 0
     except AnalysisError as error:
-        print(f"error: {drop_controls(str(error))}", file=sys.stderr)
+        print(f"error: {adapt_commands(drop_controls(str(error)))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130  # a shell's exit status for Ctrl-C
-    except BrokenPipeError:  # head has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 2
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis",
+    parser = OptionParser(
+        prog=adapt_commands("python -m analysis"),
         description="Analyse records: training curves, the best settings and their lead, health, a report.",
         epilog=_PLACES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -137,7 +137,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _add_command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: "argparse._SubParsersAction[OptionParser]",
     name: str,
     text: str,
     run: Callable[[argparse.Namespace], int],
@@ -163,7 +163,7 @@ def _add_command(
     return parser
 
 
-def _add_publish(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_publish(commands: "argparse._SubParsersAction[OptionParser]") -> None:
     text = "copy a record to outputs/showcase, for everybody to check, and write the table of tuned settings"
     publish = commands.add_parser("publish", help=text, description=f"{text[0].upper()}{text[1:]}.")
     publish.add_argument("place", nargs="?", type=Path, metavar="FOLDER", help="of a run or a sweep")
@@ -192,7 +192,7 @@ def _read_source(options: argparse.Namespace) -> Source:
         source = read_all(options.places, options.storage)
     problems = [*source.problems, *(f"{run.name}: {text}" for run in source.runs for text in run.problems)]
     for text in problems[:_FEW]:
-        print(f"note: {drop_controls(text)}", file=sys.stderr)
+        print(f"note: {adapt_commands(drop_controls(text))}", file=sys.stderr)
     if len(problems) > _FEW:
         print(f"note: {len(problems) - _FEW} more problems; the report has them all", file=sys.stderr)
     return source
@@ -273,7 +273,7 @@ def _run_report(options: argparse.Namespace) -> int:
 def _run_watch(options: argparse.Namespace) -> int:
     from analysis.watch.watch import watch
 
-    return watch(options.folder, once=options.once, interval=options.interval)
+    return watch(Path(display_path(options.folder.absolute())), once=options.once, interval=options.interval)
 
 
 def _run_publish(options: argparse.Namespace) -> int:

@@ -5,11 +5,12 @@ file.
 """
 
 import sys
+from pathlib import Path
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.wording import suggest
 
-COMMANDS = ("sample", "reward-models")
+COMMANDS = ("sample", "reward-models", "completion")
 
 
 def main() -> None:
@@ -25,6 +26,8 @@ def main() -> None:
         from rlhf_sweeps.reward_training.command import main as train_reward_model
 
         train_reward_model()
+    elif word == "completion":
+        print((Path(__file__).parent / "command_line" / "completion.bash").read_text(encoding="utf-8"), end="")
     else:
         from rlhf_sweeps import cli
 

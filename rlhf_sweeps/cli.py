@@ -44,10 +44,12 @@ from rlhf_sweeps.config.resolvers import register_resolvers
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.process.activity import report_activity
+from rlhf_sweeps.process.closed_output import tolerate_closed_output
 from rlhf_sweeps.process.environment import find_repairable_fault
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT, choose_exit_status, name_folder_in_faults
 from rlhf_sweeps.process.failures import DivergedError, RewardModelError
 from rlhf_sweeps.process.interruption import end_at_once_on_signals
+from rlhf_sweeps.process.printed_commands import adapt_commands, adapt_commands_in_log
 from rlhf_sweeps.record import (
     NotOursError,
     Sweep,
@@ -94,6 +96,7 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Run a job with the config that Hydra composes from conf/ and the command line; errors are printed in one line."""
     tolerate()
     hide_in_log()
+    adapt_commands_in_log()
     hide_in_tracebacks()
     learn_words(sys.argv[1:])
     # With this, Hydra raises the exception instead of printing its own report of it.
@@ -103,7 +106,7 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     # alone was as fast as before.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        with end_at_once_on_signals():
+        with end_at_once_on_signals(), tolerate_closed_output():
             _run_by_hydra(config_name, job)
     except ConfigError as error:
         refuse(error)
@@ -112,9 +115,10 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
             folder = display_path(interrupt.folder.absolute())
-            print(f"Continue with: {write_continuation(sys.argv[1:], 'hydra.sweep.dir', folder)}")
+            command = write_continuation(sys.argv[1:], "hydra.sweep.dir", folder)
+            print(f"Continue with: {adapt_commands(command)}")
         elif interrupt.args:
-            print(f"Continue with: {interrupt}")
+            print(f"Continue with: {adapt_commands(str(interrupt))}")
         else:
             print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -279,6 +283,6 @@ def select_task(composed: DictConfig) -> DictConfig:
 def refuse(error: Exception, status: int = WRONG_INPUT) -> None:
     """Print the problems, a line each, and end the process; by default with the status of wrong input."""
     text = explain(error, sys.argv[1:]) if is_refusal(error) else str(error)
-    for line in hide(text).splitlines():
+    for line in adapt_commands(hide(text)).splitlines():
         print(f"error: {line}", file=sys.stderr)
     sys.exit(status)

@@ -27,7 +27,10 @@ from rlhf_sweeps.data.messages import RowError, read_prompt
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.preflight import check_policy
 from rlhf_sweeps.process.activity import report_activity
+from rlhf_sweeps.process.closed_output import tolerate_closed_output
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT
+from rlhf_sweeps.process.option_parser import OptionParser, parse_count, parse_positive, parse_whole
+from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record import (
     MASK,
     BaseRecord,
@@ -48,12 +51,12 @@ _TURNS = re.compile(r"(system|user|assistant): ")  # how `as_text` begins a prom
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point."""
-    options = _parse(arguments)
     tolerate()
     try:
-        _serve(options)
+        with tolerate_closed_output():
+            _serve(_parse(arguments))
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {adapt_commands(str(error))}", file=sys.stderr)
         sys.exit(WRONG_INPUT)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -62,18 +65,20 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     """The options; `folders` are those whose policies answer, with `base` for the base policy of the first."""
-    parser = argparse.ArgumentParser(prog="python -m rlhf_sweeps.sample", description=__doc__)
+    parser = OptionParser(
+        prog=adapt_commands("python -m rlhf_sweeps.sample"), description=adapt_commands(__doc__ or "")
+    )
     parser.add_argument(
         "words", nargs="*", metavar="FOLDER QUESTION", help="a run, or a sweep, whose best run answers; the question. "
         "Without a question a prompt opens. With --compare only the question",
     )  # fmt: skip
     parser.add_argument("--compare", nargs="+", metavar="FOLDER", help="runs and sweeps side by side; base: their base")
-    parser.add_argument("--prompts", type=_parse_count, help="ask so many held-out prompts instead of a question")
-    parser.add_argument("--samples", type=_parse_count, default=1, help="answers to each question; default: 1")
+    parser.add_argument("--prompts", type=parse_count, help="ask so many held-out prompts instead of a question")
+    parser.add_argument("--samples", type=parse_count, default=1, help="answers to each question; default: 1")
     parser.add_argument("--base", help="the base policy, a folder or hub id; default: the one that the record names")
-    parser.add_argument("--temperature", type=_parse_positive, help="sampling temperature (default: the run's)")
-    parser.add_argument("--response-length", type=_parse_count, help="tokens at most; default: the run's")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
+    parser.add_argument("--temperature", type=parse_positive, help="sampling temperature (default: the run's)")
+    parser.add_argument("--response-length", type=parse_count, help="tokens at most; default: the run's")
+    parser.add_argument("--seed", type=parse_whole, default=0, help="seed of the sampling (default: 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:<number> or mps; default: auto")
     options = parser.parse_intermixed_args(arguments)
     options.folders = options.compare or [*options.words[:1], BASE]
@@ -266,20 +271,6 @@ def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) ->
     if problems := [*find_out_of_range(made, f"{key}.")]:
         raise ConfigError(f"run={run.folder}: the config in its {run.start_file.name} has {problems[0]}")
     return cast(Section, made)
-
-
-def _parse_positive(given: str) -> float:
-    value = float(given)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{given}: must be > 0")
-    return value
-
-
-def _parse_count(given: str) -> int:
-    value = int(given)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{given}: must be >= 1")
-    return value
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from analysis.output.parts import Alert, Answers, Cell, Column, Command, Part, S
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import Statement, capitalize, join_words
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.wording import WIDTH, drop_controls
 
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "best": "bold"}
@@ -51,7 +52,7 @@ def _wrap_lines(lines: Iterable[str], width: int, indent: int = 0, style: str = 
     start = " " * indent
     wrapper = textwrap.TextWrapper(width, start, f"{start}  ", break_on_hyphens=False)
     for line in lines:
-        for part in wrapper.wrap(drop_controls(line)) or [""]:
+        for part in wrapper.wrap(adapt_commands(drop_controls(line))) or [""]:
             yield Text(part, style, overflow="ignore", no_wrap=True)
 
 
@@ -90,7 +91,7 @@ def _show_answers(part: Answers, width: int) -> Iterator[RenderableType]:
 
 def _show_command(part: Command, width: int) -> Iterator[RenderableType]:
     yield from _heading(part.title, width)
-    yield Text(drop_controls(part.text), overflow="ignore", no_wrap=True)  # to be copied as it is
+    yield Text(adapt_commands(drop_controls(part.text)), overflow="ignore", no_wrap=True)  # to be copied as it is
 
 
 def _show_table(part: Table, width: int) -> Iterator[RenderableType]:

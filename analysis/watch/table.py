@@ -15,6 +15,7 @@ from analysis.watch.rows import CONTINUE, Snapshot, TrialRow
 from analysis.watch.thresholds import LINES_BESIDE_ROWS, MIN_BLOCK
 from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record import fold_command
 from rlhf_sweeps.record.live_table import TrialColumn, choose_style, draw_table, format_state, make_setting_columns
 from rlhf_sweeps.record.quantities import KL_NOW, OBJECTIVE, SCORE_NOW
@@ -64,7 +65,7 @@ def _draw_block(snapshot: Snapshot, page: Page, room: int | None) -> list[Render
     """One sweep or run in so many lines."""
     top = [_make_line(text) for text in wrap(_write_summary(snapshot), page.width, break_on_hyphens=False)]
     top += [_make_line(_describe_best(snapshot))] if snapshot.is_sweep else []
-    top += [_make_line(text, "yellow") for text in _wrap_note(snapshot.note or "", page.width)]
+    top += [_make_line(text, "yellow") for text in _wrap_note(adapt_commands(snapshot.note or ""), page.width)]
     top += [_make_line(snapshot.warning, "red")] if snapshot.warning else []
     rows = _choose_rows(snapshot, None if room is None else max(0, room - len(top) - LINES_BESIDE_ROWS))
     parts: list[RenderableType] = [*top]

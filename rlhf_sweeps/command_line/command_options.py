@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from hydra._internal.utils import get_args_parser
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.record import mask_word
-from rlhf_sweeps.wording import suggest
+from rlhf_sweeps.process.option_parser import explain_refusal, list_options
 
 # The options that say what Hydra does; it takes one of them.
 _ACTIONS = ("run", "multirun", "cfg", "info", "shell_completion")
@@ -30,13 +29,9 @@ def read_options(words: Sequence[str]) -> tuple[list[str], str | None]:
         if not end.code:
             raise
         lines = said.getvalue().strip().splitlines()
-        raise ConfigError(lines[-1].partition("error: ")[2]) from end
-    for word in overrides:
-        if word.startswith("-"):
-            names = _list_names(parser)
-            raise ConfigError(
-                f"{mask_word(word)}: there is no such option{suggest(word, names, '--')} (allowed: {', '.join(names)})"
-            )
+        raise ConfigError(explain_refusal(lines[-1].partition("error: ")[2], list_options(parser))) from end
+    if unknown := [word for word in overrides if word.startswith("-")]:
+        raise ConfigError(explain_refusal(f"unrecognized arguments: {unknown[0]}", list_options(parser)))
     _refuse_contradictions(options)
     overrides = [*options.overrides, *overrides]
     return [*_remove_words(words, overrides), *overrides], options.package
@@ -50,10 +45,6 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
         raise ConfigError("--resolve: must be given together with --cfg")
     if options.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun: not supported, since it runs a pickled job; run the command again")
-
-
-def _list_names(parser: argparse.ArgumentParser) -> list[str]:
-    return [action.option_strings[0] for action in parser._actions if action.option_strings]
 
 
 def _remove_words(words: Sequence[str], others: Sequence[str]) -> list[str]:

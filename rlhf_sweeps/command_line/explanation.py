@@ -52,7 +52,10 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(cause.object_type):
         allowed = [entry.name for entry in dataclasses.fields(cause.object_type)]
         elsewhere = _find_elsewhere(cause)
-        hint = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else suggest(str(cause.key), allowed)
+        # Names that begin alike are compared by their ends; the suggestion is a whole key, to be pasted.
+        group = str(cause.full_key).removesuffix(str(cause.key))
+        near = suggest(f"{group}{cause.key}", [f"{group}{name}" for name in allowed], group)
+        hint = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else near
         return f"{cause.full_key}: there is no such key{hint} (allowed here: {', '.join(allowed)})"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         if error.options is None:  # not in a group, or a list

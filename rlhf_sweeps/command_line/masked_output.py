@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from rlhf_sweeps.command_line.composed_files import mask_hydra, to_plain
 from rlhf_sweeps.config.fields import format_value
 from rlhf_sweeps.config.lifted_secrets import learn
+from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record import hide, mask_secrets, mask_word
 
 
@@ -44,7 +45,9 @@ def mask_printed_configs(package: str | None) -> Iterator[None]:
             OmegaConf.resolve(cfg)
 
     def print_value(value: object) -> None:
-        print(_hide_known_secrets(mask_word(str(value)) if path[0] == "hydra" else mask_secrets(value, path[-1])))
+        masked = mask_word(str(value)) if path[0] == "hydra" else mask_secrets(value, path[-1])
+        printed = _hide_known_secrets(masked)
+        print(adapt_commands(printed) if isinstance(printed, str) else printed)
 
     # Only the module that prints gets these two names.
     own = vars(printing)

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Optional
+from typing import IO, TYPE_CHECKING, NoReturn, Optional
 
 from rlhf_sweeps.record import hide
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 FIRST_LINE = 5.0  # seconds until a user hears of an activity; chosen
 LONGEST_PAUSE = 30.0  # seconds between two lines in a log, which begin with FIRST_LINE and double; chosen
@@ -155,14 +158,47 @@ def _write_lines(
         pause = min(2 * pause, max(LONGEST_PAUSE, patience))
 
 
+class _Above:
+    """A stream in front of a terminal's; what is written appears above a bar."""
+
+    def __init__(self, stream: IO[str], bar: "tqdm[NoReturn]") -> None:
+        self.stream, self._bar = stream, bar
+
+    def write(self, text: str) -> int:
+        self._bar.write(text, file=self.stream, end="")
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+@contextlib.contextmanager
+def _log_above(bar: "tqdm[NoReturn]") -> Iterator[None]:
+    """Let lines of the log appear above a bar.
+
+    The handlers stay in their place and change their streams, which they do under their own lock: other threads may
+    log meanwhile, or add handlers that must survive the bar (tqdm's own redirection puts a list in the place of theirs
+    and puts the old one back in the end).
+    """
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler)]
+    redirected = [handler for handler in handlers if handler.stream in (sys.stdout, sys.stderr)]
+    for handler in redirected:
+        handler.setStream(_Above(handler.stream, bar))
+    try:
+        yield
+    finally:
+        for handler in redirected:
+            if isinstance(handler.stream, _Above):  # else somebody else has given it another one meanwhile
+                handler.setStream(handler.stream.stream)
+
+
 def _draw(activity: Activity, has_ended: threading.Event, patience: float) -> None:
     """Draw a line on the terminal that is changed each second, and that lines of the log do not break."""
     if has_ended.wait(min(patience, FIRST_LINE)):
         return
     from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
 
-    with logging_redirect_tqdm(), tqdm(total=1.0, leave=False, file=sys.stderr) as bar:
+    with tqdm(total=1.0, leave=False, file=sys.stderr) as bar, _log_above(bar):
         while True:
             measured = activity.find_measured()
             room = shutil.get_terminal_size().columns - BAR_WIDTH - len(" ||") - 1

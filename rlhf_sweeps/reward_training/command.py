@@ -14,6 +14,7 @@ from rlhf_sweeps.config.lifted_secrets import lift
 from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.preflight import read_model_config
 from rlhf_sweeps.process.activity import report_activity
+from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record import TRAININGS, InUseError, NotOursError, claim, refuse_foreign, write_command, write_override
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, from_hydra, register
 from rlhf_sweeps.reward_training.constants import MIN_HELD_OUT
@@ -91,7 +92,7 @@ def _train(composed: DictConfig) -> float:
     except InUseError as error:
         raise ConfigError(f"hydra.run.dir={display_path(folder)}: {error}; choose another folder") from error
     words = ["reward_model=local", write_override("reward_model.path", display_path(folder))]
-    print(f"Use it with: {write_command('python', '-m', 'rlhf_sweeps', *words)}")
+    print(f"Use it with: {adapt_commands(write_command('python', '-m', 'rlhf_sweeps', *words))}")
     return report.accuracy.value
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record.live_table import TrialColumn, choose_style, draw_table, format_state, make_setting_columns
 from rlhf_sweeps.record.quantities import KL_NOW, SCORE_NOW, name_objectives
 from rlhf_sweeps.sweep.results import (
@@ -86,7 +87,7 @@ class Display:
         if self._live is None:
             log.info("%s", text)
         else:
-            self._live.console.print(Text(f"{time.strftime('%H:%M:%S')} {text}"))
+            self._live.console.print(Text(f"{time.strftime('%H:%M:%S')} {adapt_commands(text)}"))
 
     def show(
         self, trials: Sequence[SweepTrial], seconds_left: float | None, num_tests: tuple[int, int] = (0, 0)

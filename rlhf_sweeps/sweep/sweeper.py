@@ -18,6 +18,7 @@ from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.environment import EnvironmentFault
 from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_faults
+from rlhf_sweeps.process.printed_commands import print_adapted
 from rlhf_sweeps.record import InUseError, NotOursError, Sweep, read_plan, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
@@ -84,7 +85,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
                 plan = make_plan(master, loader, composer, arguments)
         _check(plan, composer, sweep)
         if plan.settings.dry_run:
-            print("\n".join([dry_run(plan, composer, executor), *announce(sweep, plan.settings)]))
+            print_adapted("\n".join([dry_run(plan, composer, executor), *announce(sweep, plan.settings)]))
             return
         try:
             sweep.refuse_foreign()
@@ -275,8 +276,8 @@ def _print_answer(
         run = sweep.run(winners[0].number, plan.seeds[0] if len(plan.seeds) > 1 else None)
         hydra = salvage_hydra(run, []) or hydra
     if (upload := describe_upload(sweep.folder)) is not None:
-        print(upload)
-    print(
+        print_adapted(upload)
+    print_adapted(
         write_last_lines(
             trials,
             metrics=plan.config.objective.metrics,
@@ -293,7 +294,7 @@ def _print_answer(
     if engine.stopping == BUDGET:
         print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir continues")
     if plan.config.sweep.report and engine.stopping != INTERRUPTED:
-        print(write_report(sweep.folder, plan.settings.storage))
+        print_adapted(write_report(sweep.folder, plan.settings.storage))
     if winners and not plan.has_own_scales:
         policies = find_final_policies(sweep, winners[0], plan.seeds)
         ranked = rank(trials, plan.directions)

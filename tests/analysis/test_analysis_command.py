@@ -105,7 +105,8 @@ def test_wrong_options_are_told_by_the_parser(arguments: list[str], capsys: pyte
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert "error: " in capsys.readouterr().err
+    (refusal,) = capsys.readouterr().err.splitlines()
+    assert refusal.startswith("error: ")
 
 
 def test_as_a_command_it_answers_at_once_and_ends_with_its_reader(sweep: Path, command_line: CommandLine) -> None:
@@ -128,6 +129,10 @@ def test_as_a_command_it_answers_at_once_and_ends_with_its_reader(sweep: Path, c
             "curves outputs/grid --beside outputs/grid/0/metric.json",
             "no such file; did you mean outputs/grid/0/metrics",
         ),
+        (
+            "curves outputs/grid --smoth 3",
+            "--smoth: there is no such option; did you mean --smooth? (allowed: ",
+        ),
         ("compare outputs/grid --by ppo.klcoef", "ppo.klcoef: no run has such a key; did you mean ppo.kl_coef? ("),
     ],
 )
@@ -135,7 +140,11 @@ def test_a_wrong_word_is_answered_with_the_nearest_right_one(
     words: str, line: str, sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(sweep.parents[1])
-    assert main(words.split()) == 2
+    try:
+        status = main(words.split())
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
     (told,) = capsys.readouterr().err.splitlines()
     assert told.startswith("error: ")
     assert line in told

@@ -1,7 +1,10 @@
 """The versions that `.ci/versions lowest` installs are the lower bounds of pyproject.toml."""
 
+import subprocess
+import sys
 import tomllib
 
+import pytest
 from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -16,3 +19,14 @@ def test_lower_bounds_are_the_lowest_versions_that_are_tested() -> None:
         for need in map(Requirement, needs)
     }
     assert {name: Version(version) for name, version in tested.items()} == bounds
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the script is for bash")
+def test_the_lowest_versions_compute_the_same() -> None:
+    """The equations, a trial and every number of the analysis; the script installs them from a package index."""
+    files = ["ppo/test_equations.py", "test_trial.py"]
+    tests = ["tests/analysis/test_golden.py", *(f"tests/rlhf_sweeps/{file}" for file in files)]
+    started = [str(ROOT / ".ci" / "versions"), "lowest", "-n", "0", *tests]
+    done = subprocess.run(started, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

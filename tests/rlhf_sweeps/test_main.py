@@ -1,12 +1,7 @@
 """The first word of a command, the version, the console scripts and what a shell completes."""
 
-import os
 import pkgutil
-import shutil
-import subprocess
-import sys
 import tomllib
-from pathlib import Path
 
 import optuna
 import pytest
@@ -50,21 +45,3 @@ def test_console_scripts_call_what_python_m_calls() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["scripts"] == {"rlhf-sweeps": "rlhf_sweeps.__main__:main", "rlhf-analysis": "analysis.__main__:main"}
     assert [callable(pkgutil.resolve_name(name)) for name in project["scripts"].values()] == [True, True]
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash on this machine")
-@pytest.mark.parametrize(
-    ("typed", "words"), [("ppo.kl_c", "ppo.kl_coef="), ("model=ti", "model=tiny"), ("search=", "search=lr_kl_clip")]
-)
-def test_a_shell_completes_keys_and_choices(typed: str, words: str, tmp_path: Path) -> None:
-    program = tmp_path / "rlhf-sweeps"
-    program.write_text(f"#!{sys.executable}\nfrom rlhf_sweeps.__main__ import main\nmain()\n", encoding="utf-8")
-    program.chmod(0o755)
-    script = (
-        'eval "$(rlhf-sweeps -sc install=bash)"; COMP_WORDS=($COMP_LINE); COMP_CWORD=1; COMP_POINT=${#COMP_LINE}; '
-        'hydra_bash_completion; echo "${COMPREPLY[@]}"'
-    )
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "COMP_LINE": f"rlhf-sweeps {typed}"}
-    variables["PATH"] = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(["bash", "-c", script], env=variables, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == [words], done.stderr

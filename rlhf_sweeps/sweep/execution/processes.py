@@ -10,6 +10,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 from rlhf_sweeps.platforms import system
+from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.sweep.execution import guard
 
 Process = BaseProcess
@@ -54,7 +55,9 @@ class Starter:
         # A killed fork server is replaced as soon as its end is noticed; but its imports may end the new one, too.
         for seconds in (*START_PAUSES, None):
             try:
-                self._try_to_start(process)
+                # The fork server answers when it has imported torch: seconds, or a minute on a busy machine.
+                with report_activity("loading what the trials need"):
+                    self._try_to_start(process)
                 break
             except (OSError, EOFError) as error:
                 if seconds is None:

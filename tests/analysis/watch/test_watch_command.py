@@ -17,6 +17,7 @@ from helpers.records import rows, summary, write_sweep
 from helpers.watched import POINTS, plan_of, unfinish
 from helpers.watched import from_here as from_here
 
+from analysis.command import main
 from analysis.watch.watch import watch
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.record.files import claim
@@ -49,6 +50,19 @@ def test_an_interval_is_above_zero(tmp_path: Path, interval: float) -> None:
 def command(folder: Path, *more: str) -> list[str]:
     """To be run in the folder's parent: a path of any length would break the lines elsewhere."""
     return [sys.executable, "-m", "analysis", "watch", folder.name, *more]
+
+
+def test_a_folder_has_the_name_by_which_the_other_commands_print_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sweep(tmp_path / "s", POINTS, study=False)
+    monkeypatch.chdir(tmp_path)
+    printed = []
+    for folder in ("s", f"{tmp_path}/s", "./s/"):
+        assert main(["watch", "--once", folder]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] == printed[2]
+    assert str(tmp_path) not in printed[0]
 
 
 @pytest.mark.parametrize("more", [["--once"], []])

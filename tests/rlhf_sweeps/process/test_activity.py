@@ -168,6 +168,25 @@ def test_lines_of_the_log_stand_above_the_line_on_a_terminal(monkeypatch: pytest
     assert "\ra fault\n" in screen.getvalue()
 
 
+def test_a_handler_that_is_added_meanwhile_stays_and_one_of_the_terminal_gets_its_stream_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hydra replaces handlers when it sets up the log of a job."""
+    screen, root = Terminal(), logging.getLogger()
+    monkeypatch.setattr(activity.sys, "stderr", screen)
+    handlers = [logging.StreamHandler(screen), logging.StreamHandler(io.StringIO())]
+    root.addHandler(handlers[0])
+    clock = Clock(6.5, lambda now: root.addHandler(handlers[1]) if now == 6 else None)
+    monkeypatch.setattr(activity, "time", clock)
+    try:
+        activity._draw(Activity("loading", begun=0.0), clock, 5.0)  # type: ignore[arg-type]
+        assert [handler for handler in root.handlers if handler in handlers] == handlers
+        assert handlers[0].stream is screen
+    finally:
+        for handler in handlers:
+            root.removeHandler(handler)
+
+
 def test_a_live_table_owns_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
     from rich.live import Live
