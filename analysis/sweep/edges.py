@@ -87,7 +87,7 @@ def _compare_neighbours(view: View, lead: Lead | None, axis: Axis) -> tuple[floa
     wanted = None if neighbour is None else {**values, axis.key: ordered[neighbour]}
     for setting, pair in zip(lead.ranked[1:], lead.pairs, strict=False):
         if wanted and all(setting.values.get(key) == wanted.get(key) for key in keys) and pair.verdict == BETTER:
-            return 1 - pair.p_value / 2, view.get_sign() * float(lead.best.objectives[0] - setting.objectives[0])
+            return 1 - pair.p_value / 2, view.measure_gap(lead.best, setting)
     return 0.0, 0.0
 
 

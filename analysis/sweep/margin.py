@@ -66,11 +66,23 @@ class Lead:
 
     @property
     def is_clear(self) -> bool | None:
-        """Whether the best is better than every other by more than noise; None where that is unknown."""
+        """Whether the best is better than every other by more than noise; None where that is unknown.
+
+        Where several settings were run on test seeds, these are the others.
+        """
+        are_rivals = self.are_tested[1:] if any(self.are_tested[1:]) else [True] * (len(self.ranked) - 1)
         if self.pairs is not None:
-            verdicts = {pair.verdict for pair in self.pairs}
+            verdicts = {pair.verdict for pair, is_rival in zip(self.pairs, are_rivals, strict=False) if is_rival}
             return True if verdicts == {BETTER} else False if verdicts & {BETTER, NOISE} else None
-        return None if math.isnan(self.limit) else self.gaps[1] > self.limit
+        if math.isnan(self.limit):
+            return None
+        others = zip(self.gaps[1:], self.sizes, are_rivals, strict=True)
+        return all(gap > self.noise.margin(*sizes) for gap, sizes, is_rival in others if is_rival)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it is clear by runs on several seeds; the scatter about a fitted surface decides nothing."""
+        return self.pairs is not None and bool(self.is_clear)
 
 
 def measure_lead(view: View, noise: Noise) -> Lead | None:

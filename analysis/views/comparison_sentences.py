@@ -54,8 +54,8 @@ def write_comparison_answer(comparison: GroupComparison) -> Statement:
     if all(pair.verdict == UNKNOWN for pair in pairs):
         return Statement(f"{_explain_unknown(comparison, name, groups, pairs)}", evidence)
     p_values = [pair.p_value for pair in pairs if pair.verdict != UNKNOWN]
-    evidence["largest adjusted p against the best"] = max(p_values)
-    if comparison.winner:
+    evidence["largest p against the best"] = max(p_values)
+    if comparison.winner and all(pair.verdict == BETTER for pair in pairs):
         return Statement(f"{name} is better than every other group by more than noise", evidence)
     return Statement(f"{name} has the best value. {_write_verdicts(comparison, pairs)}", evidence)
 

@@ -25,7 +25,7 @@ _USUAL_SEEDS = (3, 5, 10, 20)  # numbers of seeds that people run; the first tha
 
 
 def write_noise_sentences(ranking: SourceRanking, analysis: SweepAnalysis | None = None) -> list[str]:
-    """An answer that begins with yes, no or unknown; nothing where there is no lead.
+    """An answer that begins with yes, probably, no or unknown; nothing where there is no lead.
 
     Args:
         analysis: of the sweep, whose fitted surface says more about the noise than repetitions alone.
@@ -54,7 +54,7 @@ def measure_standing(ranking: SourceRanking, analysis: SweepAnalysis | None = No
 
 def is_lead_clear(standing: Lead | None) -> bool:
     """Whether it is decided that the best setting is better than all others."""
-    return standing is not None and bool(standing.is_clear)
+    return standing is not None and standing.is_decided
 
 
 def _answer_for_reward_models(comparison: GroupComparison) -> list[str]:
@@ -71,9 +71,11 @@ def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], entries: Entrie
     chance = second.probability if second.first == "0" else second.probability.reversed
     chance_text = f"a run of the best beats a run of the second with probability {format_probability(chance)}"
     if standing.is_clear:
+        title, verb = entries[standing.best.numbers].title, _conjugate_be([standing.best])
+        others = "every other that ran on test seeds" if any(standing.are_tested[1:]) else "every other"
         return [
-            f"Yes: {entries[standing.best.numbers].title} {_conjugate_be([standing.best])} better than every other "
-            f"by more than seeds differ, with {compare_p_value(second.p_value)} against the second; {chance_text}"
+            f"Yes: {title} {verb} better than {others} by more than seeds differ, with "
+            f"{compare_p_value(second.p_value)} against the second; {chance_text}"
         ]
     within_noise, beaten, unknown = (
         [setting for setting, pair in zip(standing.ranked[1:], pairs, strict=False) if pair.verdict == verdict]
@@ -144,9 +146,10 @@ def _answer_by_noise(standing: Lead, entries: Entries) -> list[str]:
     )
     if standing.is_clear:
         return [
-            f"Yes, judged by {name_noise_source(noise)}: {basis}, and the lead is {format_number(standing.gaps[1])}"
+            f"Probably: {basis}, and the lead is {format_number(standing.gaps[1])}; only runs of both on several seeds "
+            "decide it"
         ]
-    num = len(standing.rivals)
+    num = sum(gap <= standing.limit for gap in standing.gaps[1:])
     second = entries[standing.rivals[0].numbers]
     return [
         f"No: {basis}, and {num} other {'setting is' if num == 1 else 'settings are'} closer than that; "

@@ -48,8 +48,8 @@ def write_best_statements(view: View, front: Sequence[Setting], lead: Lead | Non
         )
         worth += f", chosen by {format_number(value)}"
         evidence["on test seeds"] = best.tested[0]
-    standing = "" if lead is None else f" ({DECIDED if lead.is_clear else UNDECIDED})"
-    title = f"best {view.names[0]}" if lead is None or lead.is_clear else f"leading {view.names[0]}"
+    standing = "" if lead is None else f" ({DECIDED if lead.is_decided else UNDECIDED})"
+    title = f"best {view.names[0]}" if lead is None or lead.is_decided else f"leading {view.names[0]}"
     return [Statement(f"{title} {worth}{standing}: trial {best.numbers[0]}, {write_settings(best, view)}", evidence)]
 
 

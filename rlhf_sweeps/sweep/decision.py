@@ -10,14 +10,18 @@ if TYPE_CHECKING:
     from rlhf_sweeps.verdicts.estimates import Strata
 
 
-def is_decided(ranked: Sequence[SweepTrial], directions: Sequence[str]) -> bool:
+def is_decided(ranked: Sequence[SweepTrial], directions: Sequence[str]) -> bool | None:
     """Whether the best setting is better than every other one by more than noise; never with one run of each.
+
+    None without another one.
 
     Args:
         ranked: complete trials, best first, as from `results.rank`.
         directions: "maximize" or "minimize" for each objective; with several objectives nothing is decided.
     """
-    if len(directions) > 1 or len(ranked) < 2 or max(len(ranked[0].by_seed), len(ranked[0].tested)) < 2:
+    if len(ranked) < 2:
+        return None
+    if len(directions) > 1 or max(len(ranked[0].by_seed), len(ranked[0].tested)) < 2:
         return False
     from rlhf_sweeps.verdicts.pairs import MOST_GROUPS, rank
 

@@ -143,7 +143,8 @@ def write_last_lines(
     if is_comparison:
         lines = ["objectives, each under the trial's own reward model:"]
     else:
-        is_sure = _count_settings(trials) < 2 or is_decided(rank(trials, directions), directions)
+        ranked = rank(trials, directions)
+        is_sure = len(ranked) < 2 or bool(is_decided(ranked, directions))
         lines = _describe_best(winners, metrics, is_sure) or [_explain_no_best(trials)]
     lines += _describe_others(trials, winners, metrics, directions, is_grid, is_comparison)
     lines.append(f"{_count(len(trials), 'trial')}: {describe_counts(trials)}" if trials else "no trial was run")

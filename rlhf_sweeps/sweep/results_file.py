@@ -22,7 +22,7 @@ def make_results(
     (the number to report), standard_error, seeds, and failed (seed -> cause) if some seeds gave no value. best_value
     and values are the objectives on the seeds that chose the setting. best_params, best_value and best_trial are null
     if no trial is complete. best_is_decided says whether the best setting is better than every other one by more than
-    noise; false: it only leads.
+    noise; false: it only leads; null: there is no other.
 
     If reward models are compared, `comparison` has the best setting of each, in the order of comparison.json.
 

@@ -297,5 +297,4 @@ def _print_answer(
         print_adapted(write_report(sweep.folder, plan.settings.storage))
     if winners and not plan.has_own_scales:
         policies = find_final_policies(sweep, winners[0], plan.seeds)
-        ranked = rank(trials, plan.directions)
-        print(write_answer(ranked, plan.directions, policies, plan.config.objective.kl_budget))
+        print(write_answer(rank(trials, plan.directions), plan.directions, policies, plan.config.objective.kl_budget))

@@ -2,9 +2,9 @@
 
 Sweeps and the analysis import this room. It loads no torch, knows no type of the analysis, and writes no sentence.
 
-Words about groups and settings. At most 5 % of sweeps in which nothing differs get any false claim (`error_rate`). The
-false alarms were measured on families of groups that do not differ (test_crossed.py, test_pair_false_alarms.py,
-test_blocks.py, test_false_claims.py):
+Words about groups and settings. At most 5 % of sweeps in which nothing differs get any false claim in the analysis of
+the sweep (`error_rate`). The false alarms were measured on families of groups that do not differ (test_crossed.py,
+test_pair_false_alarms.py, test_blocks.py, test_false_claims.py):
 
     leads                the highest mean, as long as it is not decided
     decided at 95 %      better than every other, by a test of each pair alone with p <= 0.05

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from rlhf_sweeps.figures import format_interval, format_number
+from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL
 from rlhf_sweeps.verdicts.intervals import Outcomes, estimate_mean
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN
 
 WORSE_THAN_BASE = "worse"
-# Equal differences have no interval; by the sign test n of them have p = 2^(1-n), first below 0.05 for n = 6.
-_FEWEST_EQUAL = 6
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def measure_gain(runs: Sequence[Mapping[str, float]], num_settings: int = 1) -> 
         return None
     differences: Outcomes = np.array([[run[prompt] for prompt in prompts] for run in runs], dtype=np.float64)
     interval = estimate_mean(differences, num_settings)
-    verdict = _judge_equal(differences) if interval.low is None else _judge(interval.low, interval.high)
+    verdict = _judge_equal(differences, num_settings) if interval.low is None else _judge(interval.low, interval.high)
     return Gain(interval.mean, interval.low, interval.high, verdict, len(prompts), len(runs))
 
 
@@ -64,10 +63,10 @@ def _judge(low: float | None, high: float | None) -> str:
     return BETTER if low > 0 else WORSE_THAN_BASE if high < 0 else NOISE
 
 
-def _judge_equal(differences: Outcomes) -> str:
-    """The verdict on differences without an interval, by the sign test over prompts."""
+def _judge_equal(differences: Outcomes, num_settings: int) -> str:
+    """The verdict on differences without an interval, by the sign test: n equal ones have p = 2^(1-n)."""
     first = differences[0, 0]
-    if differences.shape[1] < _FEWEST_EQUAL or first == 0 or np.ptp(differences) != 0:
+    if 2.0 ** (1 - differences.shape[1]) > SIGNIFICANCE_LEVEL / num_settings or first == 0 or np.ptp(differences) != 0:
         return UNKNOWN
     return BETTER if first > 0 else WORSE_THAN_BASE
 

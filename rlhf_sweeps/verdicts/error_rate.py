@@ -1,12 +1,12 @@
-"""How often the text about one sweep may claim anything that is not so: one rate for all of its claims together.
+"""How often the analysis of one sweep may claim anything that is not so: one rate for all of its claims together.
 
 Where no setting differs, at most 5 % of sweeps get any false claim: of a winner, of a setting that is behind, of a key
-that matters, of an edge beyond which better values lie. The claims have shares of these 5 %. The winner's has no share:
-it has to be better than every other setting by a test of each pair alone, which equal settings pass in 5 % of sweeps
-over 2 settings, 2 % over 3 and less than 1 % from 6 settings on. Edges, ranges and choices are only spoken of for keys
-that matter, or for settings that are behind, so they have no share either. tests/benchmarks/verdicts.py measures all
-this.
-"""
+that matters, of an edge beyond which better values lie. This holds for one objective and one reward model; a comparison
+of groups by another key has a rate of its own, and so have the parts of an axis on which runs fail. The claims have
+shares of these 5 %. The winner's has no share: it has to be better than every other setting by a test of each pair
+alone, which equal settings pass in 5 % of sweeps over 2 settings, 2 % over 3 and less than 1 % from 6 settings on.
+Edges, ranges and choices are only spoken of for keys that matter, or for settings that are behind, so they have no
+share either. tests/benchmarks/verdicts.py measures all this."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,8 @@ def adjust_pairs(p_values: Floats, are_of_best: Sequence[bool], are_ahead: Seque
 
     Args:
         p_values: of a test of each pair alone, (pairs,); nan where the noise is unknown.
-        are_of_best: whether the first setting of each pair is the best, (pairs,).
+        are_of_best: whether the first setting of each pair is the best, and the second one that it has to beat to win,
+            (pairs,).
         are_ahead: whether the first setting of each pair has the better mean in this test, (pairs,).
         num_pairs: the number of all pairs, where only some are given.
 

@@ -6,9 +6,8 @@ that happen to agree would count as certainty. Degrees of freedom are Satterthwa
 alone where these are of unequal sizes and have the larger noise.
 
 The best group wins if it is better than every other by a test of each pair alone: it must pass all tests, so that none
-needs an adjustment (Berger 1982, Technometrics 24, 295-300). Every other pair has a p value that is adjusted for all
-pairs by Holm's method and for the other claims about a sweep (see `error_rate`). For groups drawn from one
-distribution, test_pair_false_alarms.py and test_blocks.py measure how often some pair is called better.
+needs an adjustment (Berger 1982, Technometrics 24, 295-300). All other p values are adjusted for all pairs by Holm's
+method, and see `error_rate`. test_pair_false_alarms.py and test_blocks.py measure how often equal groups differ.
 """
 
 import math
@@ -40,10 +39,9 @@ MEAN, INTERQUARTILE = "mean", "interquartile mean"
 MOST_GROUPS = 30  # every two of the best so many are compared
 # Label -> seeds in the order of the values; None where one is unknown.
 SeedsOfGroups = Mapping[str, Sequence[Hashable] | None]
-# How two groups were compared: setting by setting, with one run of each; seed by seed; run by run within settings that
-# both have; or all runs together, since the groups have different settings. BY_PROMPT: see `crossed`.
-BY_SETTING, BY_SEED, BY_STRATUM = "paired by setting", "paired by seed", "within settings"
-BY_RUN = "different settings"
+# How two groups were compared: setting by setting, with one run of each; seed by seed; run by run within the settings
+# of both; or all runs together, since the groups have different settings. BY_PROMPT: see `crossed`.
+BY_SETTING, BY_SEED, BY_STRATUM, BY_RUN = "paired by setting", "paired by seed", "within settings", "different settings"
 BY_PROMPT = "paired by prompt"
 
 
@@ -56,8 +54,7 @@ class GroupPair:
         difference: of their means, first minus second.
         low, high: 95 % confidence interval of this difference alone; nan where the noise is unknown.
         probability: that a run of the first group beats a run of the second.
-        p_value: adjusted for all pairs and for the other claims about a sweep; of a winner that of its own claim, if
-            that is lower; nan where the noise is unknown.
+        p_value: see `error_rate.adjust_pairs`; nan where the noise is unknown.
         verdict: BETTER, NOISE, UNKNOWN or WORSE.
         design: BY_SETTING, BY_SEED, BY_STRATUM, BY_RUN or BY_PROMPT.
     """
@@ -82,12 +79,15 @@ class GroupRanking:
         estimates: label -> its mean.
         pairs: of the best MOST_GROUPS groups, in the order of the ranking.
         statistic: MEAN or INTERQUARTILE.
+        contenders: those that the best has to beat to win; None: all others. If several were run on test seeds, these:
+            the others have lost on the seeds that chose.
     """
 
     labels: Sequence[str]
     estimates: Mapping[str, Estimate]
     pairs: Sequence[GroupPair]
     statistic: str
+    contenders: Sequence[str] | None = None
 
     @cached_property
     def _by_labels(self) -> dict[tuple[str, str], GroupPair]:
@@ -100,7 +100,8 @@ class GroupRanking:
     @property
     def winner(self) -> str | None:
         """The group that is better than every other by more than noise."""
-        others = [self.against_best(label) for label in self.labels[1:MOST_GROUPS]]
+        labels = self.labels[1:] if self.contenders is None else self.contenders
+        others = [self.against_best(label) for label in labels[: MOST_GROUPS - 1]]
         is_sure = bool(others) and all(pair is not None and pair.verdict == BETTER for pair in others)
         return self.labels[0] if is_sure else None
 
@@ -142,21 +143,22 @@ def rank(
     noise = _pool_noise(repeated)
     names = list(combinations(labels[:MOST_GROUPS], 2))
     differences = [_compare(on_tests if {*both} <= {*tested} else chosen, *both, noise, blocks) for both in names]
+    contenders = [label for label in labels[1:] if label in tested and labels[0] in tested] or labels[1:]
     p_values = adjust_pairs(
         np.array([difference.p_value for difference in differences], dtype=np.float64),
-        [difference.names[0] == labels[0] for difference in differences],
+        [difference.names[0] == labels[0] and difference.names[1] in contenders for difference in differences],
         [sign * difference.value > 0 for difference in differences],
         math.comb(len(labels), 2),
     )
     pairs = [_make_pair(difference, p_value, sign) for difference, p_value in zip(differences, p_values, strict=True)]
-    # A group without test seeds may look better on the seeds that chose it. That may be luck, so it is no verdict.
+    # A group without test seeds may look better on the seeds that chose it, by luck: that is no verdict.
     pairs = [
         replace(pair, verdict=NOISE)
         if pair.verdict == WORSE and (pair.first in tested) > (pair.second in tested)
         else pair
         for pair in pairs
     ]
-    return GroupRanking(labels, estimates, pairs, MEAN if statistic is mean else INTERQUARTILE)
+    return GroupRanking(labels, estimates, pairs, MEAN if statistic is mean else INTERQUARTILE, contenders)
 
 
 _UNMATCHED = "unmatched"  # never the key of a setting: those are tuples
@@ -243,7 +245,7 @@ def _compare(
         freedom = 0.0 if are_equal(differences, size) else paired.freedom
         return _Difference(names, BY_SETTING, ours, theirs, paired.value, paired.error, freedom)
     if keys and blocks is not None and {first, second} <= samples.runs.keys():
-        blocked = compare_blocks(samples.runs[first], samples.runs[second], blocks, len(samples.groups))
+        blocked = compare_blocks(names, samples.runs[first], samples.runs[second], blocks, len(samples.groups))
         if blocked is not None:
             return _Difference(names, BY_SEED, ours, theirs, *blocked)
     matched = samples.estimate(first, keys), samples.estimate(second, keys)

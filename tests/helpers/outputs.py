@@ -121,13 +121,21 @@ def _report(source: Source) -> Iterator[Said]:
                 yield replace(said, place=f"report: {section.title}", about=about)
 
 
+def _list_groups(source: Source, key: str) -> list[str]:
+    """Those that are compared by a key; none where runs with other objectives forbid it, which the part says."""
+    try:
+        return [group.label for group in compare_groups(source, key).groups if group.place]
+    except AnalysisError:
+        return []
+
+
 def _of_part(part: Part, ranking: SourceRanking, source: Source) -> Iterator[Said]:
     labels = [entry.title[0].lower() + entry.title[1:] for entry in ranking.ranked]
     key = ""
     if ranking.comparison is not None:
         labels, key = [group.label for group in ranking.comparison.groups if group.place], REWARD_MODEL
     if isinstance(part, Sentences) and (by := re.fullmatch(r"By (\S+)", part.title)):
-        groups = [group.label for group in compare_groups(source, by[1]).groups if group.place]
+        groups = _list_groups(source, by[1])
         yield from (Said("", _text(line), labels=groups, key=by[1]) for line in part.lines)
     elif isinstance(part, Sentences):
         about = _run_of(part.title, ranking)

@@ -72,7 +72,8 @@ PLANTED = {
         Said("report: Overview", "Trial 3 leads (not decided) with ppo.lr=a: its objective is 1.5"),
         Said(
             "sweep",
-            "leading objective 1.5 on 3 test seeds (the number to report), chosen by 1.6 (not decided): trial 4, ppo.lr=b",
+            "leading objective 1.5 on 3 test seeds (the number to report), chosen by 1.6 (not decided): "
+            "trial 4, ppo.lr=b",
         ),
     ),
     "a score that rises and does not": (

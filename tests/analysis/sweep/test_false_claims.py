@@ -25,7 +25,7 @@ def test_false_claims_are_rare_in_the_whole_text_of_a_sweep(kind: str) -> None:
 
 def test_the_text_speaks_where_there_is_something_to_say() -> None:
     sources = [grid(seed, (4, 4), 3, planted=4.0) for seed in range(8)]
-    assert sum("winner" in list_claims(source) for source in sources) >= 7
+    assert sum("winner" in list_claims(source) for source in sources) >= 6
     for source in sources:
         (analysis,) = analyse_sweep(source).views
         best = max(analysis.view.settings, key=lambda setting: float(np.mean(setting.by_run)))

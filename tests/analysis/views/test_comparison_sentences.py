@@ -29,7 +29,7 @@ def test_a_winner_is_named_with_the_largest_p() -> None:
     assert first.text.startswith("k0 is better than every other group")
     largest = max(pair.p_value for pair in comparison.pairs if pair.first == "k0")
     assert first.evidence == pytest.approx(
-        {"value of k0": 9.1, "value of k1": 5.1, "largest adjusted p against the best": largest}
+        {"value of k0": 9.1, "value of k1": 5.1, "largest p against the best": largest}
     )
 
 

@@ -86,7 +86,7 @@ def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     said = write_noise_sentences(rank_source(near))[0]
     assert said.startswith("No: runs of one setting differ by 0.141 from seed to seed")
     assert "only a lead above 2.54 is more than noise" in said
-    assert write_noise_sentences(rank_source(far))[0].startswith("Yes, judged by 1 repetition on other seeds")
+    assert write_noise_sentences(rank_source(far))[0].startswith("Probably: runs of one setting differ by 0.141")
     told = dict(make_answers(near, rank_source(near), [], []).answers)["Which setting is best?"]
     quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: this is the number to report"
     assert told[0].endswith(quoted)
@@ -126,16 +126,18 @@ def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
     assert told["Which setting is best?"][0].startswith("Trial 1 is the best (decided at 95 %) with ppo.lr=")
     assert told["By how much?"][0] == "1.5 better than the second, trial 0 (1.1 on the test seeds)"
     (said,) = told["Is that more than noise?"]
-    assert said.startswith("Yes: Trial 1 is better than every other by more than seeds differ")
+    assert said.startswith("Yes: Trial 1 is better than every other that ran on test seeds by more than seeds")
     assert "a run of the best beats a run of the second with probability 1 [" in said
 
 
 def test_who_ran_on_test_seeds_alone_is_compared_by_these_and_of_others_nothing_is_said() -> None:
     ranking = rank_source(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 1.05, 1.1], 1: [2.0, 2.1, 2.2]}))
-    assert write_noise_sentences(ranking) == [
-        "Not against all: too few seeds to judge trial 2",
-        "It beats trial 0 by more than noise",
-    ]
+    (said,) = write_noise_sentences(ranking)
+    assert said.startswith("Yes: Trial 1 is better than every other that ran on test seeds by more than seeds differ")
+    ranking = rank_source(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 2.5, 1.1], 1: [2.0, 2.1, 2.2]}))
+    said, *_, last = write_noise_sentences(ranking)
+    assert said.startswith("No: trial 0 is within noise of trial 1")
+    assert last == "Too few seeds to judge trial 2"
 
 
 def test_one_noise_for_all_counts_the_runs_that_tell_two_settings_apart() -> None:
