@@ -1,4 +1,4 @@
-"""Which reward model won, by how much: in win rates under other judges, since scores have no common scale."""
+"""Which reward model is best, by how much: in win rates under other judges, since scores have no common scale."""
 
 from analysis.comparison.compare import GroupComparison
 from analysis.comparison.run_values import OBJECTIVE
@@ -15,9 +15,9 @@ from rlhf_sweeps.verdicts.pairs import UNKNOWN
 
 
 def describe_rank(ranking: SourceRanking, best: Entry) -> str:
-    """What the best entry is the best of, where there is no best one over all: `reward model judged, the winner`."""
-    has_won = ranking.comparison is not None and ranking.comparison.winner is not None
-    return f"reward model {find_reward_model(best)}, {'the winner' if has_won else 'ranked first'}"
+    """What the best entry is the best of, where there is no best one over all: `reward model judged, the best`."""
+    is_decided = ranking.comparison is not None and ranking.comparison.winner is not None
+    return f"reward model {find_reward_model(best)}, {'the best' if is_decided else 'which leads'}"
 
 
 def write_winner_sentences(comparison: GroupComparison, ranking: SourceRanking) -> list[str]:

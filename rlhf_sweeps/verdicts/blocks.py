@@ -34,11 +34,13 @@ class BlockNoise:
     Attributes:
         freedom: degrees of freedom of the variance.
         labels: the settings that it is pooled over.
+        noisy: those that were left out, since they are much noisier.
     """
 
     variance: float
     freedom: int
     labels: frozenset[str]
+    noisy: frozenset[str] = frozenset()
 
 
 def pool_blocks(families: Iterable[Mapping[str, Runs]]) -> BlockNoise | None:
@@ -48,12 +50,13 @@ def pool_blocks(families: Iterable[Mapping[str, Runs]]) -> BlockNoise | None:
         families: label -> runs, for each family of settings. Of a family, the settings count that have the most
             frequent set of seeds.
     """
-    squares, freedom, labels = 0.0, 0, set[str]()
+    squares, freedom, labels, noisy = 0.0, 0, set[str](), set[str]()
     for family in families:
         table = _select_table(family)
         if not table or len(next(iter(table.values()))) < 2:
             continue
-        table = _leave_out_noisy(table)
+        whole, table = table, _leave_out_noisy(table)
+        noisy |= whole.keys() - table.keys()
         values = np.array(list(table.values()))
         own = _sum_squares(values)
         if len(values) < 2 or are_equal(np.array([0.0, math.sqrt(own)]), float(np.abs(values).max())):
@@ -61,7 +64,7 @@ def pool_blocks(families: Iterable[Mapping[str, Runs]]) -> BlockNoise | None:
         squares += own
         freedom += (values.shape[0] - 1) * (values.shape[1] - 1)
         labels |= table.keys()
-    return BlockNoise(squares / freedom, freedom, frozenset(labels)) if freedom else None
+    return BlockNoise(squares / freedom, freedom, frozenset(labels), frozenset(noisy)) if freedom else None
 
 
 def compare_blocks(
@@ -85,7 +88,8 @@ def compare_blocks(
     own, own_freedom = float(differences.var(ddof=1)), len(seeds) - 1
     others = noise.freedom - (own_freedom if noise.labels.issuperset(names) else 0)
     usual = 1 - _NOISIER_PAIR / max(num_settings - 1, 1)
-    if others > 0 and own > variance * float(f.ppf(usual, own_freedom, others)):
+    is_noisy = not noise.noisy.isdisjoint(names)
+    if is_noisy or (others > 0 and own > variance * float(f.ppf(usual, own_freedom, others))):
         variance, freedom = own, float(own_freedom)
     return float(differences.mean()), math.sqrt(variance / len(seeds)), freedom
 

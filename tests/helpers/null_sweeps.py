@@ -26,8 +26,10 @@ CLAIMS = {
 }
 
 
-def grid(seed: int, shape: tuple[int, int], num_seeds: int, planted: float = 0.0, shared: float = SHARED) -> Source:
-    """A grid over one or two axes; one of its settings is better by `planted`."""
+def grid(
+    seed: int, shape: tuple[int, int], num_seeds: int, planted: float = 0.0, shared: float = SHARED, noisy: float = 1.0
+) -> Source:
+    """A grid over one or two axes; one of its settings is better by `planted`, the last is `noisy` times as noisy."""
     random = np.random.default_rng(seed)
     space = {"ppo.lr": LRS[: shape[0]]} | ({"ppo.kl_coef": KL_COEFS[: shape[1]]} if shape[1] > 1 else {})
     points: list[dict[str, object]] = [{}]
@@ -36,6 +38,7 @@ def grid(seed: int, shape: tuple[int, int], num_seeds: int, planted: float = 0.0
     levels = np.zeros(len(points))
     levels[random.integers(len(points))] = planted
     values = _draw_values(random, levels, num_seeds, shared)
+    values[-1] = [noisy * value for value in values[-1]]
     return swept(points, values, space={key: f"choice({','.join(each)})" for key, each in space.items()})
 
 
@@ -77,6 +80,7 @@ NULLS: dict[str, Callable[[int], Source]] = {
     "grid 4 x 4, 3 seeds": lambda seed: grid(seed, (4, 4), 3),
     "grid 4 x 4, 3 seeds that share nothing": lambda seed: grid(seed, (4, 4), 3, shared=0.0),
     "grid 3 x 3, 2 seeds": lambda seed: grid(seed, (3, 3), 2),
+    "grid 3 x 3, 3 seeds, one setting 5 times as noisy": lambda seed: grid(seed, (3, 3), 3, noisy=5.0),
     "grid of 4, 3 seeds": lambda seed: grid(seed, (4, 1), 3),
     "grid of 2, 5 seeds": lambda seed: grid(seed, (2, 1), 5),
     "search of 20": lambda seed: search(seed, 20),
