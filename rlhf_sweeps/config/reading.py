@@ -132,7 +132,8 @@ def _read(schema: type[Node], values: Any, key: str) -> Node:
         node = OmegaConf.merge(OmegaConf.structured(schema), values)
     except ConfigKeyError as error:
         names = [entry.name for entry in dataclasses.fields(schema)]  # type: ignore[arg-type]
-        raise ConfigError(f"{key}.{error.full_key}: {_describe_unknown(str(error.key), names)}") from error
+        prefix = f"{key}.{error.full_key}".removesuffix(str(error.key))
+        raise ConfigError(f"{key}.{error.full_key}: {_describe_unknown(str(error.key), names, prefix)}") from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}.{error.full_key}: {str(error).splitlines()[0]}") from error
     if missing := OmegaConf.missing_keys(node):
@@ -140,8 +141,10 @@ def _read(schema: type[Node], values: Any, key: str) -> Node:
     return cast(Node, OmegaConf.to_object(node))
 
 
-def _describe_unknown(name: str, allowed: Sequence[str]) -> str:
-    return f"there is no such key{suggest(name, allowed)} (allowed here: {', '.join(allowed)})"
+def _describe_unknown(name: str, allowed: Sequence[str], prefix: str) -> str:
+    """The suggestion is a whole key, to be pasted."""
+    near = suggest(f"{prefix}{name}", [f"{prefix}{other}" for other in allowed], prefix)
+    return f"there is no such key{near} (allowed here: {', '.join(allowed)})"
 
 
 def _find_missing_keys(node: Any, key: str = "") -> Iterator[str]:
@@ -172,6 +175,6 @@ def find_unknown_keys(node: Any, prefix: str) -> Iterator[str]:
     allowed = [entry.name for entry in dataclasses.fields(node)]
     for name, value in vars(node).items():
         if name not in allowed:
-            yield f"{prefix}{name}: {_describe_unknown(name, allowed)}"
+            yield f"{prefix}{name}: {_describe_unknown(name, allowed, prefix)}"
         elif dataclasses.is_dataclass(value):
             yield from find_unknown_keys(value, prefix=f"{prefix}{name}.")

@@ -7,6 +7,7 @@ import functools
 import os
 import re
 import resource
+import select
 import signal
 import stat
 import sys
@@ -197,6 +198,13 @@ def kill(process: BaseProcess) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     return True
+
+
+def is_pipe_closed(descriptor: int) -> bool:
+    """Whether the other end of a pipe is closed; False for what is no pipe."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def is_running(process: int) -> bool:

@@ -228,6 +228,11 @@ def kill(process: BaseProcess) -> bool:
     return True
 
 
+def is_pipe_closed(descriptor: int) -> bool:
+    """Whether the other end of a pipe is closed, which Windows does not tell: it is asked only after an error."""
+    return True
+
+
 def is_running(process: int) -> bool:
     """Whether a process with this id exists. (`os.kill(process, 0)` would send it Ctrl-C.)"""
     try:

@@ -4,9 +4,10 @@ import contextlib
 import io
 import logging
 import os
-import select
 import sys
 from collections.abc import Iterator
+
+from rlhf_sweeps.platforms import system
 
 
 class LogHandler(logging.StreamHandler[io.TextIOBase]):
@@ -39,19 +40,12 @@ def tolerate_closed_output() -> Iterator[None]:
 def discard_unread_output() -> bool:
     """Discard what goes to standard streams that nobody reads; returns whether there are any."""
     closed = [
-        stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper) and _is_closed(stream)
+        stream
+        for stream in (sys.stdout, sys.stderr)
+        if isinstance(stream, io.TextIOWrapper) and system.is_pipe_closed(stream.fileno())
     ]
     for stream in closed:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
     return bool(closed)
-
-
-def _is_closed(stream: io.TextIOWrapper) -> bool:
-    """Whether the other end of a pipe is closed; on Windows, which cannot be asked, any error says so."""
-    if not hasattr(select, "poll"):
-        return True
-    poll = select.poll()
-    poll.register(stream.fileno(), 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -174,7 +174,7 @@ def test_what_cannot_be_answered_is_one_line(run: Run, capsys: pytest.CaptureFix
         assert (
             capsys.readouterr()
             .err.splitlines()[-1]
-            .endswith("0: must be >= 1" if "length" in option else "must be > 0")
+            .endswith("0: must be a whole number, 1 or more" if "length" in option else "must be a number above 0")
         )
     run.write_summary({"status": "complete"}, exported=["config.json"])
     (run.model / "config.json").write_text("{}", encoding="utf-8")

@@ -145,7 +145,7 @@ def test_parallel_coordinates_are_lines_in_fifths() -> None:
     assert lines[4].y[:2] == [pytest.approx(8 / 9), pytest.approx(0)]
     assert lines[4].y[4:6] == [1.0, pytest.approx(1)]
     assert np.isnan(lines[4].y[3])
-    assert lines[4].hover[4] == "trial 9\neval/score 9\nppo.lr 0.01\nppo.kl_coef 0.1"
+    assert lines[4].hover[4] == "trial 9\nobjective 9\nppo.lr 0.01\nppo.kl_coef 0.1"
     lower = swept(points, [[float(n)] for n in range(10)], directions=("minimize",))
     drawn_lower = make_parallel_chart(analyse_sweep(lower).views[0])
     assert drawn_lower is not None

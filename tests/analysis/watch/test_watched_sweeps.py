@@ -37,7 +37,7 @@ def test_a_finished_grid(tmp_path: Path, study: bool) -> None:
     lines = text([seen])
     assert lines[0] == "s: 3/3 trials done: 3 complete; 0:01:00"
     assert re.fullmatch(r"best so far: objective 2\.8\d+, trial 1: ppo.lr=0\.0005", lines[1])
-    assert re.fullmatch(r"trial +lr +update +score +KL +objective +trend +s/update +state", lines[2])
+    assert re.fullmatch(r"trial +lr +update +score now +KL now +objective +trend +s/update +state", lines[2])
     assert re.fullmatch(r" +1 +0\.0005 +30/30 +2\.8\d? +\d\.\d+ +2\.8\d+ +▁[▁-█]{9} +0\.5 +complete", lines[3])
 
 

@@ -152,7 +152,7 @@ def test_trials_near_each_other_in_the_sweep() -> None:
     (view,) = make_views(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"}))
     (analysis,) = analyse_sweep(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"})).views
     (statement, *_) = write_view_statements(analysis)
-    assert statement.text == "best objective 1: trial 1, ppo.lr=0.00012344"
+    assert statement.text == "leading objective 1 (not decided): trial 1, ppo.lr=0.00012344"
     assert label_choices(view.axes[0]) == ["0.00012341", "0.00012344"]
     assert label_positions(view.axes[0], [0.0, 1.0]) == ["0.00012341", "0.00012344"]
 

@@ -42,7 +42,7 @@ def test_the_folder_holds_a_reward_model_a_report_and_a_card(
     card = (tmp_path / "trained" / "README.md").read_text(encoding="utf-8")
     assert "| base | `embedded:tiny_policy` |" in card
     assert "| lr | 0.0005 |" in card
-    assert f"| reward model | {report.accuracy.value:.3f} |" in card
+    assert f"| reward model | {100 * report.accuracy.value:.3g} % |" in card
     assert "rule: shorter words" in capsys.readouterr().out
     assert (tmp_path / "trained" / "model.safetensors").exists()
     # Scored by transformers itself, one answer at a time.

@@ -28,7 +28,7 @@ def test_a_grid_runs_every_point_once_in_order(tmp_path: Path, capsys: pytest.Ca
     assert (results["name"], results["best_params"]) == ("optuna", {"ppo.lr": best[0], "ppo.kl_coef": best[1]})
     assert results["best_value"] == pytest.approx(value(*best, 0))
     assert (
-        f"leading (not decided): trial {points.index(best)}, objective {value(*best, 0):.4g}" in capsys.readouterr().out
+        f"leading (not decided): trial {points.index(best)}, objective {value(*best, 0):.3g}" in capsys.readouterr().out
     )
 
 
@@ -63,7 +63,7 @@ def test_seeds_are_averaged_and_pruned_between_and_test_seeds_are_others(
     results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert results["test"]["mean"] == pytest.approx(sum(held_out) / 2)
     error = abs(held_out[0] - held_out[1]) / 2
-    assert f"to report: objective {sum(held_out) / 2:.4g} +- {error:.2g}" in capsys.readouterr().out
+    assert f"to report: objective {sum(held_out) / 2:.3g} +- {error:.3g}" in capsys.readouterr().out
     sweep(tmp_path, *arguments)
     assert all(starts(tmp_path / "test" / name) == 1 for name in tested)
 

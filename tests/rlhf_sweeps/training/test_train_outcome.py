@@ -90,7 +90,7 @@ def test_the_card_is_that_of_the_best_policy(scripted: Scripted) -> None:
     assert "| eval/score | 3 |" in card
     assert "| eval/kl | 1 |" in card
     rows = scripted.run.metrics()
-    first, last = (f"{rows[place]['objective/entropy']:.4g}" for place in (0, -1))
+    first, last = (f"{rows[place]['objective/entropy']:.3g}" for place in (0, -1))
     assert first != last
     assert f"| objective/entropy | {first} | {last} |" in card
     assert "| seed | 7 |" in card
