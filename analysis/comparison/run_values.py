@@ -13,6 +13,7 @@ from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.record import natural_key
 from rlhf_sweeps.record.quantities import OBJECTIVE as OBJECTIVE
+from rlhf_sweeps.verdicts.objective import KL_BOUND
 
 OTHER_JUDGES, EVAL_SCORE, WIN_RATE = "win rate under the other judges", "eval/score", "eval/win_rate"
 _JUDGE, _WINS = "judge/", "/win_rate"
@@ -106,7 +107,7 @@ def find_best_update(run: RunRecord) -> float | None:
     budget = run.kl_budget
     if len(updates) and budget is not None:
         kls = np.full(len(updates), np.nan)
-        kl_updates, recorded = run.select_points("eval/kl")
+        kl_updates, recorded = run.select_points(KL_BOUND if KL_BOUND in run.metrics else "eval/kl")
         shared = np.isin(updates, kl_updates)
         kls[shared] = recorded[np.isin(kl_updates, updates)]
         is_within = kls <= budget

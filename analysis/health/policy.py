@@ -6,6 +6,7 @@ from analysis.health.signals import Finding, read_config_value, read_score, read
 from analysis.health.thresholds import MISSED_TARGET
 from analysis.records.runs import KL_BUDGET, RunRecord
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.verdicts.objective import KL_BOUND
 from rlhf_sweeps.verdicts.policy import (
     BLOW_UP,
     COLLAPSE,
@@ -34,7 +35,7 @@ def read_divergence(run: RunRecord) -> Divergence:
     length = read_series(run, "objective/length", "eval/length")
     return Divergence(
         read_series(run, "objective/kl"),
-        read_series(run, "eval/kl"),
+        read_series(run, KL_BOUND, "eval/kl"),
         run.kl_budget,
         KL_BUDGET not in run.config,
         float(np.median(length.values)) if len(length) else None,

@@ -6,7 +6,7 @@ from typing import Any
 
 from analysis.records.runs import RunRecord
 from rlhf_sweeps.verdicts.final_policies import FinalPolicy, find_final_policy
-from rlhf_sweeps.verdicts.objective import Evaluation
+from rlhf_sweeps.verdicts.objective import KL_BOUND, Evaluation
 
 _SCORE, _KL = "eval/score", "eval/kl"
 
@@ -20,11 +20,13 @@ def find_policy_of_run(run: RunRecord) -> FinalPolicy | None:
 def _summarize_evaluations(run: RunRecord) -> dict[str, Any]:
     """The best and the last evaluation, as a summary has them."""
     updates, scores = run.select_points(_SCORE)
-    kl_by_update = dict(zip(*(column.tolist() for column in run.select_points(_KL)), strict=True))
+    kl_by_update, bound_by_update = (
+        dict(zip(*(column.tolist() for column in run.select_points(metric)), strict=True)) for metric in (_KL, KL_BOUND)
+    )
     best: Evaluation | None = None
     last: Evaluation | None = None
     for update, score in zip(updates.tolist(), scores.tolist(), strict=True):
         if update in kl_by_update:
-            last = Evaluation(int(update), score, kl_by_update[update])
+            last = Evaluation(int(update), score, kl_by_update[update], bound_by_update.get(update))
             best = last if last.beats(best, run.kl_budget) else best
     return {"best": asdict(best) if best else None, "last": asdict(last) if last else None}

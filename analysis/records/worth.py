@@ -10,7 +10,13 @@ import numpy as np
 from analysis.records.objective import CONSTRAINTS, parse_list
 from analysis.records.runs import UPDATE, RunRecord, convert_number
 from rlhf_sweeps.config.schema import CONSTRAINT, ObjectiveConfig
-from rlhf_sweeps.verdicts.objective import Row, compute_objectives, compute_violations, select_counted_updates
+from rlhf_sweeps.verdicts.objective import (
+    KL_BOUND,
+    Row,
+    compute_objectives,
+    compute_violations,
+    select_counted_updates,
+)
 
 _SAME = 1e-6  # values that differ less, or by less than this share, are the same
 _BASE, _KLS = "eval/base_score", ("eval/kl", "objective/kl")
@@ -101,7 +107,7 @@ def _select_rows(run: RunRecord, config: ObjectiveConfig, metrics: Sequence[str]
 
     Where there is a KL budget, updates without a KL are left out.
     """
-    names = [name for name in dict.fromkeys((UPDATE, *_KLS, *metrics)) if name in run.metrics]
+    names = [name for name in dict.fromkeys((UPDATE, *_KLS, KL_BOUND, *metrics)) if name in run.metrics]
     wanted = [np.isfinite(run.metrics[name]) for name in metrics if name in run.metrics]
     if not wanted:
         return []

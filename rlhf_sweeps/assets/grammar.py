@@ -241,8 +241,8 @@ def _draw_answer(rng: random.Random, topic: str, kind: str, style: Style) -> str
     detail, other = rng.sample(said["details"], 2)
     fillers = {"act": topic, "detail": detail, "other": other, "tip": rng.choice(said["tips"])}
     core = rng.choice(style.cores[kind]).format(**fillers, moment=rng.choice(said["moments"]))
-    sentence = f"{rng.choice(style.openers[kind])} {core}".strip()
-    parts = [sentence[0].upper() + sentence[1:] + ("!" if rng.random() < style.exclaim_share else ".")]
+    sentence = open_sentence(rng.choice(style.openers[kind]), core)
+    parts = [sentence + ("!" if rng.random() < style.exclaim_share else ".")]
     end = rng.random()
     if end < style.ask_share:
         parts.append(rng.choice(style.asks[kind]))
@@ -251,6 +251,12 @@ def _draw_answer(rng: random.Random, topic: str, kind: str, style: Style) -> str
     if rng.random() < style.emoji_share:
         parts.append(rng.choice(style.emoji))
     return " ".join(parts)
+
+
+def open_sentence(opener: str, core: str) -> str:
+    """The sentence of an opener, which may be empty, and a core, without its end mark."""
+    sentence = f"{opener} {core}".strip()
+    return sentence[0].upper() + sentence[1:]
 
 
 def write_pairs(seed: int = 0) -> tuple[list[GrammarPair], list[GrammarPair]]:

@@ -35,6 +35,8 @@ class ModelConfig:
     sha256: str | None = sha256()
     dtype: str = choice(*DTYPES)
     suggested_lr: float = number(above=0)
+    suggested_kl_coef: float = number(at_least=0)
+    suggested_kl_budget: float | None = number(above=0)
 
 
 def find_dtype_fault(model: ModelConfig, lora_rank: int | None, prefix: str) -> str | None:
@@ -72,6 +74,8 @@ class DatasetConfig:
     min_prompt_length: int = number(at_least=1)
     max_prompt_length: int = number(at_least=1)
     suggested_response_length: int = number(at_least=1)
+    # Choices of reward_model, of which eval.judges holds the configs.
+    suggested_judges: list[Any] = MISSING
     # For a mixture: choices, such as [human_like_mini, {dataset: local, path: x.csv}], replaced by their configs.
     sources: list[Any] = MISSING
     weight: float = number(above=0)

@@ -34,6 +34,12 @@ def kl_estimate(logprobs: Tensor, ref_logprobs: Tensor, mask: Tensor, estimator:
     raise ValueError(f"estimator={estimator}: must be k1, k2 or k3")
 
 
+def token_kl(logits: Tensor, ref_logits: Tensor) -> Tensor:
+    """KL(policy || reference) of the distributions of the next token, (...) in nats, from logits (..., vocabulary)."""
+    logprobs = logits.log_softmax(-1)
+    return (logprobs.exp() * (logprobs - ref_logits.log_softmax(-1))).sum(-1)
+
+
 def last_position(mask: Tensor) -> Tensor:
     """The position of the last true entry of each row, (batch,); the true entries must be contiguous from 0 on."""
     return mask.sum(-1) - 1

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_sweeps.data import Encoded, as_text
-from rlhf_sweeps.ppo.equations import kl_estimate
+from rlhf_sweeps.ppo.divergence import measure_divergence
 from rlhf_sweeps.ppo.language_model import LanguageModel
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
@@ -22,6 +22,7 @@ from rlhf_sweeps.reward_models.scale import UNIT, Scale
 from rlhf_sweeps.reward_models.scorer import Scorer
 from rlhf_sweeps.reward_models.surface_rules import EMOJI
 from rlhf_sweeps.training.base_policy import BaseAnswers, BasePolicy, make_exchanges
+from rlhf_sweeps.verdicts.objective import KL_BOUND, bound_mean
 
 
 class Evaluator:
@@ -94,7 +95,7 @@ class Evaluator:
         }
         metrics = {
             **{f"eval/{metric}": value for metric, value in own.metrics().items()},
-            "eval/kl": self._kl(batch),
+            **self._measure_kl(policy, batch),
             "eval/length": batch.response_mask.sum(-1).float().mean().item(),
             "eval/eos_rate": batch.ended.float().mean().item(),
             **measure_markers(exchanges.responses),
@@ -123,12 +124,12 @@ class Evaluator:
         """The base policy's mean score."""
         return self._base_scores.mean().item()
 
-    @torch.no_grad()
-    def _kl(self, batch: Responses) -> float:
-        """The mean over sequences of the summed k1 estimate, which is unbiased, in nats."""
-        with report_activity("measuring the KL divergence"), self.ref_policy() as model:
-            ref_logprobs = self.sampler.batch.run(partial(replace(self.language_model, model=model).logprobs, batch))
-        return kl_estimate(batch.logprobs, ref_logprobs, batch.response_mask, "k1").sum(-1).mean().item()
+    def _measure_kl(self, policy: PreTrainedModel, batch: Responses) -> dict[str, float]:
+        """The mean sequence KL, and the bound that the KL budget is held against, in nats."""
+        model = replace(self.language_model, model=policy)
+        with report_activity("measuring the KL divergence"):
+            kl = self.sampler.batch.run(partial(measure_divergence, model, self.ref_policy, batch))
+        return {"eval/kl": kl.mean().item(), KL_BOUND: bound_mean(kl.tolist())}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from rlhf_sweeps.record import Run
 from rlhf_sweeps.record.quantities import KL_NOW, OBJECTIVE, SCORE_NOW
 from rlhf_sweeps.record.trials import BEYOND, is_beyond_budget
 from rlhf_sweeps.verdicts.final_policies import FinalPolicy, write_verdict
+from rlhf_sweeps.verdicts.objective import describe_excess
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -51,8 +52,9 @@ def _describe_end(summary: dict[str, Any], config: Config) -> str:
     """`complete`, `stopped by the KL budget`, `complete, but beyond the KL budget (last KL 23.1 > 15)`."""
     if not is_beyond_budget(summary):
         return str(summary["status"])
-    kl, budget = summary["last"]["kl"], config.objective.kl_budget
+    last = summary["last"]
     # A run that was stopped for its KL in training may be back within the budget in its last evaluation.
-    excess = f" (last KL {format_number(kl)} > {format_number(budget)})" if budget is not None and kl > budget else ""
+    beyond = describe_excess([last["kl"]], [last["kl_bound"]], config.objective.kl_budget)
+    excess = f" (last {beyond})" if beyond else ""
     stopped = "stopped by the KL budget"
     return (stopped if summary["stop_reason"] == "kl_budget" else f"{summary['status']}, but {BEYOND}") + excess

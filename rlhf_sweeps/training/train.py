@@ -36,7 +36,7 @@ from rlhf_sweeps.training.export import export
 from rlhf_sweeps.training.last_lines import report_end
 from rlhf_sweeps.training.session import Session, load_session
 from rlhf_sweeps.verdicts.final_policies import find_final_policy, measure_policies
-from rlhf_sweeps.verdicts.objective import Evaluation, compute_objectives, ends_beyond_budget
+from rlhf_sweeps.verdicts.objective import KL_BOUND, Evaluation, compute_objectives, ends_beyond_budget
 
 # Reasons to stop a run that will be continued, and a run whose policy is not needed: neither policy is exported.
 RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
@@ -175,7 +175,7 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
     samples = [{"update": update, **sample} for sample in samples]
     session.run.append_samples(samples)
     tracker.log_samples(samples)
-    session.last = Evaluation(update, metrics["eval/score"], metrics["eval/kl"])
+    session.last = Evaluation(update, metrics["eval/score"], metrics["eval/kl"], metrics[KL_BOUND])
     is_best = session.last.beats(session.best, session.config.objective.kl_budget)
     if is_best:
         session.best = session.last

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, measure_gain, read_differences
+from rlhf_sweeps.verdicts.objective import describe_excess
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,14 @@ class FinalPolicy:
         kl: its mean sequence KL to the base policy, in nats; nan if unknown.
         is_within: whether that evaluation was within the KL budget; then it is the best of these, else the last one.
         differences: held-out prompt -> score minus the base policy's score; empty without samples.
+        kl_bound: the upper bound of the KL, which is held against the budget; the KL where it is unknown.
     """
 
     update: int
     kl: float
     is_within: bool
     differences: Mapping[str, float]
+    kl_bound: float
 
 
 def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str, Any]]) -> FinalPolicy | None:
@@ -41,10 +43,15 @@ def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str,
         evaluation = summary.get(key)
         update = evaluation.get("update") if isinstance(evaluation, Mapping) else None
         if isinstance(evaluation, Mapping) and isinstance(update, int | float):
-            kl = evaluation.get("kl")
-            number = float(kl) if isinstance(kl, int | float) else math.nan
-            return FinalPolicy(int(update), number, key == "best", read_differences(samples, int(update)))
+            kl = _read_number(evaluation, "kl", math.nan)
+            bound = _read_number(evaluation, "kl_bound", kl)
+            return FinalPolicy(int(update), kl, key == "best", read_differences(samples, int(update)), bound)
     return None
+
+
+def _read_number(evaluation: Mapping[str, Any], key: str, default: float) -> float:
+    number = evaluation.get(key)
+    return float(number) if isinstance(number, int | float) else default
 
 
 def measure_policies(policies: Sequence[FinalPolicy | None], num_settings: int = 1) -> Gain | None:
@@ -105,10 +112,9 @@ def describe_test(gain: Gain | None, num_settings: int = 1) -> str:
 
 
 def _compare_kl(beyond: Sequence[FinalPolicy], kl_budget: float | None) -> str:
-    """` (KL 40 > 15)`; empty where that is unknown."""
-    if kl_budget is None or not all(policy.kl > kl_budget for policy in beyond):
-        return ""
-    return f" (KL {', '.join(format_number(policy.kl) for policy in beyond)} > {format_number(kl_budget)})"
+    """` (KL 40, 38 > 15)`; empty where that is unknown."""
+    excess = describe_excess([p.kl for p in beyond], [p.kl_bound for p in beyond], kl_budget)
+    return f" ({excess})" if excess else ""
 
 
 def _count(number: int, noun: str) -> str:

@@ -10,21 +10,50 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rlhf_sweeps.config.schema import CONSTRAINT, ObjectiveConfig
+from rlhf_sweeps.figures import format_number
 
 Row = Mapping[str, float]
 
 
+# The metric of an evaluation that the KL budget is held against: with 95 % certainty the KL is not above it.
+KL_BOUND = "eval/kl_bound"
+BOUND_ERRORS = 1.645  # standard errors above the mean: the 95 % quantile of the normal distribution
+
+
+def bound_mean(values: Sequence[float]) -> float:
+    """The upper bound, at 95 %, of the mean of which `values` are a sample; the value itself if there is only one."""
+    mean = sum(values) / len(values)
+    variance = sum((value - mean) * (value - mean) for value in values) / max(1, len(values) - 1)
+    return mean + BOUND_ERRORS * math.sqrt(variance / len(values))
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluation: its update, the mean score, and the mean sequence KL to the reference policy in nats."""
+    """An evaluation.
+
+    Attributes:
+        score: the mean over the held-out prompts.
+        kl: the mean sequence KL to the reference policy, in nats.
+        kl_bound: the upper bound of this KL; None in older records, whose KL stands for it.
+    """
 
     update: int
     score: float
     kl: float
+    kl_bound: float | None = None
 
     def beats(self, best: "Evaluation | None", kl_budget: float | None) -> bool:
         """Whether it is better than the best so far: within the KL budget, and with a strictly higher score."""
-        return (kl_budget is None or self.kl <= kl_budget) and (best is None or self.score > best.score)
+        kl = self.kl if self.kl_bound is None else self.kl_bound
+        return (kl_budget is None or kl <= kl_budget) and (best is None or self.score > best.score)
+
+
+def describe_excess(kls: Sequence[float], bounds: Sequence[float], kl_budget: float | None) -> str | None:
+    """`KL 23.1 > 15`, or `KL at most 5.12 > 5`, of evaluations that are all beyond the budget; None if one is not."""
+    if kl_budget is None or not all(bound > kl_budget for bound in bounds):
+        return None
+    numbers, at_most = (kls, "") if all(kl > kl_budget for kl in kls) else (bounds, "at most ")
+    return f"KL {at_most}{', '.join(map(format_number, numbers))} > {format_number(kl_budget)}"
 
 
 def compute_objectives(rows: Sequence[Row], config: ObjectiveConfig) -> list[float] | None:
@@ -83,8 +112,13 @@ def select_measured_updates(rows: Sequence[Row], config: ObjectiveConfig) -> lis
 
 
 def is_over_budget(row: Row, config: ObjectiveConfig) -> bool:
-    """Whether an update's KL, held-out where it was evaluated, is beyond the budget."""
-    return config.kl_budget is not None and row.get("eval/kl", row["objective/kl"]) > config.kl_budget
+    """Whether an update's KL, the bound of the held-out one where it was evaluated, is beyond the budget."""
+    return config.kl_budget is not None and row.get(KL_BOUND, read_kl(row)) > config.kl_budget
+
+
+def read_kl(row: Row) -> float:
+    """An update's KL: held-out where it was evaluated, else in training."""
+    return row.get("eval/kl", row["objective/kl"])
 
 
 def ends_beyond_budget(rows: Sequence[Row], config: ObjectiveConfig) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from rlhf_sweeps.config.schema import ObjectiveConfig
 from rlhf_sweeps.sweep.pruning.curves import ObjectiveCurve, Pruner
 from rlhf_sweeps.sweep.pruning.halving import Asha
-from rlhf_sweeps.verdicts.objective import Row, is_over_budget, select_measured_updates
+from rlhf_sweeps.verdicts.objective import Row, is_over_budget, read_kl, select_measured_updates
 
 WHOLE = 1.0  # the share of a run that is left before a new trial
 
@@ -144,5 +144,5 @@ def is_over_budget_for_good(rows: Sequence[Row], config: ObjectiveConfig, patien
     if patience is None:
         return False
     newest = select_measured_updates(rows, config)[-patience:]
-    kls = [row.get("eval/kl", row["objective/kl"]) for row in newest]
+    kls = [read_kl(row) for row in newest]
     return len(newest) == patience and all(is_over_budget(row, config) for row in newest) and kls[-1] >= kls[0]

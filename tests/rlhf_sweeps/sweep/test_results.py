@@ -178,7 +178,7 @@ def test_folders_are_shown_from_here() -> None:
 
 
 def test_the_last_line_compares_the_winner_with_the_base_policy() -> None:
-    policies = [FinalPolicy(4, 2.0, True, {"a": 9.0, "b": 10.0, "c": 11.0})]
+    policies = [FinalPolicy(4, 2.0, True, {"a": 9.0, "b": 10.0, "c": 11.0}, 2.0)]
     subject = "at its best held-out score, trial 0 is"
     last = f"{subject} better than the base policy by 10 [7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
     assert write_answer([make(0, [1.0])], ["maximize"], policies, 15.0) == last
@@ -188,7 +188,7 @@ def test_the_last_line_compares_the_winner_with_the_base_policy() -> None:
     )
     beyond = replace(make(0, [1.0]), beyond={0})
     assert write_answer([beyond], ["maximize"], policies, 15.0) == f"{last}; it went beyond the KL budget"
-    never = [replace(policies[0], kl=40.0, is_within=False)]
+    never = [replace(policies[0], kl=40.0, kl_bound=41.0, is_within=False)]
     assert write_answer([beyond], ["maximize"], never, 15.0) == (
         "trial 0: no policy within the KL budget; the last one (KL 40 > 15) is better than the base policy by 10 "
         "[7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
@@ -197,7 +197,7 @@ def test_the_last_line_compares_the_winner_with_the_base_policy() -> None:
 
 
 def test_the_best_of_several_settings_has_an_interval_for_all_of_them() -> None:
-    policies = [FinalPolicy(4, 2.0, True, {"a": 9.0, "b": 10.0, "c": 11.0})]
+    policies = [FinalPolicy(4, 2.0, True, {"a": 9.0, "b": 10.0, "c": 11.0}, 2.0)]
     others = [make(number, [0.0]) for number in (1, 2, 3)]
     # Bonferroni: 4 intervals of 1 - 0.05 / 4; mean 10, standard error 1 / sqrt(3), 2 degrees of freedom.
     margin = t.ppf(1 - 0.05 / 8, 2) / math.sqrt(3)

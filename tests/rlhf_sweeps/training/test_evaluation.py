@@ -1,6 +1,7 @@
 """Evaluation against the base policy, and the choice of the best."""
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Compose
+from torch.distributions import Categorical, kl_divergence
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from rlhf_sweeps import assets
@@ -23,7 +25,7 @@ from rlhf_sweeps.reward_models.load import Loader
 from rlhf_sweeps.reward_models.scale import Scale
 from rlhf_sweeps.training.base_policy import BasePolicy
 from rlhf_sweeps.training.evaluation import Evaluator, ScoreComparison, measure_markers
-from rlhf_sweeps.verdicts.objective import Evaluation
+from rlhf_sweeps.verdicts.objective import Evaluation, bound_mean
 
 SEED = 7
 
@@ -166,23 +168,29 @@ def test_a_reward_model_may_have_a_name_that_no_file_can_have(evaluator: Evaluat
     assert len(list((tmp_path / "long" / "base").iterdir())) == 3  # responses, scores, scale
 
 
-def test_the_kl_is_the_mean_over_sequences_of_the_summed_log_ratio(evaluator: Evaluator) -> None:
+def test_the_kl_is_that_of_all_next_tokens_summed_over_a_response(evaluator: Evaluator) -> None:
     base = evaluator.language_model.model
     policy: PreTrainedModel = models.freeze(base)
     noise = torch.Generator().manual_seed(0)
     for parameter in policy.parameters():
         parameter.add_(torch.randn(parameter.shape, generator=noise) * 0.1 * parameter.std())
     batch = evaluator.sampler.sample(policy, evaluator.prompts.ids, noise)
-    total = 0.0
+    sums, estimates = [], []
     for prompt, response in zip(batch.prompt_lists(), batch.response_lists(), strict=True):
-        logprobs = []
-        for model in (policy, base):
-            with torch.no_grad():
-                logits = model(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
-            logprobs.append(logits.log_softmax(-1)[torch.arange(len(response)), torch.tensor(response)].sum().item())
-        total += logprobs[0] - logprobs[1]
-    assert evaluator._kl(batch) == pytest.approx(total / len(batch.ended), rel=1e-3)
-    assert abs(total) > 0.1
+        with torch.no_grad():
+            ours, theirs = (
+                Categorical(logits=model(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1])
+                for model in (policy, base)
+            )
+        sums.append(kl_divergence(ours, theirs).sum().item())
+        tokens = torch.tensor(response)
+        estimates.append((ours.log_prob(tokens) - theirs.log_prob(tokens)).sum().item())
+    metrics = evaluator._measure_kl(policy, batch)
+    assert metrics["eval/kl"] == pytest.approx(statistics.mean(sums), rel=1e-3)
+    error = statistics.stdev(sums) / len(sums) ** 0.5
+    assert metrics["eval/kl_bound"] == pytest.approx(statistics.mean(sums) + 1.645 * error, rel=1e-3)
+    # Why it is not estimated from the sampled tokens alone.
+    assert statistics.stdev(sums) < statistics.stdev(estimates) / 2
 
 
 def test_markers_are_counted_once_a_text() -> None:
@@ -200,3 +208,13 @@ def test_the_best_is_the_highest_score_within_the_budget() -> None:
     assert not far.beats(None, kl_budget=15)
     assert Evaluation(3, 3.0, 15.0).beats(better, kl_budget=15)  # all of the budget is still within it
     assert not Evaluation(5, float("nan"), 1.0).beats(better, kl_budget=15)
+
+
+def test_the_bound_of_the_kl_is_held_against_the_budget() -> None:
+    sure, unsure = Evaluation(1, 1.0, 14.0, 15.0), Evaluation(2, 2.0, 14.0, 15.1)
+    assert sure.beats(None, kl_budget=15)
+    assert not unsure.beats(None, kl_budget=15)
+    assert unsure.beats(None, kl_budget=None)
+    assert bound_mean([1.0, 3.0]) == pytest.approx(2 + 1.645)  # a standard error of sqrt(2) / sqrt(2)
+    assert bound_mean([2.5]) == 2.5
+    assert math.isnan(bound_mean([1.0, math.nan]))

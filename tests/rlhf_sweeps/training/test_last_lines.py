@@ -32,4 +32,4 @@ from rlhf_sweeps.training.last_lines import _describe_end
 )
 def test_the_end_of_a_run(summary: dict[str, Any], kl: float, text: str) -> None:
     config: Any = SimpleNamespace(objective=SimpleNamespace(kl_budget=15.0))
-    assert _describe_end({**summary, "last": {"kl": kl}}, config) == text
+    assert _describe_end({**summary, "last": {"kl": kl, "kl_bound": kl + 0.5}}, config) == text

@@ -6,7 +6,7 @@ import pytest
 from conftest import Compose
 
 from rlhf_sweeps.config.schema import ObjectiveConfig
-from rlhf_sweeps.verdicts.objective import compute_objectives, compute_violations
+from rlhf_sweeps.verdicts.objective import compute_objectives, compute_violations, describe_excess
 
 
 def row(update: int, score: float | None = None, kl: float = 1.0, train: float = 0.0) -> dict[str, float]:
@@ -48,8 +48,28 @@ ROWS = [
 def test_the_updates_that_count(
     overrides: tuple[str, ...], expected: list[float] | None, compose_config: Compose
 ) -> None:
-    found = compute_objectives(ROWS, compose_config(*overrides).objective)
+    found = compute_objectives(ROWS, compose_config("objective.kl_budget=15", *overrides).objective)
     assert found == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("reduction", "budget", "expected"), [("best", 5.0, 0.9), ("best", 4.9, 0.7), ("last", 4.1, -0.5)]
+)
+def test_the_upper_bound_of_the_kl_counts(
+    reduction: str, budget: float, expected: float, compose_config: Compose
+) -> None:
+    rows = [row(1, 0.9, 4.0) | {"eval/kl_bound": 5.0}, row(2, 0.7, 4.0) | {"eval/kl_bound": 4.2}]
+    config = compose_config(f"objective.kl_budget={budget}", f"objective.reduction={reduction}").objective
+    assert compute_objectives(rows, config) == [expected]
+
+
+def test_an_excess_names_the_bound_where_the_kl_alone_is_within_the_budget() -> None:
+    assert describe_excess([23.1], [24.0], 15.0) == "KL 23.1 > 15"
+    assert describe_excess([4.8], [5.12], 5.0) == "KL at most 5.12 > 5"
+    assert describe_excess([40.0, 4.8], [41.0, 5.12], 5.0) == "KL at most 41, 5.12 > 5"
+    assert describe_excess([40.0, 38.0], [41.0, 39.0], 5.0) == "KL 40, 38 > 5"
+    assert describe_excess([40.0, 4.0], [41.0, 5.0], 5.0) is None
+    assert describe_excess([40.0], [41.0], None) is None
 
 
 def test_a_run_without_an_evaluation_is_worth_nothing_yet(compose_config: Compose) -> None:
@@ -59,7 +79,7 @@ def test_a_run_without_an_evaluation_is_worth_nothing_yet(compose_config: Compos
 
 def test_constraints_are_held_against_the_updates_that_count(compose_config: Compose) -> None:
     def config(*constraints: str) -> ObjectiveConfig:
-        return compose_config(f"objective.constraints={list(constraints)}").objective
+        return compose_config("objective.kl_budget=15", f"objective.constraints={list(constraints)}").objective
 
     assert compute_violations(ROWS, config("eval/kl<=10", "eval/length>=25")) == {
         "eval/kl<=10": 2.0,
