@@ -4,12 +4,15 @@ from analysis.records.final_policies import find_policy_of_run
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.views.counted import SCORE
+from analysis.wording.statements import capitalize
 from rlhf_sweeps.figures import format_number
-from rlhf_sweeps.verdicts.final_policies import measure_policies, write_verdict
+from rlhf_sweeps.verdicts.final_policies import measure_policies, write_judgement, write_verdict
 
 
 def write_base_sentences(ranking: SourceRanking, best: Entry) -> list[str]:
-    """One sentence; none where scores of several reward models would be compared, or nothing is recorded.
+    """That sentence, and what the judges say.
+
+    None where scores of several reward models would be compared, or nothing is recorded.
 
     Without samples, which show how prompts differ, only the difference of the means is known.
     """
@@ -19,7 +22,8 @@ def write_base_sentences(ranking: SourceRanking, best: Entry) -> list[str]:
     if measure_policies(policies) is not None or any(policy and not policy.is_within for policy in policies):
         num_settings = sum(map(ranking.is_tested, ranking.ranked)) or len(ranking.ranked)
         is_plural, budget = len(best.names) > 1, best.runs[0].kl_budget
-        return [write_verdict(policies, budget, best.inline_title, is_plural, num_settings)]
+        verdict = write_verdict(policies, budget, best.inline_title, is_plural, num_settings)
+        return [verdict, capitalize(write_judgement(policies))]
     base = best.average_summary("base_score")
     if base is None or ranking.metric != SCORE or not best.objectives:
         return []

@@ -14,7 +14,7 @@ from rlhf_sweeps.sweep.decision import is_decided
 from rlhf_sweeps.sweep.study.tested import describe_tests, select_measured
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
 from rlhf_sweeps.verdicts.error_rate import UNDECIDED
-from rlhf_sweeps.verdicts.final_policies import FinalPolicy, write_verdict
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy, write_judgement, write_verdict
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front, rank_key
 from rlhf_sweeps.wording import display_path
 
@@ -172,7 +172,7 @@ def write_answer(
     policies: Sequence[FinalPolicy | None],
     kl_budget: float | None,
 ) -> str:
-    """Whether the best setting is better than no training at all: the last line of all.
+    """What the judges say of the best setting, and whether it is better than no training at all: the last two lines.
 
     Args:
         ranked: complete trials, best first.
@@ -186,7 +186,8 @@ def write_answer(
     num_settings = num_tested or len(ranked)
     is_said = any(policy is not None and not policy.is_within for policy in policies)
     beyond = f"; it went {BEYOND}" if winner.beyond and not is_said else ""
-    return write_verdict(policies, kl_budget, f"trial {winner.number}", num_settings=num_settings) + beyond
+    verdict = write_verdict(policies, kl_budget, f"trial {winner.number}", num_settings=num_settings)
+    return f"{write_judgement(policies)}\n{verdict}{beyond}"
 
 
 def make_rerun_command(trial: SweepTrial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:

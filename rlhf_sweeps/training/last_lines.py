@@ -9,7 +9,7 @@ from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.record.quantities import KL_NOW, OBJECTIVE, SCORE_NOW
 from rlhf_sweeps.record.trials import BEYOND, is_beyond_budget
-from rlhf_sweeps.verdicts.final_policies import FinalPolicy, write_verdict
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy, write_judgement, write_verdict
 from rlhf_sweeps.verdicts.objective import describe_excess
 
 log = logging.getLogger("rlhf_sweeps")
@@ -41,6 +41,7 @@ def report_end(config: Config, run: Run, summary: dict[str, Any], policies: Sequ
         KL_NOW, format_number(last["kl"]), format_number(summary["base_score"]),
         _describe_end(summary, config), summary["seconds"], run.folder,
     )  # fmt: skip
+    log.info(write_judgement(policies))
     log.info(write_verdict(policies, config.objective.kl_budget))
 
 

@@ -19,6 +19,8 @@ from rlhf_sweeps.verdicts.intervals import Outcomes, estimate_mean
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN
 
 WORSE_THAN_BASE = "worse"
+# In samples.jsonl: judge/<name>/score and judge/<name>/base_score.
+JUDGE, _SCORE = "judge/", "/score"
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,15 @@ def _judge_equal(differences: Outcomes, num_settings: int) -> str:
     return BETTER if first > 0 else WORSE_THAN_BASE
 
 
-def read_differences(samples: Iterable[Mapping[str, Any]], update: int) -> dict[str, float]:
+def read_differences(samples: Iterable[Mapping[str, Any]], update: int, judge: str | None = None) -> dict[str, float]:
     """Prompt -> score minus the base policy's score in the evaluation after an update; from the rows of samples.jsonl.
 
     A prompt that occurs several times counts each time. Rows without both scores are left out.
+
+    Args:
+        judge: the judge whose scores are read; None: the run's own reward model.
     """
+    group = "" if judge is None else f"{JUDGE}{judge}/"
     differences: dict[str, float] = {}
     seen: dict[str, int] = {}
     for row in samples:
@@ -83,10 +89,16 @@ def read_differences(samples: Iterable[Mapping[str, Any]], update: int) -> dict[
             continue
         prompt = str(row.get("prompt"))
         seen[prompt] = seen.get(prompt, 0) + 1
-        score, base_score = row.get("score"), row.get("base_score")
+        score, base_score = row.get(f"{group}score"), row.get(f"{group}base_score")
         if isinstance(score, int | float) and isinstance(base_score, int | float) and math.isfinite(score - base_score):
             differences[f"{prompt}#{seen[prompt]}"] = float(score - base_score)
     return differences
+
+
+def list_judges(samples: Iterable[Mapping[str, Any]], update: int) -> list[str]:
+    """The judges that scored the answers of the evaluation after an update, sorted."""
+    keys = {key for row in samples if row.get("update") == update for key in row}
+    return sorted(key[len(JUDGE) : -len(_SCORE)] for key in keys if key.startswith(JUDGE) and key.endswith(_SCORE))
 
 
 def describe_gain(gain: Gain | None) -> str:

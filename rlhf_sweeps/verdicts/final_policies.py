@@ -6,11 +6,13 @@ then the sentence says so first: what lies beyond the budget is no success.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, measure_gain, read_differences
+from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, list_judges, measure_gain, read_differences
 from rlhf_sweeps.verdicts.objective import describe_excess
+
+NO_JUDGE = "no judge scored it, so over-optimization cannot be seen (eval.judges)"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class FinalPolicy:
         is_within: whether that evaluation was within the KL budget; then it is the best of these, else the last one.
         differences: held-out prompt -> score minus the base policy's score; empty without samples.
         kl_bound: the upper bound of the KL, which is held against the budget; the KL where it is unknown.
+        judged: judge -> the same differences under it.
     """
 
     update: int
@@ -30,6 +33,7 @@ class FinalPolicy:
     is_within: bool
     differences: Mapping[str, float]
     kl_bound: float
+    judged: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str, Any]]) -> FinalPolicy | None:
@@ -39,13 +43,15 @@ def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str,
         summary: with the keys `best` and `last`, as in summary.json; what is damaged counts as missing.
         samples: the rows of samples.jsonl.
     """
+    rows = list(samples)
     for key in ("best", "last"):
         evaluation = summary.get(key)
         update = evaluation.get("update") if isinstance(evaluation, Mapping) else None
         if isinstance(evaluation, Mapping) and isinstance(update, int | float):
             kl = _read_number(evaluation, "kl", math.nan)
             bound = _read_number(evaluation, "kl_bound", kl)
-            return FinalPolicy(int(update), kl, key == "best", read_differences(samples, int(update)), bound)
+            judged = {judge: read_differences(rows, int(update), judge) for judge in list_judges(rows, int(update))}
+            return FinalPolicy(int(update), kl, key == "best", read_differences(rows, int(update)), bound, judged)
     return None
 
 
@@ -95,6 +101,22 @@ def write_verdict(
         return f"at {their} best held-out score, {name} {verb} {describe_test(gain, num_settings)}"
     updates = [policy.update for policy in policies if policy is not None]
     return f"the policy{f' of update {updates[0]}' if updates else ''} is {describe_test(gain, num_settings)}"
+
+
+def write_judgement(policies: Sequence[FinalPolicy | None]) -> str:
+    """What the judges say of a setting, whose own reward model may have been over-optimized.
+
+    The judges had no part in the choice of the setting, so their intervals are adjusted for their own number only.
+
+    Args:
+        policies: one for each run of the setting.
+    """
+    judged = [policy.judged if policy is not None else {} for policy in policies]
+    judges = sorted(set(judged[0]).intersection(*judged[1:])) if judged else []
+    if not judges:
+        return NO_JUDGE
+    gains = {judge: measure_gain([run[judge] for run in judged], len(judges)) for judge in judges}
+    return "; ".join(f"judged by {judge}, it is {describe_gain(gain)}" for judge, gain in gains.items())
 
 
 def describe_test(gain: Gain | None, num_settings: int = 1) -> str:

@@ -21,7 +21,7 @@ from rlhf_sweeps.sweep.results import (
 )
 from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.study.trials import FAILED, PRUNED
-from rlhf_sweeps.verdicts.final_policies import FinalPolicy
+from rlhf_sweeps.verdicts.final_policies import NO_JUDGE, FinalPolicy
 
 
 def test_the_best_of_one_objective() -> None:
@@ -181,17 +181,17 @@ def test_the_last_line_compares_the_winner_with_the_base_policy() -> None:
     policies = [FinalPolicy(4, 2.0, True, {"a": 9.0, "b": 10.0, "c": 11.0}, 2.0)]
     subject = "at its best held-out score, trial 0 is"
     last = f"{subject} better than the base policy by 10 [7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
-    assert write_answer([make(0, [1.0])], ["maximize"], policies, 15.0) == last
+    assert write_answer([make(0, [1.0])], ["maximize"], policies, 15.0) == f"{NO_JUDGE}\n{last}"
     assert (
         write_answer([make(0, [1.0])], ["maximize"], [None], 15.0)
-        == f"{subject} not known to be better than the base policy"
+        == f"{NO_JUDGE}\n{subject} not known to be better than the base policy"
     )
     beyond = replace(make(0, [1.0]), beyond={0})
-    assert write_answer([beyond], ["maximize"], policies, 15.0) == f"{last}; it went beyond the KL budget"
+    assert write_answer([beyond], ["maximize"], policies, 15.0) == f"{NO_JUDGE}\n{last}; it went beyond the KL budget"
     never = [replace(policies[0], kl=40.0, kl_bound=41.0, is_within=False)]
     assert write_answer([beyond], ["maximize"], never, 15.0) == (
-        "trial 0: no policy within the KL budget; the last one (KL 40 > 15) is better than the base policy by 10 "
-        "[7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
+        f"{NO_JUDGE}\ntrial 0: no policy within the KL budget; the last one (KL 40 > 15) is better than the base policy "
+        "by 10 [7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
     )
     assert "1 trial: 1 complete (1 beyond the KL budget)" in block([beyond])
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rlhf_sweeps.verdicts.final_policies import find_final_policy, write_verdict
+from rlhf_sweeps.verdicts.final_policies import NO_JUDGE, find_final_policy, write_judgement, write_verdict
 
 # Mean 10, deviation 1, 3 prompts: 10 -+ 4.303 / sqrt(3).
 GAINS = [9.0, 10.0, 11.0]
@@ -34,3 +34,25 @@ def test_without_evaluations_or_with_damaged_ones_nothing_is_claimed() -> None:
     assert find_final_policy({}, samples(2)) is None
     assert find_final_policy({"best": "x", "last": {"update": "y"}}, samples(2)) is None
     assert write_verdict([None], 15.0) == "the policy is not known to be better than the base policy"
+
+
+def test_the_judges_that_scored_all_runs_are_heard_and_adjusted_for_their_number() -> None:
+    rows = [
+        {**row, "judge/a/score": gain, "judge/a/base_score": 2 * gain, "judge/b/score": 1.0, "judge/b/base_score": 1.0}
+        for row, gain in zip(samples(2), GAINS, strict=True)
+    ]
+    both = find_final_policy({"best": {"update": 2, "kl": 3.0}}, rows)
+    only_b = find_final_policy(
+        {"best": {"update": 2}}, [{k: v for k, v in row.items() if "/a/" not in k} for row in rows]
+    )
+    # Two judges: intervals of 97.5 %, with the quantile 6.205 of 2 degrees of freedom; mean -10, error 1 / sqrt(3).
+    assert write_judgement([both]) == (
+        "judged by a, it is worse than the base policy by 10 [6.42, 13.6]; "
+        "judged by b, it is not known to be better than the base policy (difference 0)"
+    )
+    assert write_judgement([both, only_b]) == (
+        "judged by b, it is not known to be better than the base policy (difference 0)"
+    )
+    without = find_final_policy({"best": {"update": 2}}, samples(2))
+    assert write_judgement([without]) == write_judgement([both, without]) == write_judgement([None]) == NO_JUDGE
+    assert write_judgement([]) == NO_JUDGE
