@@ -23,10 +23,13 @@ def _summarize_evaluations(run: RunRecord) -> dict[str, Any]:
     kl_by_update, bound_by_update = (
         dict(zip(*(column.tolist() for column in run.select_points(metric)), strict=True)) for metric in (_KL, KL_BOUND)
     )
+    within = []
     best: Evaluation | None = None
     last: Evaluation | None = None
     for update, score in zip(updates.tolist(), scores.tolist(), strict=True):
         if update in kl_by_update:
             last = Evaluation(int(update), score, kl_by_update[update], bound_by_update.get(update))
             best = last if last.beats(best, run.kl_budget) else best
-    return {"best": asdict(best) if best else None, "last": asdict(last) if last else None}
+            within += [int(update)] if last.beats(None, run.kl_budget) else []
+    evaluations = {"best": asdict(best) if best else None, "last": asdict(last) if last else None}
+    return {**evaluations, "updates_within_budget": within}

@@ -36,7 +36,13 @@ from rlhf_sweeps.training.export import export
 from rlhf_sweeps.training.last_lines import report_end
 from rlhf_sweeps.training.session import Session, load_session
 from rlhf_sweeps.verdicts.final_policies import find_final_policy, measure_policies
-from rlhf_sweeps.verdicts.objective import KL_BOUND, Evaluation, compute_objectives, ends_beyond_budget
+from rlhf_sweeps.verdicts.objective import (
+    KL_BOUND,
+    Evaluation,
+    compute_objectives,
+    ends_beyond_budget,
+    list_updates_within_budget,
+)
 
 # Reasons to stop a run that will be continued, and a run whose policy is not needed: neither policy is exported.
 RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
@@ -189,7 +195,11 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         log.warning("%s; the objective is computed from this file", reason)
     rows = run.metrics()
     values = compute_objectives(rows, session.config.objective)
-    evaluations = {"best": asdict(best) if best else None, "last": asdict(last) if last else None}
+    evaluations = {
+        "best": asdict(best) if best else None,
+        "last": asdict(last) if last else None,
+        "updates_within_budget": list_updates_within_budget(rows, session.config.objective),
+    }
     policies = [find_final_policy(evaluations, run.samples())]
     gain = measure_policies(policies)
     summary: dict[str, Any] = {

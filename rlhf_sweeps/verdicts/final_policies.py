@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, list_judges, measure_gain, read_differences
+from rlhf_sweeps.verdicts.cross_fitting import cross_fit
 from rlhf_sweeps.verdicts.objective import describe_excess
 
 NO_JUDGE = "no judge scored it, so over-optimization cannot be seen (eval.judges)"
@@ -25,7 +26,8 @@ class FinalPolicy:
         is_within: whether that evaluation was within the KL budget; then it is the best of these, else the last one.
         differences: held-out prompt -> score minus the base policy's score; empty without samples.
         kl_bound: the upper bound of the KL, which is held against the budget; the KL where it is unknown.
-        judged: judge -> the same differences under it.
+        judged: judge -> the differences in that evaluation under it.
+        is_cross_fitted: whether each difference is that of the evaluation which the other prompts would choose.
     """
 
     update: int
@@ -34,13 +36,15 @@ class FinalPolicy:
     differences: Mapping[str, float]
     kl_bound: float
     judged: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    is_cross_fitted: bool = False
 
 
 def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str, Any]]) -> FinalPolicy | None:
     """The policy by which a run is judged; None if the run had no evaluation.
 
     Args:
-        summary: with the keys `best` and `last`, as in summary.json; what is damaged counts as missing.
+        summary: with the keys `best`, `last` and `updates_within_budget`, as in summary.json; what is damaged counts
+            as missing.
         samples: the rows of samples.jsonl.
     """
     rows = list(samples)
@@ -49,10 +53,23 @@ def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str,
         update = evaluation.get("update") if isinstance(evaluation, Mapping) else None
         if isinstance(evaluation, Mapping) and isinstance(update, int | float):
             kl = _read_number(evaluation, "kl", math.nan)
-            bound = _read_number(evaluation, "kl_bound", kl)
-            judged = {judge: read_differences(rows, int(update), judge) for judge in list_judges(rows, int(update))}
-            return FinalPolicy(int(update), kl, key == "best", read_differences(rows, int(update)), bound, judged)
+            plain = read_differences(rows, int(update))
+            fitted = cross_fit(_read_choice(summary, rows)) if key == "best" else None
+            return FinalPolicy(
+                int(update), kl, key == "best", plain if fitted is None else fitted,
+                kl_bound=_read_number(evaluation, "kl_bound", kl),
+                judged={judge: read_differences(rows, int(update), judge) for judge in list_judges(rows, int(update))},
+                is_cross_fitted=fitted is not None,
+            )  # fmt: skip
     return None
+
+
+def _read_choice(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The differences at the evaluations from which the best was chosen; empty in records that do not say which."""
+    updates = summary.get("updates_within_budget")
+    if not isinstance(updates, list):
+        return []
+    return [read_differences(rows, int(update)) for update in updates if isinstance(update, int | float)]
 
 
 def _read_number(evaluation: Mapping[str, Any], key: str, default: float) -> float:
@@ -86,21 +103,25 @@ def write_verdict(
         is_plural: whether the name stands for several trials.
         num_settings: the number of settings that this one was chosen from by these runs.
     """
-    gain = measure_policies(policies, num_settings)
+    test = describe_test(
+        measure_policies(policies, num_settings),
+        num_settings,
+        is_cross_fitted=any(policy is not None and policy.is_cross_fitted for policy in policies),
+    )
     beyond = [policy for policy in policies if policy is not None and not policy.is_within]
     verb, their = ("are", "their") if is_plural else ("is", "its")
     if beyond and len(beyond) == len(policies):
         start = f"{name}: " if name else ""
         latest = "the last one" if len(beyond) == 1 else "the last one of each run"
-        latest += f"{_compare_kl(beyond, kl_budget)} is {describe_test(gain, num_settings)}"
+        latest += f"{_compare_kl(beyond, kl_budget)} is {test}"
         return f"{start}no policy within the KL budget; {latest}"
     if beyond:
         share = f"{len(beyond)} of {len(policies)} runs had no policy within the KL budget"
         return f"{name} {verb} not known to be better than the base policy: {share}"
     if name:
-        return f"at {their} best held-out score, {name} {verb} {describe_test(gain, num_settings)}"
+        return f"at {their} best held-out score, {name} {verb} {test}"
     updates = [policy.update for policy in policies if policy is not None]
-    return f"the policy{f' of update {updates[0]}' if updates else ''} is {describe_test(gain, num_settings)}"
+    return f"the policy{f' of update {updates[0]}' if updates else ''} is {test}"
 
 
 def write_judgement(policies: Sequence[FinalPolicy | None]) -> str:
@@ -119,7 +140,7 @@ def write_judgement(policies: Sequence[FinalPolicy | None]) -> str:
     return "; ".join(f"judged by {judge}, it is {describe_gain(gain)}" for judge, gain in gains.items())
 
 
-def describe_test(gain: Gain | None, num_settings: int = 1) -> str:
+def describe_test(gain: Gain | None, num_settings: int = 1, is_cross_fitted: bool = False) -> str:
     """`better than the base policy by 1.75 [1.41, 2.09] (held-out score, 120 prompts, 1 seed)`; after `is`.
 
     Args:
@@ -129,6 +150,7 @@ def describe_test(gain: Gain | None, num_settings: int = 1) -> str:
         return describe_gain(gain)
     prompts, seeds = _count(gain.num_prompts, "prompt"), _count(gain.num_seeds, "seed")
     text, basis = describe_gain(gain), f"held-out score, {prompts}, {seeds}"
+    basis += ", cross-fitted" if is_cross_fitted else ""
     basis += f", best of {num_settings} settings" if num_settings > 1 else ""
     return f"{text.removesuffix(')')}; {basis})" if text.endswith(")") else f"{text} ({basis})"
 

@@ -111,6 +111,11 @@ def select_measured_updates(rows: Sequence[Row], config: ObjectiveConfig) -> lis
     return [row for row in rows if all(metric in row for metric in config.metrics)]
 
 
+def list_updates_within_budget(rows: Sequence[Row], config: ObjectiveConfig) -> list[int]:
+    """The evaluated updates within the KL budget, of which the best one is chosen."""
+    return [int(row["update"]) for row in rows if "eval/score" in row and not is_over_budget(row, config)]
+
+
 def is_over_budget(row: Row, config: ObjectiveConfig) -> bool:
     """Whether an update's KL, the bound of the held-out one where it was evaluated, is beyond the budget."""
     return config.kl_budget is not None and row.get(KL_BOUND, read_kl(row)) > config.kl_budget
