@@ -152,5 +152,8 @@ def other_configs() -> Path:
     folder = Path("other $conf").absolute()
     shutil.copytree(conf_dir(), folder)
     main = folder / "config.yaml"
-    main.write_text(main.read_text(encoding="utf-8").replace("kl_budget: 15.0", "kl_budget: 14.0"), encoding="utf-8")
+    main.write_text(
+        main.read_text(encoding="utf-8").replace("kl_budget: ${model.suggested_kl_budget}", "kl_budget: 14.0"),
+        encoding="utf-8",
+    )
     return folder

@@ -24,19 +24,20 @@ from helpers.followed_keys import ELSEWHERE, TRACKED, TRAINED
 from hydra.plugins.sweeper import Sweeper as HydraSweeper
 
 from rlhf_sweeps.cli import conf_dir
-from rlhf_sweeps.config.reward_models import KINDS
+from rlhf_sweeps.config.reward_models import KINDS, CallableConfig
 from rlhf_sweeps.config.schema import Config, ObjectiveConfig
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.reward_models.ensemble import aggregate
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.verdicts import objective as worth
 
+JUDGE = CallableConfig("callable", "grammar", None, "rlhf_sweeps.assets.judge.score", {}, 300.0)
 # The values in conf/config.yaml and conf/tracking/wandb.yaml, as the README and the files' comments explain them.
 DEFAULTS: dict[str, Any] = {
     "seed": 0, "device": "auto",
     "objective.metrics": ["eval/score"], "objective.directions": ["maximize"], "objective.reduction": "best",
-    "objective.mean_over": 3, "objective.kl_budget": 15.0, "objective.constraints": [],
-    "eval.every": 5, "eval.num_prompts": 128, "eval.judges": [], "eval.judge_each_other": True,
+    "objective.mean_over": 3, "objective.kl_budget": 6.0, "objective.constraints": [],
+    "eval.every": 5, "eval.num_prompts": 128, "eval.judges": [JUDGE], "eval.judge_each_other": True,
     "checkpoint.every": 5, "checkpoint.keep": True,
     "sweep.seeds": 1, "sweep.test_seeds": 0, "sweep.num_tested": 3, "sweep.budget_hours": None,
     "sweep.trial_hours": None, "sweep.update_timeout": 3600.0, "sweep.retries": 2, "sweep.kl_patience": 2,
@@ -151,8 +152,12 @@ def test_keys_of_the_objective(key: str) -> None:
 
 
 def test_names_and_suggestions_reach_what_they_are_for(compose_config: Compose) -> None:
-    config = compose_config("model.name=odd", "model.suggested_lr=7e-3", "dataset.suggested_response_length=11")
-    assert (config.name, config.ppo.lr, config.ppo.response_length) == ("odd", 7e-3, 11)
+    of_model = ("name=odd", "suggested_lr=7e-3", "suggested_kl_coef=0.3", "suggested_kl_budget=9")
+    of_dataset = ("suggested_response_length=11", "suggested_judges=[length,grammar]")
+    config = compose_config(*(f"model.{key}" for key in of_model), *(f"dataset.{key}" for key in of_dataset))
+    assert (config.name, config.ppo.lr, config.ppo.kl_coef) == ("odd", 7e-3, 0.3)
+    assert (config.objective.kl_budget, config.ppo.response_length) == (9.0, 11)
+    assert [judge.name for judge in config.eval.judges] == ["length", "grammar"]
 
 
 def test_adapters_have_their_rank_and_scale() -> None:
