@@ -73,8 +73,8 @@ def _judge_equal(differences: Outcomes, num_settings: int) -> str:
     return BETTER if first > 0 else WORSE_THAN_BASE
 
 
-def read_differences(samples: Iterable[Mapping[str, Any]], update: int, judge: str | None = None) -> dict[str, float]:
-    """Prompt -> score minus the base policy's score in the evaluation after an update; from the rows of samples.jsonl.
+def read_differences(samples: Iterable[Mapping[str, Any]], judge: str | None = None) -> dict[str, float]:
+    """Prompt -> score minus the base policy's score in one evaluation, of which `samples` has the rows.
 
     A prompt that occurs several times counts each time. Rows without both scores are left out.
 
@@ -85,8 +85,6 @@ def read_differences(samples: Iterable[Mapping[str, Any]], update: int, judge: s
     differences: dict[str, float] = {}
     seen: dict[str, int] = {}
     for row in samples:
-        if row.get("update") != update:
-            continue
         prompt = str(row.get("prompt"))
         seen[prompt] = seen.get(prompt, 0) + 1
         score, base_score = row.get(f"{group}score"), row.get(f"{group}base_score")
@@ -95,9 +93,9 @@ def read_differences(samples: Iterable[Mapping[str, Any]], update: int, judge: s
     return differences
 
 
-def list_judges(samples: Iterable[Mapping[str, Any]], update: int) -> list[str]:
-    """The judges that scored the answers of the evaluation after an update, sorted."""
-    keys = {key for row in samples if row.get("update") == update for key in row}
+def list_judges(samples: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The judges that scored the answers of one evaluation, sorted."""
+    keys = {key for row in samples for key in row}
     return sorted(key[len(JUDGE) : -len(_SCORE)] for key in keys if key.startswith(JUDGE) and key.endswith(_SCORE))
 
 

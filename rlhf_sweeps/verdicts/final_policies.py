@@ -47,29 +47,31 @@ def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str,
             as missing.
         samples: the rows of samples.jsonl.
     """
-    rows = list(samples)
+    rows_by_update: dict[float, list[Mapping[str, Any]]] = {}
+    for row in samples:
+        if isinstance(row.get("update"), int | float):
+            rows_by_update.setdefault(row["update"], []).append(row)
     for key in ("best", "last"):
         evaluation = summary.get(key)
         update = evaluation.get("update") if isinstance(evaluation, Mapping) else None
         if isinstance(evaluation, Mapping) and isinstance(update, int | float):
-            kl = _read_number(evaluation, "kl", math.nan)
-            plain = read_differences(rows, int(update))
-            fitted = cross_fit(_read_choice(summary, rows)) if key == "best" else None
+            kl, rows = _read_number(evaluation, "kl", math.nan), rows_by_update.get(update, [])
+            fitted = cross_fit(_read_choice(summary, rows_by_update)) if key == "best" else None
             return FinalPolicy(
-                int(update), kl, key == "best", plain if fitted is None else fitted,
+                int(update), kl, key == "best", read_differences(rows) if fitted is None else fitted,
                 kl_bound=_read_number(evaluation, "kl_bound", kl),
-                judged={judge: read_differences(rows, int(update), judge) for judge in list_judges(rows, int(update))},
+                judged={judge: read_differences(rows, judge) for judge in list_judges(rows)},
                 is_cross_fitted=fitted is not None,
             )  # fmt: skip
     return None
 
 
-def _read_choice(summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+def _read_choice(summary: Mapping[str, Any], rows_by_update: Mapping[float, Sequence[Any]]) -> list[dict[str, float]]:
     """The differences at the evaluations from which the best was chosen; empty in records that do not say which."""
     updates = summary.get("updates_within_budget")
     if not isinstance(updates, list):
         return []
-    return [read_differences(rows, int(update)) for update in updates if isinstance(update, int | float)]
+    return [read_differences(rows_by_update.get(update, [])) for update in updates if isinstance(update, int | float)]
 
 
 def _read_number(evaluation: Mapping[str, Any], key: str, default: float) -> float:

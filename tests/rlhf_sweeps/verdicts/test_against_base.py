@@ -21,7 +21,7 @@ def test_one_run_is_compared_as_by_a_paired_t_test() -> None:
     random = np.random.default_rng(0)
     base = random.normal(size=40)
     scores = base + random.normal(0.3, 0.5, size=40)
-    gain = measure_gain([read_differences(rows(scores.tolist(), base.tolist()), 4)])
+    gain = measure_gain([read_differences(rows(scores.tolist(), base.tolist()))])
     assert gain is not None
     interval = ttest_rel(scores, base).confidence_interval(0.95)
     assert (gain.low, gain.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
@@ -47,7 +47,7 @@ def test_one_run_is_compared_as_by_a_paired_t_test() -> None:
     ],
 )
 def test_the_sentence_says_what_the_interval_says(differences: list[float], sentence: str) -> None:
-    gain = measure_gain([read_differences(rows(differences, [0.0] * len(differences)), 4)])
+    gain = measure_gain([read_differences(rows(differences, [0.0] * len(differences)))])
     assert describe_gain(gain) == sentence
 
 
@@ -62,15 +62,14 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     assert apart.high > alike.high
 
 
-def test_only_whole_rows_of_the_update_count_and_a_prompt_counts_as_often_as_it_occurs() -> None:
+def test_only_whole_rows_count_and_a_prompt_counts_as_often_as_it_occurs() -> None:
     damaged: list[dict[str, Any]] = [
         {"update": 4, "prompt": "p", "score": 1.0, "base_score": 0.0},
         {"update": 4, "prompt": "p", "score": 3.0, "base_score": 0.0},
         {"update": 4, "prompt": "q", "score": float("nan"), "base_score": 0.0},
         {"update": 4, "prompt": "r", "score": 1.0},
-        {"update": 2, "prompt": "p", "score": 9.0, "base_score": 0.0},
     ]
-    assert sorted(read_differences(damaged, 4).values()) == [1.0, 3.0]
+    assert sorted(read_differences(damaged).values()) == [1.0, 3.0]
     assert measure_gain([{"a": 1.0}, {}]) is None
     assert measure_gain([]) is None
 

@@ -32,6 +32,9 @@ def test_the_best_evaluation_counts_and_else_the_last_one_with_its_kl() -> None:
 
 def test_without_evaluations_or_with_damaged_ones_nothing_is_claimed() -> None:
     assert find_final_policy({}, samples(2)) is None
+    damaged = find_final_policy({"best": {"update": 2}}, [{"update": [2], "prompt": "p"}, {"prompt": "q"}, *samples(2)])
+    assert damaged is not None
+    assert sorted(damaged.differences.values()) == GAINS
     assert find_final_policy({"best": "x", "last": {"update": "y"}}, samples(2)) is None
     assert write_verdict([None], 15.0) == "the policy is not known to be better than the base policy"
 
