@@ -20,9 +20,8 @@ def write_base_sentences(ranking: SourceRanking, best: Entry) -> list[str]:
         return []
     policies = [find_policy_of_run(run) for run in best.tested_runs or best.runs]
     if measure_policies(policies) is not None or any(policy and not policy.is_within for policy in policies):
-        num_settings = sum(map(ranking.is_tested, ranking.ranked)) or len(ranking.ranked)
         is_plural, budget = len(best.names) > 1, best.runs[0].kl_budget
-        verdict = write_verdict(policies, budget, best.inline_title, is_plural, num_settings)
+        verdict = write_verdict(policies, budget, best.inline_title, is_plural, ranking.num_candidates)
         return [verdict, capitalize(write_judgement(policies))]
     base = best.average_summary("base_score")
     if base is None or ranking.metric != SCORE or not best.objectives:

@@ -167,7 +167,7 @@ def write_last_lines(
 
 
 def write_answer(
-    ranked: Sequence[SweepTrial],
+    trials: Sequence[SweepTrial],
     directions: Sequence[str],
     policies: Sequence[FinalPolicy | None],
     kl_budget: float | None,
@@ -175,15 +175,16 @@ def write_answer(
     """What the judges say of the best setting, and whether it is better than no training at all: the last two lines.
 
     Args:
-        ranked: complete trials, best first.
+        trials: of which one at least is complete.
         directions: "maximize" or "minimize" for each objective.
         policies: of the best one, one for each run.
         kl_budget: in nats; None if there is none.
     """
+    ranked = rank(trials, directions)
     winner = ranked[0]
     # By test seeds the best is the best of those that ran on them; with several objectives they change no order.
     num_tested = 0 if len(directions) > 1 else sum(trial.test_mean is not None for trial in ranked)
-    num_settings = num_tested or len(ranked)
+    num_settings = num_tested or _count_settings(trials)
     is_said = any(policy is not None and not policy.is_within for policy in policies)
     beyond = f"; it went {BEYOND}" if winner.beyond and not is_said else ""
     verdict = write_verdict(policies, kl_budget, f"trial {winner.number}", num_settings=num_settings)

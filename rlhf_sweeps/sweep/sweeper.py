@@ -47,7 +47,7 @@ from rlhf_sweeps.sweep.pruning.pruners import make_pruner
 from rlhf_sweeps.sweep.pruning.pruning_state import PruningState
 from rlhf_sweeps.sweep.recovery import run_patiently
 from rlhf_sweeps.sweep.report import write_report
-from rlhf_sweeps.sweep.results import find_best, rank, write_answer, write_last_lines
+from rlhf_sweeps.sweep.results import find_best, write_answer, write_last_lines
 from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.retries import announce
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
@@ -297,4 +297,4 @@ def _print_answer(
         print_adapted(write_report(sweep.folder, plan.settings.storage))
     if winners and not plan.has_own_scales:
         policies = find_final_policies(sweep, winners[0], plan.seeds)
-        print(write_answer(rank(trials, plan.directions), plan.directions, policies, plan.config.objective.kl_budget))
+        print(write_answer(trials, plan.directions, policies, plan.config.objective.kl_budget))

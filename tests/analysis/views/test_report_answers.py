@@ -16,6 +16,9 @@ from analysis.views.noise import write_noise_sentences
 from analysis.views.report import make_report_page
 from rlhf_sweeps.verdicts.noise import Noise
 
+# Under the judge of the samples, prompt i gains 2 - i.
+JUDGED = "Judged by vader, it is not distinguishable from the base policy (difference -1.5 [-3.55, 0.548])"
+
 
 def test_the_first_screen_says_that_constraints_are_broken() -> None:
     source = sweep()
@@ -40,10 +43,11 @@ def test_the_first_screen_answers_in_numbers() -> None:
         "0.25 better than the second, trial 4 (1.25)",
         "1 better than the middle one (0.498)",
         "1.01 better than the worst (0.489)",
-        # Of the samples, prompt i gains i - 2: mean 1.5, deviation sqrt(6), 8 prompts: 1.5 -+ 3.855 sqrt(6 / 8), with
-        # Student's quantile of 1 - 0.05 / 16 for the best of 8.
+        # Of the samples, prompt i gains i - 2: mean 1.5, deviation sqrt(6), 8 prompts: 1.5 -+ 4.029 sqrt(6 / 8), with
+        # Student's quantile of 1 - 0.05 / 20 for the best of 10: two more were pruned.
         "at its best held-out score, trial 3 is not distinguishable from the base policy (difference 1.5 "
-        "[-1.84, 4.84]; held-out score, 8 prompts, 1 seed, best of 8 settings)",
+        "[-1.99, 4.99]; held-out score, 8 prompts, 1 seed, best of 10 settings)",
+        JUDGED,
     ]
     assert questions["Is that more than noise?"][0].startswith("Unknown: every setting ran on one seed")
 
@@ -182,6 +186,7 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
         "By eval/score alone: 0.1 better than the second, trial 1 (0.9)",
         "at its best held-out score, trial 0 is not distinguishable from the base policy (difference 1.5 "
         "[-0.961, 3.96]; held-out score, 8 prompts, 2 seeds, best of 2 settings)",
+        JUDGED,
     ]
     assert "the lead is 0.1" in told["Is that more than noise?"][0]
     assert ("Best eval/score", "1", "base policy: 0.25") in make_sweep_tiles(source, ranking).tiles
@@ -212,10 +217,10 @@ def test_a_run_alone_is_compared_with_the_base_policy_also_before_its_end() -> N
     ended, unfinished = run(7), replace(run(7, state=UNFINISHED), trial=None)
     alone = Source("alone", "run", [replace(ended, trial=None)])
     (lines,) = [lines for _, lines in make_answers(alone, rank_source(alone), [], []).answers]
-    assert lines[-1] == f"at its best held-out score, run 7 is {sentence}"
+    assert lines[-2:] == [f"at its best held-out score, run 7 is {sentence}", JUDGED]
     begun = Source("begun", "run", [unfinished])
     answers = dict(make_answers(begun, rank_source(begun), [], []).answers)
-    assert answers["What came out?"][-1] == f"at its best held-out score, run 7 is {sentence}"
+    assert answers["What came out?"][-2] == f"at its best held-out score, run 7 is {sentence}"
 
 
 def test_a_policy_beyond_the_budget_is_no_success() -> None:
@@ -224,7 +229,7 @@ def test_a_policy_beyond_the_budget_is_no_success() -> None:
     config = {**source.runs[0].config, "objective.kl_budget": 15.0}
     source = replace(source, runs=[replace(source.runs[0], config=config)])
     (lines,) = [lines for _, lines in make_answers(source, rank_source(source), [], []).answers]
-    assert lines[-1].startswith("run 7: no policy within the KL budget; the last one (KL 40 > 15) is not ")
+    assert lines[-2].startswith("run 7: no policy within the KL budget; the last one (KL 40 > 15) is not ")
 
 
 def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() -> None:

@@ -198,15 +198,21 @@ def test_the_last_line_compares_the_winner_with_the_base_policy() -> None:
 
 def test_the_best_of_several_settings_has_an_interval_for_all_of_them() -> None:
     policies = [FinalPolicy(4, 2.0, True, {"a": 9.0, "b": 10.0, "c": 11.0}, 2.0)]
-    others = [make(number, [0.0]) for number in (1, 2, 3)]
+    first = make(0, [1.0], settings={"a": "0"})
+    others = [make(number, [0.0], settings={"a": str(number)}) for number in (1, 2, 3)]
+    # A pruned trial was a candidate, too; one whose setting has a number already is none.
+    pruned = replace(others[0], number=4, state=PRUNED, objectives=None, settings={"a": "4"})
+    again = replace(pruned, settings={"a": "1"})
     # Bonferroni: 4 intervals of 1 - 0.05 / 4; mean 10, standard error 1 / sqrt(3), 2 degrees of freedom.
     margin = t.ppf(1 - 0.05 / 8, 2) / math.sqrt(3)
     interval = f"[{10 - margin:.3g}, {10 + margin:.3g}] (held-out score, 3 prompts, 1 seed, best of 4 settings)"
-    assert write_answer([make(0, [1.0]), *others], ["maximize"], policies, 15.0).endswith(f"by 10 {interval}")
+    assert write_answer([first, *others, again], ["maximize"], policies, 15.0).endswith(f"by 10 {interval}")
+    assert "best of 5 settings" in write_answer([first, *others, pruned], ["maximize"], policies, 15.0)
     # Two of them ran on a test seed, and the best was chosen there.
-    tested = [replace(trial, tested={7: [1.0]}) for trial in (make(0, [1.0]), others[0])]
+    tested = [replace(trial, tested={7: [1.0]}) for trial in (first, others[0])]
     assert "best of 2 settings" in write_answer([*tested, *others[1:]], ["maximize"], policies, 15.0)
-    assert "best of 4 settings" in write_answer([*tested, *others[1:]], ["maximize", "minimize"], policies, 15.0)
+    both = [replace(trial, objectives=[1.0, 2.0]) for trial in (*tested, *others[1:])]
+    assert "best of 4 settings" in write_answer(both, ["maximize", "minimize"], policies, 15.0)
 
 
 def test_test_seeds_are_proposed_with_their_command_until_they_have_run() -> None:
