@@ -29,21 +29,3 @@ def parse_formats(text: str) -> tuple[str, ...]:
             f"{', '.join(wrong)}: must be among {', '.join(FORMATS)}{suggest(wrong[0], FORMATS)}"
         )
     return names
-
-
-def parse_updates(text: str) -> int:
-    """A number of updates, 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number of updates, 1 or more")
-    return int(text)
-
-
-def parse_seconds(text: str) -> float:
-    """A time in seconds, above 0."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds above 0")
-    return seconds

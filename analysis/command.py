@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.arguments import check_command, parse_formats, parse_seconds, parse_updates
+from analysis.arguments import check_command, parse_formats
 from analysis.output.files import write_files
 from analysis.output.formats import DEFAULT_FORMATS, FORMATS
 from analysis.output.parts import Part
@@ -21,7 +21,7 @@ from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.closed_output import tolerate_closed_output
-from rlhf_sweeps.process.option_parser import OptionParser
+from rlhf_sweeps.process.option_parser import OptionParser, parse_count, parse_positive
 from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record import STORAGE
 from rlhf_sweeps.versions import describe_versions
@@ -80,7 +80,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     curves.add_argument("--by", metavar="KEY", help="mean and spread of the runs that share a config key's value")
     curves.add_argument(
-        "--smooth", type=parse_updates, metavar="UPDATES", help="smooth over this number of updates; 1: no smoothing"
+        "--smooth", type=parse_count, metavar="UPDATES", help="smooth over this number of updates; 1: no smoothing"
     )
     curves.add_argument(
         "--x",
@@ -120,7 +120,7 @@ def _make_parser() -> argparse.ArgumentParser:
     watch.add_argument("folder", type=Path, metavar="FOLDER")
     watch.add_argument("--once", action="store_true", help="print the table once and stop")
     watch.add_argument(
-        "--interval", type=parse_seconds, default=2.0, metavar="SECONDS", help="time between updates (default: 2)"
+        "--interval", type=parse_positive, default=2.0, metavar="SECONDS", help="time between updates (default: 2)"
     )
     watch.set_defaults(run=_run_watch)
     _add_publish(commands)

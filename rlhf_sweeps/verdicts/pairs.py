@@ -7,7 +7,7 @@ alone where these are of unequal sizes and have the larger noise.
 
 The best group wins if it is better than every other by a test of each pair alone: it must pass all tests, so that none
 needs an adjustment (Berger 1982, Technometrics 24, 295-300). All other p values are adjusted for all pairs by Holm's
-method, and see `error_rate`. test_pair_false_alarms.py and test_blocks.py measure how often equal groups differ.
+method; see `error_rate`. test_pair_false_alarms.py and test_blocks.py measure how often equal groups differ.
 """
 
 import math
@@ -79,8 +79,7 @@ class GroupRanking:
         estimates: label -> its mean.
         pairs: of the best MOST_GROUPS groups, in the order of the ranking.
         statistic: MEAN or INTERQUARTILE.
-        contenders: those that the best has to beat to win; None: all others. If several were run on test seeds, these:
-            the others have lost on the seeds that chose.
+        contenders: those that the best has to beat to win: the others on test seeds, if several ran there; None: all.
     """
 
     labels: Sequence[str]

@@ -57,7 +57,7 @@ def test_options_of_curves_that_are_wrong(tmp_path: Path, sweep: Path, capsys: p
     for value in ("0", "-3", "x", "1.5"):
         with pytest.raises(SystemExit, match="2"):
             main(["curves", str(sweep), f"--smooth={value}"])
-        assert f"{value}: must be a whole number of updates, 1 or more" in capsys.readouterr().err
+        assert f"{value}: must be a whole number, 1 or more" in capsys.readouterr().err
 
 
 def test_what_could_not_be_read_is_noted_and_the_rest_is_drawn(

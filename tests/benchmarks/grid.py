@@ -26,7 +26,7 @@ from rlhf_sweeps.record import Run
 
 LRS = (5e-5, 1.5e-4, 5e-4, 1.5e-3)
 KL_COEFS = (0.01, 0.03, 0.1, 0.3)
-KL_BUDGET = 6.0
+KL_BUDGET = 5.0
 Found = list[tuple[float, str, float]]  # seconds, run, objective so far
 
 

@@ -22,7 +22,7 @@ import optuna
 
 from rlhf_sweeps.sweep.pruning.pruners import ObjectiveCurve, make_pruner
 
-KL_BUDGET = 6.0
+KL_BUDGET = 5.0
 RULES: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("none", {}),
     ("asha", {}),

@@ -52,7 +52,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         _misbehave(folder, update, record, config.ppo.lr)
         row = {"update": update, "objective/kl": 1.0, "objective/scores": goal, "perf/update_seconds": 0.01}
         if update % EVALUATED_EVERY == 0 or update == total:
-            kl = 4.0 * config.ppo.lr / 5e-4
+            kl = 10 / 3 * config.ppo.lr / 5e-4
             row |= {"eval/score": goal * update / total, "eval/base_score": 0.0, "eval/kl": kl, "eval/length": 20.0}
         record.append_metrics(row)
         _note(history, f"update {update}")

@@ -22,7 +22,7 @@ from rlhf_sweeps.record import Run
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 NUM_UPDATES = 30  # of the fake trainer with the default config
 BASE_SCORE = 0.0  # likewise
-KL_BUDGET = 6.0  # objective.kl_budget by default
+KL_BUDGET = 5.0  # objective.kl_budget by default
 INTERRUPTED = 130
 
 

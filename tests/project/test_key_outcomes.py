@@ -36,7 +36,7 @@ JUDGE = CallableConfig("callable", "grammar", None, "rlhf_sweeps.assets.judge.sc
 DEFAULTS: dict[str, Any] = {
     "seed": 0, "device": "auto",
     "objective.metrics": ["eval/score"], "objective.directions": ["maximize"], "objective.reduction": "best",
-    "objective.mean_over": 3, "objective.kl_budget": 6.0, "objective.constraints": [],
+    "objective.mean_over": 3, "objective.kl_budget": 5.0, "objective.constraints": [],
     "eval.every": 5, "eval.num_prompts": 128, "eval.judges": [JUDGE], "eval.judge_each_other": True,
     "checkpoint.every": 5, "checkpoint.keep": True,
     "sweep.seeds": 1, "sweep.test_seeds": 0, "sweep.num_tested": 3, "sweep.budget_hours": None,

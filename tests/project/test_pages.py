@@ -16,7 +16,7 @@ from helpers.sweeping import sweep
 from analysis.command import _make_parser
 from rlhf_sweeps.sweep import report
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS
-from rlhf_sweeps.verdicts.against_base import Gain
+from rlhf_sweeps.verdicts.against_base import Gain, describe_gain
 from rlhf_sweeps.verdicts.final_policies import describe_test
 
 README = ROOT / "README.md"
@@ -177,11 +177,13 @@ def test_a_sweep_prints_what_the_first_page_shows(
     (block,) = [block.text for block in blocks(README) if "leading (not decided): trial" in block.text]
     sweep(Path("outputs/s"), "ppo.kl_coef=0.01,0.02", "sweep.report=true")
     printed = re.sub(r" tracking=\S+| sweep\.report=\S+| hydra\.sweeper\.\S+", "", capsys.readouterr().out)
-    *shown_lines, verdict = block[block.index("leading (not decided): trial") :].splitlines()
-    assert _without_numbers(printed).splitlines()[:-1] == _without_numbers("\n".join(shown_lines)).splitlines()
-    # The runs of this test record no answers, so that the last line says something else.
-    gain = Gain(1.77, 1.4, 2.15, "better", 120, 1)
-    assert verdict == f"at its best held-out score, trial 1 is {describe_test(gain, 2)}"
+    *shown_lines, judgement, verdict = block[block.index("leading (not decided): trial") :].splitlines()
+    assert _without_numbers(printed).splitlines()[:-2] == _without_numbers("\n".join(shown_lines)).splitlines()
+    # The runs of this test record no answers, so that the last two lines say something else.
+    gain = Gain(0.2, 0.1, 0.3, "better", 120, 1)
+    assert _without_numbers(judgement) == _without_numbers(f"judged by grammar, it is {describe_gain(gain)}")
+    sentence = f"at its best held-out score, trial 0 is {describe_test(gain, 2, is_cross_fitted=True)}"
+    assert _without_numbers(verdict) == _without_numbers(sentence)
 
 
 def _without_numbers(text: str) -> str:
