@@ -11,6 +11,7 @@ from analysis.records.objective import CONSTRAINTS, parse_list
 from analysis.records.runs import UPDATE, RunRecord, convert_number
 from rlhf_sweeps.config.schema import CONSTRAINT, ObjectiveConfig
 from rlhf_sweeps.verdicts.objective import (
+    FRONTIER,
     KL_BOUND,
     Row,
     compute_objectives,
@@ -90,7 +91,9 @@ def _make_objective_config(run: RunRecord) -> ObjectiveConfig | None:
     mean_over = convert_number(run.config.get("objective.mean_over"))
     if objective is None:
         return None
-    if reduction not in ("best", "last", "mean") or (reduction == "mean" and (mean_over is None or mean_over < 1)):
+    if reduction not in ("best", "last", "mean", FRONTIER) or (
+        reduction == "mean" and (mean_over is None or mean_over < 1)
+    ):
         return None
     return ObjectiveConfig(
         metrics=list(objective.metrics),

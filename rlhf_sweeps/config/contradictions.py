@@ -137,6 +137,12 @@ def _find_objective_contradictions(objective: ObjectiveConfig) -> Iterator[str]:
             f"objective.directions={objective.directions}: must have one of {', '.join(DIRECTIONS)} for each of "
             f"objective.metrics={objective.metrics}"
         )
+    is_score = (objective.metrics, objective.directions) == (["eval/score"], ["maximize"])
+    if objective.reduction == "frontier" and not (is_score and objective.kl_budget is not None):
+        yield (
+            "objective.reduction=frontier: must have objective.metrics=[eval/score], objective.directions=[maximize] "
+            "and an objective.kl_budget"
+        )
     for constraint in objective.constraints:
         parts = CONSTRAINT.fullmatch(str(constraint))
         if parts is None or not math.isfinite(float(parts["limit"])):

@@ -30,7 +30,7 @@ _COST = (
 )  # fmt: skip
 _JUDGED = ("score", "base_score", "win_rate")
 _EVALUATION = (
-    *_JUDGED, "kl", "kl_bound", "length", "eos_rate", "question_rate", "exclamation_rate", "emoji_rate",
+    *_JUDGED, "kl", "kl_bound", "net_score", "length", "eos_rate", "question_rate", "exclamation_rate", "emoji_rate",
 )  # fmt: skip
 
 

@@ -167,10 +167,11 @@ class ObjectiveConfig:
 
     metrics: list[str] = field(default=MISSING, metadata=CLOSED)
     directions: list[str] = field(default=MISSING, metadata=CLOSED)
-    reduction: str = choice("best", "last", "mean")
+    reduction: str = choice("best", "last", "mean", "frontier")
     mean_over: int = number(at_least=1)
     kl_budget: float | None = number(above=0)
     constraints: list[str] = field(default=MISSING, metadata=CLOSED)
+    kl_price: float = number(at_least=0)
 
 
 @dataclass

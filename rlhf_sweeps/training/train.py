@@ -38,6 +38,7 @@ from rlhf_sweeps.training.session import Session, load_session
 from rlhf_sweeps.verdicts.final_policies import find_final_policy, measure_policies
 from rlhf_sweeps.verdicts.objective import (
     KL_BOUND,
+    NET_SCORE,
     Evaluation,
     compute_objectives,
     ends_beyond_budget,
@@ -176,6 +177,7 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
     update = session.trainer.update
     with report_activity(f"evaluating the policy after update {update}"):
         metrics, samples = session.evaluator.evaluate(session.policy)
+    metrics[NET_SCORE] = metrics["eval/score"] - session.config.objective.kl_price * metrics["eval/kl"]
     row |= metrics
     row["perf/evaluate_seconds"] = time.perf_counter() - start
     samples = [{"update": update, **sample} for sample in samples]

@@ -11,12 +11,16 @@ from statistics import fmean
 
 from rlhf_sweeps.config.schema import CONSTRAINT, ObjectiveConfig
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.verdicts.frontier import average_frontier
 
 Row = Mapping[str, float]
 
 
 # The metric of an evaluation that the KL budget is held against: with 95 % certainty the KL is not above it.
 KL_BOUND = "eval/kl_bound"
+# The metric score - objective.kl_price * KL of an evaluation.
+NET_SCORE = "eval/net_score"
+FRONTIER = "frontier"  # of objective.reduction
 BOUND_ERRORS = 1.645  # standard errors above the mean: the 95 % quantile of the normal distribution
 
 
@@ -60,15 +64,27 @@ def compute_objectives(rows: Sequence[Row], config: ObjectiveConfig) -> list[flo
     """The value of each of `config.metrics` if the run ended here; None if there is no value yet.
 
     Only updates count that have all of the metrics and whose KL is within the budget. If there is no such update, the
-    value of `eval/score` is the base policy's score, since the base policy is what remains; other metrics have no
-    value.
+    value of `eval/score` and of `eval/net_score` is the base policy's score, since the base policy is what remains;
+    other metrics have no value.
     """
+    if config.reduction == FRONTIER:
+        return _compute_frontier(rows, config)
     chosen = select_counted_updates(rows, config)
     if chosen:
         return [fmean(row[metric] for row in chosen) for metric in config.metrics]
-    if config.metrics == ["eval/score"] and (evaluated := select_measured_updates(rows, config)):
+    if config.metrics in (["eval/score"], [NET_SCORE]) and (evaluated := select_measured_updates(rows, config)):
         return [evaluated[-1]["eval/base_score"]]
     return None
+
+
+def _compute_frontier(rows: Sequence[Row], config: ObjectiveConfig) -> list[float] | None:
+    """The area under the frontier of the evaluations, whose KL is the one that is held against the budget."""
+    evaluated = select_measured_updates(rows, config)
+    if not evaluated:
+        return None
+    assert config.kl_budget is not None  # from_hydra has checked it
+    points = [(row.get(KL_BOUND, read_kl(row)), row["eval/score"]) for row in evaluated]
+    return [average_frontier(points, evaluated[-1]["eval/base_score"], config.kl_budget)]
 
 
 def compute_violations(rows: Sequence[Row], config: ObjectiveConfig) -> dict[str, float]:
@@ -133,6 +149,8 @@ def ends_beyond_budget(rows: Sequence[Row], config: ObjectiveConfig) -> bool:
 
 def select_counted_updates(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
     """The updates over which the objectives are averaged: the best by the first metric, the last, or the last few.
+
+    The area under the frontier is of all evaluations; then this is the best one.
 
     The list is empty if no update with the metrics has a KL within the budget.
     """

@@ -88,6 +88,7 @@ ELSEWHERE = {
     "ppo.static_decoding": "options::test_the_sampler_gets_what_is_configured",
     "eval.every": "search_syntax::test_what_is_not_swept_is_forwarded",
     "eval.num_prompts": "exit_status::test_runs_end_as_their_wandb_runs",
+    "objective.kl_price": "train::test_the_record_holds_every_metric_of_every_update",
     "eval.judges": "choices::test_judges_by_name_and_with_keys_changed",
     "eval.judge_each_other": "contenders::test_what_is_asked_for_stands",
     "checkpoint.every": "divergence::test_a_run_that_diverges_keeps_its_last_good_checkpoint",

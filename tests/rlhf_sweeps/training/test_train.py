@@ -53,6 +53,7 @@ EVALUATED = [
     "eval/win_rate",
     "eval/kl",
     "eval/kl_bound",
+    "eval/net_score",
     "eval/length",
     "eval/eos_rate",
     "eval/question_rate",
@@ -110,6 +111,8 @@ def test_the_record_holds_every_metric_of_every_update(finished: Run) -> None:
         assert row["tokens/optimize"] == 2 * row["tokens/score"]
         assert 100 < row["perf/peak_memory_mb"] < 100_000
     assert [row["update"] for row in rows if set(EVALUATED) <= set(row)] == [2, 4, 6]
+    for row in rows[1::2]:  # objective.kl_price is 0.1
+        assert row["eval/net_score"] == pytest.approx(row["eval/score"] - 0.1 * row["eval/kl"])
     samples = finished.samples()
     assert {sample["update"] for sample in samples} == {2, 4, 6}
     own = {"update", "prompt", "response", "score", "base_response", "base_score"}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from conftest import Compose
 
+from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import ObjectiveConfig
 from rlhf_sweeps.verdicts.objective import compute_objectives, compute_violations, describe_excess
 
@@ -61,6 +62,41 @@ def test_the_upper_bound_of_the_kl_counts(
     rows = [row(1, 0.9, 4.0) | {"eval/kl_bound": 5.0}, row(2, 0.7, 4.0) | {"eval/kl_bound": 4.2}]
     config = compose_config(f"objective.kl_budget={budget}", f"objective.reduction={reduction}").objective
     assert compute_objectives(rows, config) == [expected]
+
+
+def test_the_frontier_is_the_mean_over_all_budgets_of_the_best_score_within_them(compose_config: Compose) -> None:
+    """Up to 2 nats the base policy's -0.5, up to 4 nats 0.5, up to 10 nats 0.7; 0.9 at 12 nats is beyond the budget."""
+    config = compose_config("objective.kl_budget=10", "objective.reduction=frontier").objective
+    assert compute_objectives(ROWS, config) == [pytest.approx((-0.5 * 2 + 0.5 * 2 + 0.7 * 6) / 10)]
+    assert compute_objectives(ROWS[:1], config) is None
+    worse = [*ROWS, row(6, 0.6, 5.0), row(7, -0.9, 0.5)]  # worse than one with less KL, and than the base policy
+    assert compute_objectives(worse, config) == compute_objectives(ROWS, config)
+    bounded = [{**values, "eval/kl_bound": values["objective/kl"] + 1.0} for values in ROWS]
+    assert compute_objectives(bounded, config) == [pytest.approx((-0.5 * 3 + 0.5 * 2 + 0.7 * 5) / 10)]
+    before = compose_config("objective.kl_budget=1", "objective.reduction=frontier").objective
+    assert compute_objectives(ROWS, before) == [-0.5]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("objective.kl_budget=null",),
+        ("objective.metrics=[eval/kl]",),
+        ("objective.directions=[minimize]",),
+    ],
+)
+def test_a_frontier_of_anything_else_is_refused(overrides: tuple[str, ...], compose_config: Compose) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^objective\.reduction=frontier: must have objective\.metrics=\[eval/score\]"
+    ):
+        compose_config("objective.reduction=frontier", *overrides)
+
+
+def test_without_an_update_within_the_budget_the_net_score_is_the_base_policys(compose_config: Compose) -> None:
+    rows = [{**row(1, 0.9, 4.0), "eval/net_score": 0.5}, {**row(2, 1.0, 6.0), "eval/net_score": 0.4}]
+    for budget, expected in ((10, 0.5), (2, -0.5)):
+        config = compose_config(f"objective.kl_budget={budget}", "objective.metrics=[eval/net_score]").objective
+        assert compute_objectives(rows, config) == [expected]
 
 
 def test_an_excess_names_the_bound_where_the_kl_alone_is_within_the_budget() -> None:
