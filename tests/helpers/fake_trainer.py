@@ -32,6 +32,11 @@ def value(lr: float, kl_coef: float, seed: int) -> float:
     return 2 - math.log10(lr / 5e-4) ** 2 - 0.5 * math.log10((kl_coef + 1e-6) / 0.02) ** 2 + noise
 
 
+def divergence(lr: float, update: int) -> float:
+    """The KL of an evaluation, in nats, at any update; beyond the default budget from a learning rate of 7.5e-4 on."""
+    return 10 / 3 * lr / 5e-4
+
+
 def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     """Train; a checkpoint is a file with a number."""
     config = OmegaConf.load(folder / ".hydra" / "config.yaml")
@@ -52,7 +57,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         _misbehave(folder, update, record, config.ppo.lr)
         row = {"update": update, "objective/kl": 1.0, "objective/scores": goal, "perf/update_seconds": 0.01}
         if update % EVALUATED_EVERY == 0 or update == total:
-            kl = 10 / 3 * config.ppo.lr / 5e-4
+            kl = divergence(config.ppo.lr, update)
             row |= {"eval/score": goal * update / total, "eval/base_score": 0.0, "eval/kl": kl, "eval/length": 20.0}
         record.append_metrics(row)
         _note(history, f"update {update}")
