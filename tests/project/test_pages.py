@@ -15,6 +15,7 @@ from helpers.pages import PAGES, anchors, blocks, commands, links, paths
 from helpers.sweeping import sweep
 
 from analysis.command import _make_parser
+from rlhf_sweeps.record.trials import BEYOND
 from rlhf_sweeps.sweep import report
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS
 from rlhf_sweeps.verdicts.against_base import Gain, describe_gain
@@ -185,7 +186,7 @@ def test_a_sweep_prints_what_the_first_page_shows(
     # The runs of this test record no answers, so that the last two lines say something else.
     gain = Gain(0.2, 0.1, 0.3, "better", 120, 1)
     assert _without_numbers(judgement) == _without_numbers(f"judged by grammar, it is {describe_gain(gain)}")
-    sentence = f"at its best held-out score, trial 0 is {describe_test(gain, 2, is_cross_fitted=True)}"
+    sentence = f"at its best held-out score, trial 0 is {describe_test(gain, 2)}; it went {BEYOND}"
     assert _without_numbers(verdict) == _without_numbers(sentence)
 
 
