@@ -84,12 +84,9 @@ def _write_ranking(result: Mapping[str, Any]) -> list[str]:
 
 
 def _describe_noise(entry: Entry) -> str:
-    parts = []
-    if entry["within_noise_of"]:
-        parts.append(f"within noise of {_join(entry['within_noise_of'])}")
-    if entry["near_copies"]:
-        parts.append(f"near-copy of {_join(entry['near_copies'])}")
-    return "; ".join(parts)
+    """The first of those before it that it is not distinguished from, and of those that it is a near-copy of."""
+    parts = [("within noise of", entry["within_noise_of"]), ("near-copy of", entry["near_copies"])]
+    return "; ".join(f"{relation} {_shorten(names[0])}" for relation, names in parts if names)
 
 
 def _tell_near_copies(result: Mapping[str, Any]) -> Iterator[str]:
