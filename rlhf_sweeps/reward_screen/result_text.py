@@ -8,6 +8,7 @@ from rlhf_sweeps.figures import format_interval, format_number, format_percent, 
 from rlhf_sweeps.reward_screen.constants import LONGEST_COLUMN
 from rlhf_sweeps.reward_screen.result import INDEPENDENT
 from rlhf_sweeps.verdicts.head_to_head import FEWEST_CLUSTERS
+from rlhf_sweeps.verdicts.pairs import BETTER
 from rlhf_sweeps.wording import WIDTH, align_columns, shorten
 
 Entry = Mapping[str, Any]
@@ -115,8 +116,17 @@ def _answer(result: Mapping[str, Any]) -> Iterator[str]:
         best = ranking[0]["reward_model"]
         equal = [entry["reward_model"] for entry in ranking if best in entry["within_noise_of"]]
         yield (f"{best} leads (not decided)" + (f": {_join(equal)} {_be(equal)} within noise of it" if equal else ""))
+        yield from _tell_better(result)
     if ranking and not result["over_optimized"]:
         yield f"no reward model loses under its independent judges by more than noise, up to the best of {n}"
+
+
+def _tell_better(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which reward models are better than which, where none is better than all."""
+    for first in dict.fromkeys(pair["first"] for pair in result["pairs"]):
+        worse = [pair["second"] for pair in result["pairs"] if (pair["first"], pair["verdict"]) == (first, BETTER)]
+        if worse:
+            yield f"{first} is better than {_join(worse)} by more than noise"
 
 
 def _warn(result: Mapping[str, Any]) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """The command that screens reward models: what it writes and prints, how it continues, and what it refuses."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from rlhf_sweeps import cli
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.preflight import check_parts
 from rlhf_sweeps.record import claim
+from rlhf_sweeps.reward_models.__main__ import main
 from rlhf_sweeps.reward_screen import config as screen_config
 from rlhf_sweeps.reward_screen.command import check_folder
 from rlhf_sweeps.reward_screen.config import RewardScreenConfig
@@ -47,7 +50,6 @@ def compose_screen() -> ComposeScreen:
     ("overrides", "message"),
     [
         ([], "reward_models: no value given; it is required (reward_models=...)"),
-        (["reward_models=tiny"], "reward_models=tiny: must be a list"),
         (["reward_models=[tiny]"], "reward_models=[tiny]: must hold at least two reward models"),
         (["reward_models=[tiny,lenght]"], "reward_models[1]=lenght: reward_model has no such choice; did you mean le"),
         (["reward_models=[tiny,tiny]"], "reward_models: must have distinct names, has tiny twice"),
@@ -55,7 +57,7 @@ def compose_screen() -> ComposeScreen:
             ["reward_models=[tiny,{reward_model: length, unti: words}]"],
             "reward_models[1].unti: reward_model=length ",
         ),
-        (["reward_models=[tiny,{reward_model: length, weight: .inf}]"], "reward_models[1].weight=inf: must be finite"),
+        (["reward_models=[tiny,{reward_model: length, weight: inf}]"], "reward_models[1].weight=inf: must be finite"),
         (["reward_models=[tiny,length]", "n=1"], "n=1: must be >= 2 and <= 1024"),
         (["reward_models=[tiny,length]", "num_prompts=1"], "num_prompts=1: must be >= 2"),
         (["reward_models=[tiny,length]", "ppo.temperature=0"], "ppo.temperature=0.0: must be >= 1e-06"),
@@ -164,6 +166,25 @@ def test_a_second_start_samples_nothing_and_may_have_further_reward_models(
     assert "holds a screen with other settings (ppo.temperature was 1.0, is 0.5); choose another folder" in other.stderr
 
 
+def test_an_interrupted_screen_says_how_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(config: RewardScreenConfig, folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "rlhf_sweeps.reward_screen.screening", SimpleNamespace(screen=interrupt))
+    quiet = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+    monkeypatch.setattr(sys, "argv", ["-m", "screen", "reward_models=[tiny,length]", "hydra.run.dir=my s", *quiet])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    (line,) = capsys.readouterr().out.splitlines()
+    start = "Continue with: python -m rlhf_sweeps.reward_models screen 'reward_models=[tiny,length]' "
+    assert line.startswith(start)
+    assert line.endswith(" 'hydra.run.dir=my s'")
+
+
 def test_a_folder_where_another_process_screens_is_left_to_it(command_line: CommandLine, tmp_path: Path) -> None:
     with claim(tmp_path / "s", ""):
         done = command_line("screen", THREE, *SMALL, module=MODULE)
@@ -177,6 +198,7 @@ def test_a_folder_where_another_process_screens_is_left_to_it(command_line: Comm
     [
         (["screne"], "screne: must be train or screen; did you mean screen? (see --help)"),
         ([], "no command: must be train or screen (see --help)"),
+        (["screen", "reward_models=tiny"], "reward_models=tiny: "),
         (["screen", "reward_models=[tiny,length]", "num_prompt=3"], "num_prompt: there is no such key"),
         (["screen", "reward_models=[tiny,length]", "dataset=none"], "none"),
     ],

@@ -64,6 +64,8 @@ def test_ties_and_the_lead_are_said() -> None:
     assert "leads (not decided)" in text
     assert "within noise of" in text
     assert "better than every other" not in text
+    assert "honest is better than odd by more than noise" in text
+    assert "fair is better than honest" not in text
     truth = np.random.default_rng(1).normal(size=(300, 9))
     random = np.random.default_rng(2)
     noisy = {f"noisy{number}": truth + 0.8 * random.normal(size=truth.shape) for number in range(4)}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from scipy import stats
 
 from rlhf_sweeps.verdicts.near_copies import NEAR_COPY, correlate_ranks, find_clusters
@@ -35,6 +36,11 @@ def test_a_group_begins_at_the_threshold() -> None:
     assert find_clusters(np.array([[1, NEAR_COPY], [NEAR_COPY, 1]])) == [[0, 1]]
     assert find_clusters(np.array([[1, NEAR_COPY - 0.001], [NEAR_COPY - 0.001, 1]])) == [[0], [1]]
     assert find_clusters(np.ones((1, 1))) == [[0]]
+
+
+def test_the_page_of_the_screen_has_the_threshold() -> None:
+    page = (ROOT / "rlhf_sweeps" / "reward_screen" / "README.md").read_text(encoding="utf-8")
+    assert f"correlate by {NEAR_COPY} or more" in " ".join(page.split())
 
 
 def test_three_noisy_copies_and_two_others() -> None:
