@@ -49,7 +49,6 @@ def compose_screen() -> ComposeScreen:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ([], "reward_models: no value given; it is required (reward_models=...)"),
         (["reward_models=[tiny]"], "reward_models=[tiny]: must hold at least two reward models"),
         (["reward_models=[tiny,lenght]"], "reward_models[1]=lenght: reward_model has no such choice; did you mean le"),
         (["reward_models=[tiny,tiny]"], "reward_models: must have distinct names, has tiny twice"),
@@ -79,6 +78,7 @@ def test_reward_models_are_read_as_judges_are(compose_screen: ComposeScreen) -> 
     ]
     assert config.reward_models[1].unit == "characters"
     assert config.num_answers == 65
+    assert [reward_model.name for reward_model in compose_screen().reward_models] == ["tiny", "length", "questions"]
 
 
 def test_models_are_looked_at_under_their_keys(compose_screen: ComposeScreen, tmp_path: Path) -> None:
