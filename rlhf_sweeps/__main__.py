@@ -23,9 +23,9 @@ def main() -> None:
 
         sample()
     elif word == "reward-models":
-        from rlhf_sweeps.reward_training.command import main as train_reward_model
+        from rlhf_sweeps.reward_models.__main__ import main as train_or_screen
 
-        train_reward_model()
+        train_or_screen()
     elif word == "completion":
         print((Path(__file__).parent / "command_line" / "completion.bash").read_text(encoding="utf-8"), end="")
     else:

@@ -1,7 +1,7 @@
 """Check a run before any model is loaded: its files, columns and lengths. Loads no torch."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from rlhf_sweeps.config.functions import check_rule
 from rlhf_sweeps.config.metric_names import check_metrics
 from rlhf_sweeps.config.references import take_fingerprints
 from rlhf_sweeps.config.reward_models import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
-from rlhf_sweeps.config.schema import Config, DatasetConfig, ModelConfig, as_dict, value_model_config
+from rlhf_sweeps.config.schema import Config, DatasetConfig, ModelConfig, PPOConfig, as_dict, value_model_config
 from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
 from rlhf_sweeps.files.hub import fetch_config
 from rlhf_sweeps.files.model_folder import check_head, check_vocabulary, check_weights
@@ -27,9 +27,9 @@ _KINDS: dict[str, type] = {
     "num_labels": int, "vocab_size": int, "hidden_size": int, "n_embd": int,
 }  # fmt: skip
 _NOUNS: dict[type, str] = {list: "a list", dict: "an object", int: "an integer"}
-# The least memory of a response's token during its update, in bytes: its id, its log-probabilities under policy and
-# reference model, its value, advantage, return and mask.
+# The least memory of a response's token during its update, in bytes: id, two log-probabilities, value, advantage ...
 BYTES_PER_TOKEN = 32
+Named = tuple[RewardModelConfig, str]  # a reward model with its key
 # Keys that may change between two starts of a run, since they do not affect its numbers.
 FREE_KEYS = ("name", "tracking.", "checkpoint.", "sweep.")
 
@@ -41,19 +41,23 @@ def check(config: Config, folder: Path) -> None:
         ConfigError: naming the key, what was given and what is allowed.
     """
     check_folder(config, folder)
-    check_device(config.device)
     check_metrics(config)
-    check_batch(config)
-    _check_prompts(config.dataset, read_ahead)
-    for check_part, *arguments in (*_list_pair_checks(config), *_list_model_checks(config)):
+    check_inputs(config, read=read_ahead)
+
+
+def check_parts(model: ModelConfig, dataset: DatasetConfig, ppo: PPOConfig, named: Iterable[Named]) -> None:
+    """Check prompts, policy and reward models of a command that samples and scores but does not train; as `check`."""
+    expanded = [member for reward_model, key in named for member in _expand_members(reward_model, key)]
+    policy = (_check_policy, model, dataset.max_prompt_length, ppo.response_length, 0, None)
+    _check_prompts(dataset, read_ahead)
+    for check_part, *arguments in (policy, *_list_pair_checks(dataset, expanded), *_list_score_checks(expanded)):
         check_part(*arguments)
 
 
 def check_trial(config: Config, folder: Path) -> None:
     """Check a sweep's trial, whose combination of choices its sweeper may not have checked; raises as `check`.
 
-    The sweeper has read each data set, and the trial reads its own data before it loads a model. So this check reads no
-    data set.
+    It reads no data set: the sweeper has read each, and the trial reads its own data before it loads a model.
     """
     check_folder(config, folder)
     check_metrics(config)
@@ -61,51 +65,59 @@ def check_trial(config: Config, folder: Path) -> None:
         check_part(*arguments)
 
 
-def check_inputs(config: Config, checked: set[str] | None = None) -> None:
+def check_inputs(
+    config: Config, checked: set[str] | None = None, read: Callable[[DatasetConfig], object] = load_prompts
+) -> None:
     """Check the data set and the models that a run reads; raises as `check`.
 
     Args:
         checked: the checks that were made for other runs already; new ones are added.
+        read: reads the prompts.
     """
     check_device(config.device)
     check_batch(config)
     checked = set() if checked is None else checked
-    prompts = (_check_prompts, config.dataset, load_prompts)
-    for check_part, *arguments in (prompts, *_list_pair_checks(config), *_list_model_checks(config)):
+    prompts = (_check_prompts, config.dataset, read)
+    pairs = _list_pair_checks(config.dataset, _list_reward_models(config))
+    for check_part, *arguments in (prompts, *pairs, *_list_model_checks(config)):
         if (name := repr((check_part.__name__, arguments))) not in checked:
             check_part(*arguments)
             checked.add(name)
 
 
-def _list_pair_checks(config: Config) -> Iterator[tuple[Any, ...]]:
+def _list_pair_checks(dataset: DatasetConfig, named: Iterable[Named]) -> Iterator[tuple[Any, ...]]:
     """Yield functions that read the pairs of whole data sets, with their arguments."""
-    for reward_model, key in _list_reward_models(config):
+    for reward_model, key in named:
         if isinstance(reward_model, EncoderConfig):
             own = reward_model.pairs
-            yield (_check_pairs, config.dataset, "dataset") if own is None else (_check_pairs, own, f"{key}.pairs")
+            yield (_check_pairs, dataset, "dataset") if own is None else (_check_pairs, own, f"{key}.pairs")
 
 
 def _list_model_checks(config: Config) -> Iterator[tuple[Any, ...]]:
     """Yield functions that check models, with their arguments."""
     ppo, padding = config.ppo, int(config.ppo.trl_metrics)  # tokens
     yield _check_policy, config.model, config.dataset.max_prompt_length, ppo.response_length, padding, ppo.lora_rank
-    for reward_model, key in _list_reward_models(config):
-        if isinstance(reward_model, ClassifierConfig):
-            yield _check_classifier, reward_model, f"{key}.path"
-        elif not isinstance(reward_model, EncoderConfig):
-            yield check_rule, reward_model, key
+    yield from _list_score_checks(_list_reward_models(config))
     if config.ppo.value_path is not None:
         yield _check_classifier, value_model_config(config), "ppo.value_path"
 
 
-def _list_reward_models(config: Config) -> Iterator[tuple[RewardModelConfig, str]]:
+def _list_score_checks(named: Iterable[Named]) -> Iterator[tuple[Any, ...]]:
+    for reward_model, key in named:
+        if isinstance(reward_model, ClassifierConfig):
+            yield _check_classifier, reward_model, f"{key}.path"
+        elif not isinstance(reward_model, EncoderConfig):
+            yield check_rule, reward_model, key
+
+
+def _list_reward_models(config: Config) -> Iterator[Named]:
     """Yield the reward models that a run loads, each with its key."""
     yield from _expand_members(config.reward_model, "reward_model")
     for number, judge in enumerate(config.eval.judges):
         yield from _expand_members(judge, f"eval.judges[{number}]")
 
 
-def _expand_members(config: RewardModelConfig, key: str) -> Iterator[tuple[RewardModelConfig, str]]:
+def _expand_members(config: RewardModelConfig, key: str) -> Iterator[Named]:
     """Yield a reward model, or the members of an ensemble."""
     if not isinstance(config, EnsembleConfig):
         yield config, key

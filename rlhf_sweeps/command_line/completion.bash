@@ -36,9 +36,11 @@ _rlhf_sweeps() {
         _rlhf_words --help --compare --prompts --samples --base --temperature --response-length --seed --device
         ;;
     [2-9]*,sample,* | 1[0-9],sample,*) _rlhf_paths '' && _rlhf_words base ;;
-    2,reward-models,*) _rlhf_words train --help --version ;;
+    2,reward-models,*) _rlhf_words train screen --help --version ;;
     [3-9]*,reward-models,* | [1-9][0-9],reward-models,*)
-        _rlhf_overrides "$program reward-models train" "${COMP_WORDS[@]:3}"
+        local command=train
+        [[ ${COMP_WORDS[2]} == screen ]] && command=screen
+        _rlhf_overrides "$program reward-models $command" "${COMP_WORDS[@]:3}"
         ;;
     2,completion,*) ;;
     *,*,-*)

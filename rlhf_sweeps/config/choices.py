@@ -36,7 +36,10 @@ def expand(composed: DictConfig) -> DictConfig:
         return composed
     expanded = composed.copy()
     with open_dict(expanded):
-        _expand_reward_model(expanded.reward_model, "reward_model")
+        if "reward_model" in expanded:
+            _expand_reward_model(expanded.reward_model, "reward_model")
+        if "reward_models" in expanded:
+            _expand_list(expanded, "reward_models", "reward_model", "reward_models")
         if "eval" in expanded:
             _expand_list(expanded.eval, "judges", "reward_model", "eval.judges")
         _expand_list(expanded.dataset, "sources", "dataset", "dataset.sources")
@@ -45,8 +48,8 @@ def expand(composed: DictConfig) -> DictConfig:
 
 def _holds_names(composed: DictConfig) -> bool:
     """Whether a config may hold names; if not, the copy of it is saved, which takes milliseconds."""
-    reward_model = composed.reward_model
-    judges = composed.eval.get("judges") if "eval" in composed else None
+    reward_model = composed.get("reward_model") or {}
+    judges = composed.eval.get("judges") if "eval" in composed else composed.get("reward_models")
     entries = (judges, composed.dataset.get("sources"), reward_model.get("members"))
     return any(entries) or reward_model.get("pairs") is not None
 

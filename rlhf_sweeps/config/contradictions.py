@@ -3,7 +3,7 @@
 import math
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rlhf_sweeps.config.reward_models import (
     CallableConfig,
@@ -43,8 +43,7 @@ def find_contradictions(config: Config) -> Iterator[str]:
         yield f"ppo.value_path={ppo.value_path}: must be given with ppo.value_model=path, and only then"
     if ppo.kl_target is not None and ppo.kl_coef == 0:
         yield f"ppo.kl_target={ppo.kl_target}: multiplies ppo.kl_coef by factors, so ppo.kl_coef must be > 0, is 0"
-    if "" in ppo.stop_strings:
-        yield "ppo.stop_strings: an empty string would end every response at once"
+    yield from find_stop_contradictions(ppo)
     if ppo.accumulation_steps is not None:
         yield from _find_accumulation_contradictions(ppo, ppo.accumulation_steps)
     if "" in config.tracking.tags:
@@ -55,11 +54,22 @@ def find_contradictions(config: Config) -> Iterator[str]:
     yield from _find_objective_contradictions(config.objective)
     yield from find_dataset_contradictions(config.dataset, "dataset")
     yield from _find_reward_model_contradictions(config.reward_model, "reward_model")
-    for index, judge in enumerate(config.eval.judges):
-        yield from _find_reward_model_contradictions(judge, f"eval.judges[{index}]")
-    names = [judge.name for judge in config.eval.judges]
+    yield from find_judge_contradictions(config.eval.judges, "eval.judges")
+
+
+def find_judge_contradictions(judges: Sequence[RewardModelConfig], key: str) -> Iterator[str]:
+    """One line for every rule that a list of reward models breaks; `key` is its key."""
+    for index, judge in enumerate(judges):
+        yield from _find_reward_model_contradictions(judge, f"{key}[{index}]")
+    names = [judge.name for judge in judges]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        yield f"eval.judges: must have distinct names, has {', '.join(twice)} twice (give one of them another `name`)"
+        yield f"{key}: must have distinct names, has {', '.join(twice)} twice (give one of them another `name`)"
+
+
+def find_stop_contradictions(ppo: PPOConfig) -> Iterator[str]:
+    """One line if a stop string would end every response."""
+    if "" in ppo.stop_strings:
+        yield "ppo.stop_strings: an empty string would end every response at once"
 
 
 def _list_divisors(number: int) -> str:

@@ -41,9 +41,7 @@ def from_hydra(composed: DictConfig) -> Config:
     composed = expand(composed)
     config = as_object(composed, Config)
     config.reward_model = _read_reward_model(config.reward_model, "reward_model")
-    config.eval.judges = [
-        _read_reward_model(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)
-    ]
+    config.eval.judges = read_reward_models(config.eval.judges, "eval.judges")
     refer_to_variables(config, composed)
     problems = [
         *find_unknown_keys(config, prefix=""),
@@ -97,6 +95,15 @@ def as_object(composed: DictConfig, schema: type[Node]) -> Node:
     return config
 
 
+def read_reward_models(entries: Sequence[Any], key: str) -> list[RewardModelConfig]:
+    """The typed configs of a list of reward models; `key` is its key.
+
+    Raises:
+        ConfigError: if one has no known kind, unknown keys, or values of wrong types.
+    """
+    return [_read_reward_model(entry, f"{key}[{number}]") for number, entry in enumerate(entries)]
+
+
 def _read_reward_model(values: Any, key: str) -> RewardModelConfig:
     """The typed config of a reward model and of its members."""
     kind = values.get("kind") if isinstance(values, dict) else None
@@ -104,9 +111,7 @@ def _read_reward_model(values: Any, key: str) -> RewardModelConfig:
         raise ConfigError(f"{key}.kind={kind}: must be one of {', '.join(KINDS)}{suggest(str(kind), KINDS)}")
     config = _read(KINDS[kind], values, key)
     if isinstance(config, EnsembleConfig):
-        config.members = [
-            _read_reward_model(member, f"{key}.members[{number}]") for number, member in enumerate(config.members)
-        ]
+        config.members = read_reward_models(config.members, f"{key}.members")
     if isinstance(config, EncoderConfig) and config.pairs is not None:
         config.pairs = _read_sources(_read(DatasetConfig, config.pairs, f"{key}.pairs"), f"{key}.pairs")
     return config

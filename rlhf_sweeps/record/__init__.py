@@ -33,7 +33,7 @@ from rlhf_sweeps.record.files import (
 from rlhf_sweeps.record.hiding import hide, hide_in_log, hide_in_summary, hide_in_tracebacks, remember
 from rlhf_sweeps.record.natural_order import natural_key
 from rlhf_sweeps.record.old_sweeps import convert_start
-from rlhf_sweeps.record.ownership import TRAININGS, NotOursError, refuse_foreign
+from rlhf_sweeps.record.ownership import SCREENS, TRAININGS, NotOursError, refuse_foreign
 from rlhf_sweeps.record.reading import (
     MOST_FILE,
     as_mapping,
@@ -75,6 +75,7 @@ __all__ = [
     "MASK",
     "MOST_FILE",
     "SCHEMA_VERSION",
+    "SCREENS",
     "STORAGE",
     "TRAININGS",
     "Axis",

@@ -65,16 +65,19 @@ def write_override(key: str, value: str | Sequence[str]) -> str:
     return f"{key}=[{','.join(map(_quote_for_hydra, value))}]"
 
 
-def write_continuation(words: Iterable[str], key: str, folder: str | Path) -> str:
+def write_continuation(
+    words: Iterable[str], key: str, folder: str | Path, program: Sequence[str] = ("rlhf_sweeps",)
+) -> str:
     """The command that continues the run or sweep in a folder.
 
     Args:
         words: the words of the command that began it.
         key: Hydra's key for the folder: hydra.run.dir or hydra.sweep.dir.
+        program: the module, and the words that name its command.
     """
     others = [word for word in words if not word.lstrip("+").startswith(f"{key}=")]
     end = 1 + max((n for n in range(len(others)) if _is_override(others, n)), default=len(others) - 1)
-    return write_command("python", "-m", "rlhf_sweeps", *others[:end], write_override(key, str(folder)), *others[end:])
+    return write_command("python", "-m", *program, *others[:end], write_override(key, str(folder)), *others[end:])
 
 
 def write_changed_sweep(words: Iterable[str], changes: Sequence[str]) -> str:

@@ -18,6 +18,9 @@ class NotOursError(RuntimeError):
     """A folder holds files that a record would overwrite, and these files are not ours."""
 
 
+SCREENS = ("rlhf_sweeps.reward_screen.command.Preflight",)
+
+
 def refuse_foreign(
     folder: Path, names: Iterable[str], start_file: Path | None, hydra_file: Path, command: Sequence[str]
 ) -> None:
@@ -31,7 +34,7 @@ def refuse_foreign(
         names: the files and folders that a record would write or remove.
         start_file: the record's first object, run.json or sweep.json.
         hydra_file: holds Hydra's part of the config.
-        command: RUNS or TRAININGS.
+        command: RUNS, TRAININGS or SCREENS.
 
     Raises:
         NotOursError: if one of `names` exists, and nothing proves that the folder is ours.

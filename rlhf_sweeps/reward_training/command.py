@@ -1,7 +1,6 @@
 """The command line for training a reward model; loads no torch before the checks are done."""
 
 import os
-import sys
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -18,17 +17,11 @@ from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record import TRAININGS, InUseError, NotOursError, claim, refuse_foreign, write_command, write_override
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, from_hydra, register
 from rlhf_sweeps.reward_training.constants import MIN_HELD_OUT
-from rlhf_sweeps.wording import display_path, suggest
+from rlhf_sweeps.wording import display_path
 
 
-def main() -> None:
-    """Entry point of `python -m rlhf_sweeps.reward_models`."""
-    given = sys.argv[1:2]
-    if given == ["train"]:
-        del sys.argv[1]
-    elif not given or given[0] not in ("--help", "-h", "--version"):
-        near = suggest("".join(given), ["train"])
-        cli.refuse(ConfigError(f"{' '.join(given) or 'no command'}: must be train{near} (see --help)"))
+def train_reward_model() -> None:
+    """Entry point of `python -m rlhf_sweeps.reward_models train`; all words are for Hydra."""
     cli.register()
     register()
     cli.run("reward_model_training", _train)

@@ -3,7 +3,7 @@
 import hashlib
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_sweeps.config.schema import ModelConfig, PPOConfig
 from rlhf_sweeps.data import Encoded, Messages
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import pad_left, pad_right
@@ -18,6 +19,7 @@ from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import BaseRecord
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.constants import NUM_PROMPTS
+from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
 from rlhf_sweeps.reward_models.scale import Scale, measure
 from rlhf_sweeps.reward_models.scorer import Scorer
@@ -100,6 +102,22 @@ class BasePolicy:
                 rows = [asdict(measure(scorer.name, self.scores(answers, scorer)))]
                 self.record.write(name, rows)
         return Scale(**rows[0])
+
+    def scale_members(self, scorers: Iterable[Scorer]) -> None:
+        """Give each ensemble among the reward models the scales of its members."""
+        for scorer in scorers:
+            if isinstance(scorer.reward_model, EnsembleRewardModel):
+                scorer.reward_model.scales = [self.scale(member) for member in scorer.reward_model.members]
+
+
+def list_sampling_settings(model: ModelConfig, policy_digest: str, device: str, ppo: PPOConfig) -> tuple[Any, ...]:
+    """Everything that a base policy's responses depend on, except prompts and random numbers.
+
+    Args:
+        policy_digest: a hash of its weights.
+    """
+    return (model, policy_digest, device, ppo.response_length, ppo.temperature, ppo.top_p, ppo.stop_strings,
+            ppo.precision, ppo.static_decoding, torch.get_num_threads())  # fmt: skip
 
 
 def make_exchanges(

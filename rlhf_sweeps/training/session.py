@@ -26,11 +26,10 @@ from rlhf_sweeps.ppo.trainer import PPOTrainer
 from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.reward_models.base import RewardModel
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier
-from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
 from rlhf_sweeps.reward_models.load import Loader
 from rlhf_sweeps.reward_models.scale import UNIT
 from rlhf_sweeps.training import checkpoints
-from rlhf_sweeps.training.base_policy import BasePolicy, make_exchanges, make_responses
+from rlhf_sweeps.training.base_policy import BasePolicy, list_sampling_settings, make_exchanges, make_responses
 from rlhf_sweeps.training.evaluation import Evaluator
 from rlhf_sweeps.training.prompt_record import load_encoded
 from rlhf_sweeps.verdicts.objective import Evaluation
@@ -114,15 +113,11 @@ class Session:
             RewardModelError: if a reward model fails.
         """
         config = self.config
-        used = (config.model, self.policy_digest, config.device, config.ppo.response_length, config.ppo.temperature,
-                config.ppo.top_p, config.ppo.stop_strings, config.ppo.precision, config.ppo.static_decoding,
-                torch.get_num_threads())  # fmt: skip
+        used = list_sampling_settings(config.model, self.policy_digest, config.device, config.ppo)
         record = self.run.base if sweep is None else sweep.base
         end_ids = self.trainer.sampler.stop_ids
         base_policy = BasePolicy(record, used, self._sample_base, self.tokenizer, self.training, end_ids)
-        for scorer in self.loader.scorers:
-            if isinstance(scorer.reward_model, EnsembleRewardModel):
-                scorer.reward_model.scales = [base_policy.scale(member) for member in scorer.reward_model.members]
+        base_policy.scale_members(self.loader.scorers)
         scale = base_policy.scale(self.evaluator.scorer) if config.reward_model.normalize else UNIT
         answers, scores = self.evaluator.take_base(base_policy, scale)
         if self.trainer.update == 0:

@@ -24,7 +24,7 @@ PRELOAD: tuple[str, ...] = (
     "rlhf_sweeps.training.train",
     "rlhf_sweeps.sweep.sweeper",
 )
-PRELOAD += ("rlhf_sweeps.reward_training.training",)
+PRELOAD += ("rlhf_sweeps.reward_training.training", "rlhf_sweeps.reward_screen.screening")
 MODULES = ("rlhf_sweeps", "rlhf_sweeps.reward_models")  # what can be run
 # How the names of variables begin that the preloaded modules read when they are imported.
 READ_BEFORE: tuple[str, ...] = (

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from rlhf_sweeps.cli import conf_dir, register, select_task
 from rlhf_sweeps.command_line.hydra_answers import answer_from, as_job
 from rlhf_sweeps.config.reading import from_hydra
+from rlhf_sweeps.reward_screen import config as reward_screen
 from rlhf_sweeps.reward_training import config as reward_training
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.sweeper import make_plan
@@ -54,6 +55,13 @@ def check_training(words: list[str]) -> None:
     reward_training.register()
     with _composed("reward_model_training", words, RunMode.RUN) as (_, config, _), answer_from(config):
         reward_training.from_hydra(select_task(config))
+
+
+def check_screen(words: list[str]) -> None:
+    """Compose and check the config of `python -m rlhf_sweeps.reward_models screen WORDS`; raises what is wrong."""
+    reward_screen.register()
+    with _composed("reward_model_screen", words, RunMode.RUN) as (_, config, _), answer_from(config):
+        reward_screen.from_hydra(select_task(config))
 
 
 def existing_keys() -> set[str]:

@@ -63,7 +63,7 @@ summary = {{"status": "stopped", "stop_reason": "interrupted"}}
 sys.modules["rlhf_sweeps.training.train"] = types.SimpleNamespace(train=lambda *_, begin, **named: begin() or summary)
 """
 REWARD_MODEL = """import sys, types
-from rlhf_sweeps.reward_training.command import main
+from rlhf_sweeps.reward_models.__main__ import main
 report = types.SimpleNamespace(accuracy=types.SimpleNamespace(value=1.0))
 sys.modules["rlhf_sweeps.reward_training.training"] = types.SimpleNamespace(train=lambda config, folder: report)
 """

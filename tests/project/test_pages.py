@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from helpers import fake_trainer
-from helpers.page_commands import check_run, check_sweep, check_training, existing_keys, words_of
+from helpers.page_commands import check_run, check_screen, check_sweep, check_training, existing_keys, words_of
 from helpers.pages import PAGES, anchors, blocks, commands, links, paths
 from helpers.sweeping import sweep
 
@@ -146,6 +146,7 @@ def test_a_command_that_needs_an_extra_has_it_named_on_its_page() -> None:
         "python -m rlhf_sweeps -m search=lr_kl_clip hydra.sweeper.num_trials=3",
         "python -m rlhf_sweeps.reward_models train reward_model.lora=16",
         "python -m rlhf_sweeps.reward_models fit",
+        "python -m rlhf_sweeps.reward_models screen reward_models=[tiny,lenght]",
         "python -m rlhf_sweeps.sample outputs/<run> --seeds 1",
         "python -m analysis curve outputs/<sweep>",
         "python -m pytest tests/project/test_nothing.py",
@@ -230,8 +231,9 @@ def _run(words: list[str], own_files: Path) -> None:
 
 def _training(words: list[str], own_files: Path) -> None:
     if words:
-        assert words[0] == "train"
-        check_training(["--config-dir", str(own_files), *words[1:]])
+        assert words[0] in ("train", "screen")
+        check = check_training if words[0] == "train" else check_screen
+        check(["--config-dir", str(own_files), *words[1:]])
 
 
 def _sample(words: list[str], own_files: Path) -> None:

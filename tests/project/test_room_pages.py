@@ -17,6 +17,7 @@ from rlhf_sweeps.config.schema import ObjectiveConfig, PPOConfig, SweepConfig, T
 from rlhf_sweeps.data.readers import _FILES
 from rlhf_sweeps.ppo import metrics
 from rlhf_sweeps.record.sweep_plan import SweepPlan
+from rlhf_sweeps.reward_screen.config import RewardScreenConfig
 from rlhf_sweeps.reward_training.config import TrainingConfig
 from rlhf_sweeps.sweep import active
 from rlhf_sweeps.sweep.pruning.pruners import PRUNERS
@@ -107,6 +108,7 @@ def test_every_reason_to_stop_is_named() -> None:
 def test_every_key_is_in_the_table_of_its_page() -> None:
     assert names_of(PPOConfig) <= find_words(read_section("rlhf_sweeps/ppo", "## Options"))
     assert names_of(TrainingConfig) <= find_words(read_section("rlhf_sweeps/reward_training", "## Keys"))
+    assert names_of(RewardScreenConfig) <= find_words(read_section("rlhf_sweeps/reward_screen", "## Keys"))
     assert names_of(TrackingConfig) <= find_words(
         read_section("rlhf_sweeps/tracking", "## Keys and environment variables")
     )

@@ -49,7 +49,7 @@ def start(module: str, *commands: str, folder: Path) -> set[str]:
         (RUNS, ["--help"]),
         (RUNS, ["--cfg job --resolve"]),
         (RUNS, ["sample --help"]),
-        (RUNS, ["reward-models train --help"]),
+        (RUNS, ["reward-models train --help", "reward-models screen --help"]),
         (TRAININGS, ["--version"]),
         (ANSWERS, ["--help"]),
         (ANALYSIS, ["--version", "--help", *(f"{command} --help" for command in COMMANDS)]),
@@ -67,7 +67,7 @@ def test_a_question_about_the_program_loads_nothing_slow(module: str, commands: 
         (RUNS, ["dataset=local dataset.path=none.jsonl"]),
         (RUNS, ["smaple outputs", "sample outputs"]),
         (ANSWERS, ["outputs"]),
-        (TRAININGS, ["tarin", "train dataset=local dataset.path=none.jsonl"]),
+        (TRAININGS, ["tarin", "train dataset=local dataset.path=none.jsonl", "screen reward_models=[tiny,lenght]"]),
         (ANALYSIS, ["cruves outputs", *(f"{command} outputs" for command in COMMANDS)]),
     ],
 )

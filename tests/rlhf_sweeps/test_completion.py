@@ -58,6 +58,8 @@ def complete(typed: str, folder: Path) -> list[str]:
         ("rlhf-sweeps -m hydra.sweep.dir=outputs/g", ["hydra.sweep.dir=outputs/grid/"]),
         ("rlhf-sweeps dataset.path=outputs/t", ["dataset.path=outputs/table.csv"]),
         ("rlhf-sweeps reward-models tr", ["train"]),
+        ("rlhf-sweeps reward-models s", ["screen"]),
+        ("rlhf-sweeps reward-models screen num_pro", ["num_prompts="]),
         ("rlhf-sweeps reward-models train reward_model.lora_r", ["reward_model.lora_rank="]),
         ("rlhf-analysis cur", ["curves"]),
         ("rlhf-analysis curves outputs/", ["outputs/a run/", "outputs/grid/", "outputs/table.csv"]),

@@ -18,7 +18,7 @@ import rlhf_sweeps
         ("reward_models train", "reward_models: there is no such command; did you mean reward-models?"),
         ("foo", "foo: must be KEY=VALUE"),
         ("sample outputs/x", "run=outputs/x: holds no run (allowed: a folder with a run.json)"),
-        ("reward-models tarin", "tarin: must be train; did you mean train? (see --help)"),
+        ("reward-models tarin", "tarin: must be train or screen; did you mean train? (see --help)"),
         ("reward-models train ppo.lr=1", "ppo: there is no such key"),
     ],
 )

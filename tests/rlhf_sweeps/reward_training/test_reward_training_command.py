@@ -18,6 +18,7 @@ from transformers import (
 from rlhf_sweeps.assets import folder as asset
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import claim
+from rlhf_sweeps.reward_models.__main__ import main
 from rlhf_sweeps.reward_training import command, training
 
 
@@ -110,7 +111,7 @@ def test_the_command_trains_and_its_last_line_says_how_to_use_it(
     words = ["train", *small, "hydra.run.dir=my folder", "reward_model.max_steps=1", *quiet]
     monkeypatch.setattr(sys, "argv", ["python -m rlhf_sweeps.reward_models", *words])
     monkeypatch.chdir(tmp_path)
-    command.main()
+    main()
     assert capsys.readouterr().out.splitlines()[-1] == (
         "Use it with: python -m rlhf_sweeps reward_model=local 'reward_model.path=my folder'"
     )
@@ -126,7 +127,7 @@ def test_a_folder_where_another_process_trains_is_left_to_it(
     )
     monkeypatch.chdir(tmp_path)
     with claim(tmp_path / "r", ""), pytest.raises(SystemExit):
-        command.main()
+        main()
     assert "hydra.run.dir=r: another process is training there; choose another folder" in capsys.readouterr().err
     assert not (tmp_path / "r" / "config.json").exists()
 
@@ -134,7 +135,7 @@ def test_a_folder_where_another_process_trains_is_left_to_it(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["teach"], "teach: must be train (see --help)"),
+        (["teach"], "teach: must be train or screen (see --help)"),
         (["train", "reward_model.base=no/such/folder", "hydra.run.dir=run"], "no such file or folder"),
         (["train", "reward_model.rank=1"], "reward_model.rank: there is no such key"),
     ],
