@@ -59,14 +59,18 @@ def check_strong_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | No
 
 
 def check_low_lr(run: RunRecord, kinds: Collection[str]) -> Finding | None:
-    """A learning rate far below what suits the model, and a score that does not rise."""
+    """A learning rate far below what suits the model, and no certain gain."""
     lr, usual = read_config_value(run, "ppo.lr"), find_usual_lr(run)
-    kl = read_series(run, "objective/kl")
-    if not lr or not usual or lr > LOW_LR_TIMES * usual or not _STILL & set(kinds) or not len(kl):
+    kl, change = read_series(run, "objective/kl"), measure_gain(read_score(run))
+    if not lr or not usual or lr > LOW_LR_TIMES * usual or not len(kl):
+        return None
+    if change.deviations > STILL_ERRORS and not _STILL & set(kinds):
         return None
     text = f"ppo.lr={format_number(lr)} is {format_number(lr / usual)} times the rate that suits the model "
     text += f"({format_number(usual)}, by model.suggested_lr): the policy ends {format_number(kl.ending.mean)} nats "
-    text += "from where it began, and the score does not rise"
+    text += (
+        f"from where it began, and the score's change of {format_number(change.size)} is within four standard errors"
+    )
     evidence = {"ppo.lr": lr, "usual rate": usual, "KL at the end": kl.ending.mean}
     return Finding(LOW_LR, int(kl.updates[0]), text, evidence, f"raise ppo.lr to {format_number(usual)}")
 
