@@ -225,7 +225,7 @@ def test_a_first_kl_that_is_of_a_later_update_says_nothing() -> None:
 
 
 def test_a_low_learning_rate_is_blamed_for_a_gain_that_may_be_noise() -> None:
-    """As recorded at a fiftieth of the rate: the gain of 0.2 is an eighth of the deviation, and three errors of 0.069."""
+    """At a fiftieth of the rate: the gain of 0.2 is an eighth of the deviation, and three errors of 0.069."""
     scores = np.where(UPDATES <= 50, 0.0, 0.2) + FLAT
     kl: dict[str, Any] = {"objective__kl": 0.02, "objective__scores_std": 1.6}
     assert list(found(run(TINY | {"ppo.lr": 1e-5}, **kl, objective__scores=scores))) == ["learning rate too low"]
