@@ -10,10 +10,12 @@ from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.smoothing import choose_window, smooth_curve
 from analysis.curves.spikes import remove_spikes, select_large_spikes
-from analysis.curves.thresholds import CLEAR, FEWEST_LEVEL, MOST_OF_CHANGE, SOON, TIGHT, WANDERS
+from analysis.curves.thresholds import CLEAR, FEWEST_LEVEL, MOST_LAST, MOST_OF_CHANGE, SOON, TIGHT, WANDERS
 from analysis.records.runs import UPDATE, Floats
+from analysis.wording.endings import describe_spread
 from analysis.wording.statements import Statement
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.verdicts.series import Ending, measure_ending
 from rlhf_sweeps.verdicts.trend import NO_TREND
 
 
@@ -36,8 +38,10 @@ def describe_curve(
     raw, values = values, values if is_sum else remove_spikes(values)
     phases = phases if is_sum else _correct_ends(phases, updates, values)
     evidence = _collect_evidence(updates, raw, phases, unit)
+    ending = None if is_sum else _find_ending(phases, updates, values)
+    spread = "" if ending is None else describe_spread(ending, values_noun="updates" if unit == UPDATE else "values")
     if len(phases) == 1:
-        text = _describe_single_phase(phases[0], updates, values, is_sum, unit)
+        text = _describe_single_phase(phases[0], updates, values, is_sum, unit, spread)
     else:
         extreme = _find_extreme(phases, updates, values, is_sum)
         if extreme:
@@ -46,6 +50,9 @@ def describe_curve(
         parts = [
             _describe_part(phase, index, phases, updates, index == turn, unit) for index, phase in enumerate(phases)
         ]
+        if ending is not None and phases[-1].kind == LEVEL:
+            parts.pop()  # the sharp change before it has said the level
+        parts[-1] += spread
         aside = _describe_extreme(extreme, unit) if extreme and turn is None else ""
         text = f"{', '.join(parts[:-1])}, then {parts[-1]}{aside}"
     if not is_sum and (most := _find_most_of_change(phases, updates, values)) is not None:
@@ -59,15 +66,35 @@ def describe_curve(
 
 
 def _correct_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Phase]:
-    """The phases with the first and last value of the smoothed curve, which a line through a bend misses."""
+    """The phases with the first value of the smoothed curve and the mean of the last recorded values.
+
+    A line through a bend misses both.
+    """
     smooth = smooth_curve(updates, values, choose_window(float(updates[-1] - updates[0]))) if len(values) else values
     corrected = list(phases)
     for index in (0, -1) if phases else ():
         phase = corrected[index]
-        changed = replace(phase, first=float(smooth[0])) if index == 0 else replace(phase, last=float(smooth[-1]))
+        changed = (
+            replace(phase, first=float(smooth[0])) if index == 0 else replace(phase, last=measure_ending(values).mean)
+        )
         if phase.kind in (RISES, FALLS) and changed.change * phase.change > 0:
             corrected[index] = changed
     return corrected
+
+
+def _find_ending(phases: Sequence[Phase], updates: Floats, values: Floats) -> Ending | None:
+    """The mean of the last values, where a sentence ends with it: after a rise or fall, or a sharp change.
+
+    It is None where the curve ends level, since a level is a median of recorded values, and where a rise or fall ends
+    on the other side of its start.
+    """
+    last = phases[-1]
+    num_last = int((updates >= last.start).sum())
+    is_after_change = len(phases) > 1 and phases[-2].kind in (JUMPS, DROPS) and num_last <= MOST_LAST
+    if last.kind == LEVEL and not is_after_change:
+        return None
+    ending = measure_ending(values, num_last if last.kind == LEVEL else None)
+    return ending if np.isclose(ending.mean, last.last) else None
 
 
 def describe_place(update: float, begins: tuple[float, float], updates: Floats, unit: str = UPDATE) -> str:
@@ -93,7 +120,7 @@ def _describe_few_values(updates: Floats, values: Floats, unit: str) -> str:
     return f"has {len(values)} values, too few to distinguish a trend from noise: {ends}"
 
 
-def _describe_single_phase(phase: Phase, updates: Floats, values: Floats, is_sum: bool, unit: str) -> str:
+def _describe_single_phase(phase: Phase, updates: Floats, values: Floats, is_sum: bool, unit: str, spread: str) -> str:
     first, last, noise = format_number(phase.first), format_number(phase.last), format_number(phase.noise)
     if phase.kind != LEVEL:
         weak = (
@@ -101,7 +128,7 @@ def _describe_single_phase(phase: Phase, updates: Floats, values: Floats, is_sum
             if is_sum or abs(phase.change) > phase.noise
             else f", by less than its noise (standard deviation {noise})"
         )
-        return f"{phase.kind} throughout, from {first} to {last}{weak}"
+        return f"{phase.kind} throughout, from {first} to {last}{spread}{weak}"
     if phase.noise == 0:
         return f"is {first} throughout"
     if is_sum:

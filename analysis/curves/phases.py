@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.curves.last_change import count_calm, find_last_change
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Classifier, Phase, find_shortest_level, tidy_phases
 from analysis.curves.segmentation import Segmentation, measure_gap_gain, segment_curve
 from analysis.curves.spikes import remove_spikes
@@ -41,15 +42,43 @@ def find_phases(updates: Floats, values: Floats) -> list[Phase]:
     updates, values = _select_finite(updates, values)
     if len(values) < MIN_POINTS:
         return []
+    values = values if _is_constant(values) else remove_spikes(values)
+    place = find_last_change(values)
+    if place is None:
+        return _find_lasting_phases(updates, values)
+    return _add_last_change(_find_lasting_phases(updates[:place], values[:place]), updates, values, place)
+
+
+def _find_lasting_phases(updates: Floats, values: Floats) -> list[Phase]:
+    """The phases of a curve without spikes and without a sharp change at its end."""
     if _is_constant(values):
         return [_make_constant_phase(updates, values)]
-    values = remove_spikes(values)
     pieces = segment_curve(updates, values)
     noise = float(np.std(values - np.interp(updates, pieces.x, pieces.fitted)))
     classify = _make_line_classifier(pieces)
     merged = tidy_phases(_join_pieces(pieces, classify), classify, find_shortest_level(updates))
     merged = [replace(_level_phase(phase, updates, values), noise=noise) for phase in merged]
     return [_fit_between_levels(merged, index) for index in range(len(merged))]
+
+
+def _add_last_change(phases: list[Phase], updates: Floats, values: Floats, place: int) -> list[Phase]:
+    """The phases before a sharp change at the end, then the change and the level after it, by recorded values.
+
+    Args:
+        place: the index of the first value after the change.
+    """
+    first = float(values[place - count_calm(len(values) - place) : place].mean())
+    last = float(values[place:].mean())
+    before = phases[-1]
+    if (first - before.first) * before.change > 0:
+        before = replace(before, last=first)
+    elif before.kind == LEVEL:
+        first = before.last
+    turn, start, end = float(updates[place - 1]), float(updates[place]), float(updates[-1])
+    kind = JUMPS if last > first else DROPS
+    change = Phase(kind, turn, start, first, last, before.noise, before.memory, (turn, start))
+    level = Phase(LEVEL, start, end, last, last, before.noise, before.memory, (start, start))
+    return [*phases[:-1], before, change, level]
 
 
 def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:

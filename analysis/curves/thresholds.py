@@ -43,6 +43,13 @@ JUMP_ERRORS = 5  # standard errors of a jump, since it is looked for where the g
 JUMP_GAIN = 12  # variances of the noise by which a jump fits better than a bend (chi-squared: 0.05 %)
 SURE_JUMP_GAIN = 36  # the same where a jump is less than so many standard errors
 MIN_JUMP_SHARE = 0.25  # of the range that a jump covers at least
+FEWEST_LAST = 3  # values after a sharp change at the end: fewer may be a spike
+MOST_LAST = 8  # values after such a change; more of them are a piece of their own
+MOST_LAST_SHARE = 0.15  # of the curve's values, after such a change
+FEWEST_CALM = 8  # values before such a change that are calm; twice as many as after it, if these are more
+CALM_SHARE = 0.25  # of the change, by which the halves of the calm differ at most
+LEAST_NOISE = 0.7  # of the whole curve's noise, which the few values beside the change have at least
+LEAST_STEP = 0.5  # of the change, which one step makes
 MIN_LEVEL_SHARE = 0.08  # of the updates that a level stretch covers at least
 MIN_LEVEL_STEPS = 5  # recorded updates that a level stretch covers at least
 

@@ -12,6 +12,7 @@ from analysis.curves.smoothing import choose_window, smooth_curve
 from analysis.curves.thresholds import ENTROPY_GROWN, ENTROPY_LOW, LATE_RISE, MAX_NAMED_RUNS
 from analysis.health.policy import find_collapse, read_divergence
 from analysis.records.runs import UPDATE, Floats, RunRecord
+from analysis.wording.endings import format_ending
 from analysis.wording.statements import Statement
 from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.verdicts.policy import (
@@ -90,7 +91,7 @@ def _describe_grave_kl(kl: Divergence, word: str, unit: str) -> str:
         )
     if onset := kl.over_budget:
         back = kl.kl.end <= onset.limit
-        end = f"on, back below it at the end ({format_number(kl.kl.end)})" if back else "on"
+        end = f"on, back below it at the end: {format_ending(kl.kl.ending)}" if back else "on"
         return f"{OVER_BUDGET} of {format_number(onset.limit)} nats from {unit} {format_number(onset.update)} {end}"
     lost: Onset | None = kl.lost_evaluations
     assert lost is not None, "a KL over the budget is so in training or in evaluations"

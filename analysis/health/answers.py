@@ -24,6 +24,7 @@ from analysis.health.thresholds import (
     UNMARKED,
 )
 from analysis.records.runs import RunRecord
+from analysis.wording.endings import format_ending
 from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
@@ -49,11 +50,15 @@ def check_length(run: RunRecord) -> Finding | None:
     update = length.where(has_begun)
     grow = "grow" if factor > 1 else "shrink"
     text = (
-        f"answers {grow} from {format_number(length.start)} to {format_number(length.end)} tokens while "
+        f"answers {grow} from {format_number(length.start)} to {format_ending(length.ending, 'tokens')} while "
         "the score rises by"
     )
     text += f" {format_number(change.size)}: length may be rewarded"
-    evidence = {"tokens at the start": length.start, "tokens at the end": length.end, "gain in score": change.size}
+    evidence = {
+        "tokens at the start": length.start,
+        "tokens at the end": length.ending.mean,
+        "gain in score": change.size,
+    }
     advice = f"judge by a reward model that ignores length (eval.judges); {OTHER_REWARD}; raise ppo.kl_coef"
     advice += "; limit the length ('objective.constraints=[\"eval/length<=...\"]')" if factor > 1 else ""
     return Finding(LENGTH, update, text, evidence, advice)
@@ -99,14 +104,18 @@ def check_truncation(run: RunRecord) -> Finding | None:
     begins = int(cut.updates[0]) if start >= CUT else int(update or cut.updates[0])
     limit = read_config_value(run, "ppo.response_length")
     at = f" at ppo.response_length={format_number(limit)}" if limit else ""
-    text = f"{format_share(end)} of the answers are cut{at} at the end ({format_share(start)} at the start)"
+    penalty = read_config_value(run, "ppo.missing_eos_penalty")
+    text = f"at the end {format_ending(cut.ending, write=format_share)} of the answers are cut{at}, at the start "
+    text += format_share(start)
+    text += f"; each that is cut loses ppo.missing_eos_penalty={format_number(penalty)}" if penalty else ""
     advice = (
         "length may be rewarded: set ppo.missing_eos_penalty, raise ppo.kl_coef"
         if rises
         else "raise ppo.response_length"
     )
     advice += "; check that the model ends its answers (its end token, ppo.stop_strings)"
-    return Finding(TRUNCATED, begins, text, {"share at the start": start, "share at the end": end}, advice)
+    evidence = {"share at the start": start, "share at the end": cut.ending.mean}
+    return Finding(TRUNCATED, begins, text, evidence, advice)
 
 
 def _read_cut_share(run: RunRecord) -> Series:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from analysis.health import answers as health_answers
+from analysis.health import causes as health_causes
 from analysis.health import hacking as health_hacking
 from analysis.health import learning as health_learning
 from analysis.health import optimizer as health_optimizer
@@ -25,6 +26,7 @@ FindingsByRun = Mapping[str, Sequence[Finding]]
 # then faults of the answers, faults of the training, and losses of time.
 _RULES: Mapping[Rule, Sequence[str]] = {
     health_states.check_end: (),
+    health_policy.check_first_kl: (health_policy.FIRST_KL,),
     health_learning.check_constant_scores: (health_learning.CONSTANT_SCORES,),
     health_policy.check_kl_blow_up: (health_policy.KL_BLOW_UP,),
     health_hacking.check_reward_hacking: (health_hacking.HACKING,),
@@ -34,6 +36,7 @@ _RULES: Mapping[Rule, Sequence[str]] = {
     health_answers.check_truncation: (health_answers.TRUNCATED,),
     health_policy.check_kl_budget: (health_policy.NEVER_WITHIN, health_policy.OVER_BUDGET),
     health_learning.check_learning: (health_learning.NO_LEARNING,),
+    health_learning.check_flat_score: (health_learning.FLAT,),
     health_learning.check_score_fall: (health_learning.SCORE_FALLS,),
     health_answers.check_length: (health_answers.LENGTH,),
     health_answers.check_markers: (health_answers.MARKER,),
@@ -48,37 +51,46 @@ _RULES: Mapping[Rule, Sequence[str]] = {
     health_optimizer.check_clipping: (health_optimizer.ALWAYS_CLIPS, health_optimizer.NEVER_CLIPS),
     health_states.check_memory: (health_states.MEMORY,),
 }
-_ORDER = [kind for kinds in _RULES.values() for kind in kinds]
+_ORDER = [*health_causes.CAUSES, *(kind for kinds in _RULES.values() for kind in kinds)]
 # A finding -> the kinds of findings that follow from it, which are left out then.
 _EXPLAINS: Mapping[str, Sequence[str]] = {
     health_learning.CONSTANT_SCORES: (
         health_learning.NO_LEARNING,
+        health_learning.FLAT,
         health_learning.NO_GAIN,
         health_optimizer.VALUE_MODEL,
         health_optimizer.NEVER_CLIPS,
     ),
-    health_learning.NO_LEARNING: (health_optimizer.VALUE_MODEL, health_optimizer.NEVER_CLIPS),
+    health_learning.NO_LEARNING: (
+        health_learning.FLAT,
+        health_optimizer.VALUE_MODEL,
+        health_optimizer.NEVER_CLIPS,
+    ),
     health_policy.KL_BLOW_UP: (
         health_policy.OVER_BUDGET,
         health_policy.TARGET_MISSED,
         health_learning.NO_GAIN,
         health_hacking.HELD_OUT_FALLS,
     ),
-    health_learning.SCORE_FALLS: (health_hacking.HELD_OUT_FALLS,),
-    health_answers.TRUNCATED: (health_learning.NO_GAIN, health_optimizer.VALUE_MODEL),
+    health_learning.SCORE_FALLS: (health_learning.FLAT, health_hacking.HELD_OUT_FALLS),
+    health_answers.TRUNCATED: (health_learning.NO_GAIN, health_learning.FLAT, health_optimizer.VALUE_MODEL),
     health_hacking.HACKING: (health_answers.MARKER,),
     health_optimizer.UPDATES_TOO_LARGE: (health_optimizer.ALWAYS_CLIPS, health_optimizer.NEVER_CLIPS),
 }
 
 
 def diagnose_run(run: RunRecord) -> list[Finding]:
-    """What is wrong with a run, the most severe first; nothing for a sound one, and for one without updates only
-    how it ended."""
+    """What is wrong with a run: the setting to blame, if one is, then the most severe first.
+
+    There is nothing for a sound run, and only how it ended for one without updates.
+    """
     # A record from elsewhere may hold numbers that overflow; what is not finite is never a finding.
     with np.errstate(all="ignore"):
         all_findings = [finding for finding in (rule(run) for rule in _RULES) if finding is not None]
-    explained = {kind for finding in all_findings for kind in _EXPLAINS.get(finding.kind, ())}
-    return [finding for finding in all_findings if finding.kind not in explained]
+        explained = {kind for finding in all_findings for kind in _EXPLAINS.get(finding.kind, ())}
+        findings = [finding for finding in all_findings if finding.kind not in explained]
+        cause = health_causes.find_cause(run, [finding.kind for finding in findings])
+    return findings if cause is None else health_causes.put_first(cause, findings)
 
 
 def diagnose_source(source: Source) -> dict[str, list[Finding]]:

@@ -9,6 +9,7 @@ from analysis.health.thresholds import (
     ALIKE_ERRORS,
     FALL_ERRORS,
     FALL_SPREAD,
+    FLAT_UPDATES,
     GAIN_ERRORS,
     GAIN_LOST,
     GAIN_SPREAD,
@@ -19,12 +20,14 @@ from analysis.health.thresholds import (
     STILL_KL,
 )
 from analysis.records.runs import RunRecord
+from analysis.wording.endings import format_ending
 from rlhf_sweeps.figures import format_number
-from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
+from rlhf_sweeps.verdicts.series import Change, Series, measure_ending, measure_gain, rolling_mean
 
 CONSTANT_SCORES = "constant scores"
 NO_LEARNING = "learns nothing"
 NO_GAIN = "KL without gain"
+FLAT = "score does not rise"
 SCORE_FALLS = "score falls after its peak"
 
 
@@ -39,15 +42,20 @@ def check_constant_scores(run: RunRecord) -> Finding | None:
     if update is None:
         return None
     if spread.start <= SAME_SCORES * max(size, 1e-12):
-        text = f"the reward model gives all answers the same score ({format_number(level.end) if len(level) else '-'})"
+        same = format_number(level.ending.mean) if len(level) else "-"
+        text = f"the reward model gives all answers the same score ({same})"
         advice = "check reward_model (template, label, patterns): nothing can be learned from equal scores"
     else:
         text = f"the scores of a batch become equal: their standard deviation falls from {format_number(spread.start)}"
-        text += f" to {format_number(spread.end)}"
+        text += f" to {format_ending(spread.ending)}"
         advice = "the reward model no longer distinguishes the answers: stop earlier (ppo.total_episodes), or add "
         advice += "reward models (reward_model=ensemble)"
     return Finding(
-        CONSTANT_SCORES, update, text, {"deviation at the start": spread.start, "at the end": spread.end}, advice
+        CONSTANT_SCORES,
+        update,
+        text,
+        {"deviation at the start": spread.start, "at the end": spread.ending.mean},
+        advice,
     )
 
 
@@ -60,14 +68,15 @@ def check_learning(run: RunRecord) -> Finding | None:
     change = measure_gain(scores)
     if farthest > STILL_KL or change.deviations > STILL_ERRORS:
         return None
-    text = f"the policy stays where it began (KL of {format_number(kl.end)} nats at the end), and the score's change of"
-    text += f" {format_number(change.size)} is within four standard errors"
+    text = "the policy stays where it began, and the score's change of "
+    text += f"{format_number(change.size)} is within four standard errors; the KL ends at "
+    text += format_ending(kl.ending, "nats")
     lr = read_config_value(run, "ppo.lr")
     advice = (
         f"raise ppo.lr{f' (now {format_number(lr)})' if lr else ''}; lower ppo.kl_coef; check whether "
         "rewards differ at all"
     )
-    evidence = {"KL at the end": kl.end, "gain in score": change.size, "its standard error": change.error}
+    evidence = {"KL at the end": kl.ending.mean, "gain in score": change.size, "its standard error": change.error}
     return Finding(NO_LEARNING, int(kl.updates[0]), text, evidence, advice)
 
 
@@ -86,19 +95,41 @@ def check_gain(run: RunRecord) -> Finding | None:
     if len(kl) < 10 or len(scores) < 10 or not kl.end > SPENT_KL:
         return None
     change = measure_gain(scores)
-    spread = read_series(run, "objective/scores_std")
-    worth = GAIN_SPREAD * spread.start if len(spread) else 0.0
-    if change.size > worth or change.size > GAIN_ERRORS * change.error or _measure_best_gain(scores) > STILL_ERRORS:
+    if _is_worth_something(run, scores, change):
         return None
     update = kl.where(kl.values > SPENT_KL)
     text = (
-        f"the KL ends at {format_number(kl.end)} nats, but the score has not risen (change "
+        f"the KL ends at {format_ending(kl.ending, 'nats')}, but the score has not risen (change "
         f"{format_number(change.size)} +- {format_number(change.error)})"
     )
-    evidence = {"KL at the end": kl.end, "change in score": change.size, "its standard error": change.error}
+    evidence = {"KL at the end": kl.ending.mean, "change in score": change.size, "its standard error": change.error}
     advice = "lower ppo.lr, raise ppo.kl_coef, larger ppo.batch_size;"
     advice += " check whether the reward model distinguishes the answers"
     return Finding(NO_GAIN, update, text, evidence, advice)
+
+
+def check_flat_score(run: RunRecord) -> Finding | None:
+    """The policy has moved a little from the reference policy, and the reward model likes it no better."""
+    kl, scores = read_series(run, "objective/kl"), read_score(run)
+    if len(kl) < FLAT_UPDATES or len(scores) < FLAT_UPDATES or kl.end > SPENT_KL or _is_warming_up(run):
+        return None
+    change = measure_gain(scores)
+    if _is_worth_something(run, scores, change):
+        return None
+    text = f"the score has not risen (change {format_number(change.size)} +- {format_number(change.error)}); the KL "
+    text += f"ends at {format_ending(kl.ending)} nats"
+    evidence = {"KL at the end": kl.ending.mean, "change in score": change.size, "its standard error": change.error}
+    advice = "train longer (ppo.total_episodes); raise ppo.lr; lower ppo.kl_coef; larger ppo.batch_size; check whether "
+    advice += "the reward model distinguishes the answers"
+    return Finding(FLAT, int(kl.updates[0]), text, evidence, advice)
+
+
+def _is_worth_something(run: RunRecord, scores: Series, change: Change) -> bool:
+    """Whether the score has gained something, or had gained something over its best stretch."""
+    spread = read_series(run, "objective/scores_std")
+    worth = GAIN_SPREAD * spread.start if len(spread) else 0.0
+    is_gain = change.size > worth or change.size > GAIN_ERRORS * change.error
+    return is_gain or _measure_best_gain(scores) > STILL_ERRORS
 
 
 def _measure_best_gain(scores: Series) -> float:
@@ -135,8 +166,9 @@ def check_score_fall(run: RunRecord) -> Finding | None:
         f"the {quantity} peaks about update {highest} at {format_number(means[peak])}, falls from "
         f"{update} on, and ends at"
     )
-    text += f" {format_number(means[-1])}"
-    evidence = {"peak": float(means[peak]), "end": float(means[-1]), "standard error of the fall": error}
+    ending = measure_ending(scores.values)
+    text += f" {format_ending(ending)}"
+    evidence = {"peak": float(means[peak]), "end": ending.mean, "standard error of the fall": error}
     advice = "use the best evaluation (model/ holds it); lower ppo.lr or let it fall (ppo.lr_schedule=linear);"
     advice += " raise ppo.kl_coef; fewer ppo.total_episodes"
     return Finding(SCORE_FALLS, update, text, evidence, advice)

@@ -30,6 +30,7 @@ from analysis.health.thresholds import (
     WORSE,
 )
 from analysis.records.runs import Floats, RunRecord
+from analysis.wording.endings import format_ending
 from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.verdicts.series import Series, rolling_mean
 
@@ -127,9 +128,9 @@ def check_gradients(run: RunRecord) -> Finding | None:
         update, before = growth
         text = (
             f"the gradients of the {model_name} grow from a norm of {format_number(before)} to "
-            f"{format_number(norms.end)}"
+            f"{format_ending(norms.ending)}"
         )
-        evidence = {"norm before": before, "norm at the end": norms.end}
+        evidence = {"norm before": before, "norm at the end": norms.ending.mean}
         advice = "clip them (ppo.max_grad_norm=1); lower ppo.lr"
         advice += "; bring scores to a common scale (reward_model.normalize=true)" if metric.startswith("value") else ""
         return Finding(GRADIENTS_GROW, update, text, evidence, advice)
@@ -145,13 +146,13 @@ def check_losses(run: RunRecord) -> Finding | None:
         if growth is None:
             continue
         update, before = growth
-        text = f"the {loss_name} loss grows from {format_number(before)} to {format_number(sizes.end)} in size"
+        text = f"the size of the {loss_name} loss grows from {format_number(before)} to {format_ending(sizes.ending)}"
         advice = (
             "lower ppo.lr"
             if loss_name == "policy"
             else "lower ppo.value_lr or ppo.vf_coef; ppo.score_clip, ppo.score_scaling"
         )
-        return Finding(LOSS_RUNS_AWAY, update, text, {"before": before, "at the end": sizes.end}, advice)
+        return Finding(LOSS_RUNS_AWAY, update, text, {"before": before, "at the end": sizes.ending.mean}, advice)
     return None
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from analysis.health.signals import Finding, read_config_value, read_score, read_series, read_together
-from analysis.health.thresholds import MISSED_TARGET
+from analysis.health.thresholds import MISSED_TARGET, UNTRAINED_KL, UNTRAINED_TOKEN_KL
 from analysis.records.runs import KL_BUDGET, RunRecord
+from analysis.wording.endings import format_ending
 from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.objective import KL_BOUND
 from rlhf_sweeps.verdicts.policy import (
@@ -24,6 +25,7 @@ OVER_BUDGET = "over the KL budget"
 NEVER_WITHIN = "never within the KL budget"
 TARGET_MISSED = "KL target missed"
 NEGATIVE_KL = f"{NEGATIVE} KL"
+FIRST_KL = "KL before training"
 ENTROPY_COLLAPSE = f"entropy {COLLAPSE}"
 ENTROPY_RISE = f"entropy {RISE}s"
 
@@ -52,18 +54,17 @@ def find_collapse(run: RunRecord) -> Onset | None:
 
 def check_kl_blow_up(run: RunRecord) -> Finding | None:
     """The KL leaves the range in which answers stay language."""
-    onset = read_divergence(run).blow_up
+    kl = read_divergence(run)
+    onset = kl.blow_up
     if onset is None:
         return None
-    end = format_number(onset.evidence["KL at the end"])
+    end = format_ending(kl.kl.ending, "nats")
     last_resort = "ppo.target_kl ends an update that goes too far"
     if "KL before" in onset.evidence:
         start = format_number(onset.evidence["KL before"])
-        text = f"the KL goes from {start} to {end} nats, and the score does not rise"
+        text = f"the KL goes from {start} to {end}, and the score does not rise"
         return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, f"{_LESS_KL}; {last_resort}")
-    text = (
-        f"the KL to the reference policy passes {format_number(onset.limit)} nats ({onset.why}) and ends at {end} nats"
-    )
+    text = f"the KL to the reference policy passes {format_number(onset.limit)} nats ({onset.why}) and ends at {end}"
     lr = read_config_value(run, "ppo.lr")
     advice = f"{_LESS_KL}{f' (now {format_number(lr)})' if lr else ''}; {last_resort}"
     return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
@@ -96,10 +97,10 @@ def check_kl_target(run: RunRecord) -> Finding | None:
     if update is None or kl.end < MISSED_TARGET * target:
         return None
     coefficient = read_series(run, "objective/kl_coef")
-    evidence = {"target": target, "KL at the end": kl.end}
+    evidence = {"target": target, "KL at the end": kl.ending.mean}
     if len(coefficient):
-        evidence["KL coefficient at the end"] = coefficient.end
-    text = f"the KL ends at {format_number(kl.end)} nats, where ppo.kl_target={format_number(target)}"
+        evidence["KL coefficient at the end"] = coefficient.ending.mean
+    text = f"the KL ends at {format_ending(kl.ending, 'nats')}, where ppo.kl_target={format_number(target)}"
     return Finding(
         TARGET_MISSED, update, text, evidence, "start from a higher ppo.kl_coef, shorten ppo.kl_horizon, lower ppo.lr"
     )
@@ -118,12 +119,37 @@ def check_negative_kl(run: RunRecord) -> Finding | None:
     return Finding(NEGATIVE_KL, onset.update, text, onset.evidence, advice)
 
 
+def check_first_kl(run: RunRecord) -> Finding | None:
+    """The policy differs from its reference before its first step, where both should be the same model.
+
+    Answers of update 1 are sampled before any step of the optimizer, those of an evaluation at update 0, too.
+    """
+    kl, evaluations = read_series(run, "objective/kl"), read_series(run, "eval/kl")
+    length = read_series(run, "objective/length", "eval/length")
+    first = None
+    if run.counts_updates and len(kl) > 1 and kl.updates[0] <= 1 and kl.updates[1] - kl.updates[0] == 1:
+        first = kl
+    elif len(evaluations) and evaluations.updates[0] == 0:
+        first = evaluations
+    if first is None:
+        return None
+    tokens = float(length.values[0]) if len(length) else 0.0
+    limit, value, update = max(UNTRAINED_KL, UNTRAINED_TOKEN_KL * tokens), float(first.values[0]), int(first.updates[0])
+    if abs(value) <= limit:
+        return None
+    text = f"the KL to the reference policy is {format_number(value)} nats at update {update}, before the first step: "
+    text += "the policy that is trained is not the reference policy"
+    advice = "let both load the same weights (model.path, a checkpoint, adapters) in the same precision "
+    advice += "(ppo.precision, model.dtype), without dropout, and compare them at the same temperature"
+    return Finding(FIRST_KL, update, text, {"KL before the first step": value, "limit": limit}, advice)
+
+
 def check_entropy_collapse(run: RunRecord) -> Finding | None:
     """The policy becomes nearly deterministic."""
     onset = find_collapse(run)
     if onset is None:
         return None
-    start, end = format_number(onset.evidence["at the start"]), format_number(onset.evidence["at the end"])
+    start, end = format_number(onset.evidence["at the start"]), format_ending(_read_entropy(run).ending)
     of_token = " of a token" if {"policy/entropy_avg", "objective/length"} & run.metrics.keys() else ""
     text = f"the entropy{of_token} falls from {start} to {end}: the policy is nearly deterministic"
     advice = (
@@ -135,10 +161,11 @@ def check_entropy_collapse(run: RunRecord) -> Finding | None:
 
 def check_entropy_rise(run: RunRecord) -> Finding | None:
     """The policy gets ever less sure of its next token, as it does where it writes nonsense."""
-    onset = find_entropy_rise(read_series(run, "policy/entropy_avg"))
+    entropy = read_series(run, "policy/entropy_avg")
+    onset = find_entropy_rise(entropy)
     if onset is None:
         return None
-    start, end = format_number(onset.evidence["at the start"]), format_number(onset.evidence["at the end"])
+    start, end = format_number(onset.evidence["at the start"]), format_ending(entropy.ending)
     text = f"the entropy of a token rises from {start} to {end}, as in garbled text"
     advice = "look at samples; lower ppo.lr or ppo.entropy_coef, raise ppo.kl_coef"
     return Finding(ENTROPY_RISE, onset.update, text, onset.evidence, advice)

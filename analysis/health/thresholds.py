@@ -22,6 +22,8 @@ FALL_SPREAD = 0.25  # of the standard deviation of a batch's scores, that a fall
 ALIKE_ERRORS = 1.5  # standard errors up to which stretches are alike, so that the best of them is the best by chance
 GAIN_LOST = 0.4  # of the gain so far, which a fall after the peak loses at least
 
+FLAT_UPDATES = 20  # updates, from which a score that has not risen is a finding; chosen
+
 # Answers.
 LONGER = 2.0  # times the length at the start; sound runs: up to 1.25
 SHORTER = 0.4  # times the length at the start; sound runs: 0.9 and more
@@ -73,6 +75,38 @@ WORSE = 0.1  # share of the variance below 0, from which the sentence says that 
 
 # KL.
 MISSED_TARGET = 2.0  # times ppo.kl_target
+
+UNTRAINED_KL = 0.05  # nats of a response before the first step; sound runs: 2e-5 and less, the published run: 0.069
+UNTRAINED_TOKEN_KL = 0.002  # the same for a token, as rounding in bfloat16 may differ; chosen
+
+# Causes: settings and what they do; sound runs are those of the embedded model.
+VALUE_NORM = 2.0  # times ppo.max_grad_norm, of a shared trunk's gradient; sound runs: 1.3, ppo.vf_coef=20: 11
+VALUE_SHARE = 1.0  # of that norm, which the value head's has; sound runs: 0.1, ppo.vf_coef=20: 4
+WIDE_SCORES = 10.0  # standard deviation of the scores, from which their scale is blamed; chosen
+HIGH_VALUE_LR_TIMES = 20.0  # times the default of ppo.value_lr; chosen
+WIDE_RANGE = 0.5  # ppo.clip_range; 0.1 to 0.3 are usual, chosen
+LOOSE_PER_MOVE = 0.06  # share clipped over the root of approxkl; sound runs: 0.1 and more, ppo.clip_range=0.9: 0.036
+STILL_LARGE = 0.05  # approxkl at the end, nats a token; sound runs: up to 0.003, a constant rate: 0.17
+MANY_PASSES = 8  # ppo.num_ppo_epochs, from which they are blamed; chosen
+USUAL_PASSES = 4  # ppo.num_ppo_epochs, up to which they are usual
+HIGH_LR_TIMES = 3.0  # times the model's suggested rate; at 2 times runs were sound, at 4 times they broke
+LORA_LR_TIMES = 10.0  # times that rate, which adapters need
+HIGH_ENTROPY_GROWTH = 1.5  # times the entropy at the start; sound runs: up to 1.2
+STRONG_BONUS = 2.0  # times the policy's loss; ppo.entropy_coef=0.01 gives about 0.5
+WARM = 1.5  # ppo.temperature; chosen
+NOISE_ENTROPY = 2.5  # nats of a token; sound runs: 0.3 to 1.2, the embedded model at ppo.temperature=2: 3.6
+COOL = 0.3  # ppo.temperature; at 0.7 a run was sound, chosen
+NO_PRICE = 0.1  # of the deviation of scores, which the KL at the end costs; chosen
+DEAR_NAT = 1.0  # times the deviation of scores, which a nat costs; ppo.kl_coef=0.5 (0.27 times) was sound, 5 was not
+LOW_LR_TIMES = 0.1  # times the model's suggested rate; chosen
+STEPS_LEFT = 0.5  # of the passes, which ppo.target_kl leaves; chosen
+TINY_NORM = 1e-3  # ppo.max_grad_norm; chosen
+USUAL_EPS = 1e-4  # ppo.adam_eps; chosen
+LITTLE_CREDIT = 0.1  # of the score, which reaches the middle of an answer; chosen
+LITTLE_GAIN = 0.25  # of the deviation of scores; sound runs gained 0.45 and more
+FEW_ANSWERS = 4  # ppo.batch_size; chosen
+NOISY_ERRORS = 6.0  # standard errors of a gain, up to which so few answers are blamed without another finding; chosen
+NOISY_SCORE = 0.3  # of the deviation of scores, as noise of their mean over a batch: that of 4 answers is 0.5
 
 # Patterns.
 PATTERN_LEVEL = 0.05  # p value, corrected for all tests

@@ -102,7 +102,7 @@ class Divergence:
         update = self.kl.where(self.kl.values > limit)
         if update is None:
             return self._find_runaway()
-        evidence = {"limit": limit, "KL at the end": self.kl.end, "largest KL": float(self.kl.values.max())}
+        evidence = {"limit": limit, "KL at the end": self.kl.ending.mean, "largest KL": float(self.kl.values.max())}
         return Onset(update, limit, why, evidence)
 
     def _find_limit(self) -> tuple[float, str]:
@@ -126,7 +126,7 @@ class Divergence:
             late = measure_gain(Series(scores.updates[begin:], scores.values[begin:]))
             if update is None or late.size > 0:
                 continue
-            evidence = {"KL before": level, "KL at the end": kl.end, "gain in score since": late.size}
+            evidence = {"KL before": level, "KL at the end": kl.ending.mean, "gain in score since": late.size}
             return Onset(update, TIMES_BEFORE * level, f"{TIMES_BEFORE:g} times what it was", evidence)
         return None
 
@@ -190,7 +190,7 @@ def find_entropy_collapse(entropy: Series, is_sum: bool = False) -> Onset | None
         return None
     limit = ENTROPY_LEFT * entropy.start * (SUM_LEFT if is_sum else 1.0)
     update = entropy.where(entropy.values < limit)
-    evidence = {"at the start": entropy.start, "at the end": entropy.end}
+    evidence = {"at the start": entropy.start, "at the end": entropy.ending.mean}
     return None if update is None else Onset(update, limit, evidence=evidence)
 
 
@@ -206,4 +206,4 @@ def find_entropy_rise(entropy: Series) -> Onset | None:
     update = entropy.where(entropy.values > limit)
     if update is None or entropy.end < limit:
         return None
-    return Onset(update, limit, evidence={"at the start": entropy.start, "at the end": entropy.end})
+    return Onset(update, limit, evidence={"at the start": entropy.start, "at the end": entropy.ending.mean})

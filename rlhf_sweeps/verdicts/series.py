@@ -10,6 +10,33 @@ from numpy.typing import NDArray
 from rlhf_sweeps.verdicts.student import Floats
 
 Flags = NDArray[np.bool_]
+LAST_UPDATES = 5  # recorded updates whose mean is the value at the end; chosen
+LAST_SHARE = 3  # of a short series, at most the last third; chosen
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a metric is in its last few updates.
+
+    Attributes:
+        mean, deviation: of the recorded values; the standard deviation is unbiased, and 0 for a single value.
+        count: the number of these values.
+    """
+
+    mean: float
+    deviation: float
+    count: int
+
+
+def measure_ending(values: Floats, count: int | None = None) -> Ending:
+    """Mean and standard deviation of the last few values.
+
+    Args:
+        values: at least one, (n,).
+        count: the number of the last values; by default 5, and of less than 15 values a third, but at least one.
+    """
+    last = values[-(count or max(1, min(LAST_UPDATES, len(values) // LAST_SHARE))) :]
+    return Ending(float(last.mean()), float(last.std(ddof=1)) if len(last) > 1 else 0.0, len(last))
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +68,11 @@ class Series:
     def end(self) -> float:
         """Median of the last window; nan for an empty series."""
         return float(np.median(self.values[-self.window :])) if len(self) else math.nan
+
+    @cached_property
+    def ending(self) -> Ending:
+        """What sentences say of its end; verdicts take the median of more updates, `end`."""
+        return measure_ending(self.values)
 
     @cached_property
     def noise(self) -> float:

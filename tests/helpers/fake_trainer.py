@@ -55,7 +55,12 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     interrupted = _listen()
     for update in range(done + 1, total + 1):
         _misbehave(folder, update, record, config.ppo.lr)
-        row = {"update": update, "objective/kl": 1.0, "objective/scores": goal, "perf/update_seconds": 0.01}
+        row = {
+            "update": update,
+            "objective/kl": float(update > 1),
+            "objective/scores": goal,
+            "perf/update_seconds": 0.01,
+        }
         if update % EVALUATED_EVERY == 0 or update == total:
             kl = divergence(config.ppo.lr, update)
             row |= {"eval/score": goal * update / total, "eval/base_score": 0.0, "eval/kl": kl, "eval/length": 20.0}

@@ -19,12 +19,17 @@ from analysis.records.runs import RunRecord
 Floats = NDArray[np.float64]
 UPDATES = np.arange(1.0, 101.0)
 PROMPTS = 120
-RECORDS = sorted((Path(__file__).parent / "health_records").glob("*.json"))
+_FOLDER = Path(__file__).parent / "health_records"
+RECORDS = sorted(_FOLDER.glob("*.json"))
+# Of the embedded policy, to the held-out prompts of `python -m rlhf_sweeps seed=0`.
+BASE_ANSWERS = (_FOLDER / "base_answers.txt").read_text(encoding="utf-8").splitlines()
 
 
 def run(config: dict[str, Any] | None = None, **metrics: Floats | float) -> RunRecord:
-    """Of 100 updates; `objective__kl` stands for `objective/kl`."""
+    """Of 100 updates; `objective__kl` stands for `objective/kl`, which is 0 before the first step, as in every run."""
     columns = {name.replace("__", "/"): np.broadcast_to(values, 100) + 0.0 for name, values in metrics.items()}
+    if "objective/kl" in columns:
+        columns["objective/kl"][0] = 0.0
     return RunRecord("0", {"update": UPDATES} | columns, config or {})
 
 
@@ -80,8 +85,34 @@ def sound(seed: int, num_updates: int | None = None) -> Made:
     _optimizer(made, time)
     _evaluations(made, progress)
     if rng.random() < 0.5:
-        made.config = {"ppo.lr": 5e-4, "ppo.clip_range": 0.2, "objective.kl_budget": 15.0, "eval.num_prompts": PROMPTS}
+        made.config = {"objective.kl_budget": 15.0, "eval.num_prompts": PROMPTS, **_settings(made, seed)}
     return made
+
+
+def _settings(made: Made, seed: int) -> dict[str, Any]:
+    """Settings as far from the usual ones as sound runs have them; a shared trunk has most of its gradient's norm."""
+    rng = np.random.default_rng([seed, 8])
+    value_model = str(rng.choice(["shared", "policy"]))
+    if value_model == "shared":
+        share = rng.uniform(0.02, 0.5)
+        made.metrics["value/grad_norm"] = (
+            share * made.metrics["policy/grad_norm"] * np.exp(0.3 * rng.normal(size=made.num))
+        )
+    return {
+        "model.suggested_lr": 5e-4,
+        "ppo.lr": 5e-4 * float(np.exp(rng.uniform(np.log(0.15), np.log(2.5)))),
+        "ppo.lr_schedule": str(rng.choice(["linear", "constant"])),
+        "ppo.kl_coef": 0.05 * made.scale,
+        "ppo.clip_range": float(rng.uniform(0.1, 0.4)),
+        "ppo.value_model": value_model,
+        "ppo.vf_coef": float(rng.uniform(0.01, 0.5)),
+        "ppo.max_grad_norm": 1.0,
+        "ppo.entropy_coef": float(rng.choice([0.0, 0.01])),
+        "ppo.gamma": float(rng.uniform(0.97, 1.0)),
+        "ppo.temperature": float(rng.uniform(0.5, 1.4)),
+        "ppo.num_ppo_epochs": int(rng.integers(1, 8)),
+        "ppo.batch_size": made.batch,
+    }
 
 
 def noise(made: Made, size: float) -> Floats:

@@ -11,6 +11,7 @@ from helpers.records import axes
 
 def run(name: str, kl: float, **config: Any) -> RunRecord:
     metrics = {"update": np.arange(1.0, 31.0), "objective/kl": np.where(np.arange(30) < 10, 2.0, kl)}
+    metrics["objective/kl"][0] = 0.0  # before the first step
     plain = {key.replace("__", "."): value for key, value in config.items()}
     return RunRecord(name, metrics, {"objective.kl_budget": 15.0, **plain})
 

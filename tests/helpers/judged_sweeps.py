@@ -97,7 +97,10 @@ def _record(number: int, name: str, seed: int, wins: Mapping[str, NDArray[np.flo
     updates = np.arange(1.0, 11)
     last = updates == 10
     metrics = {"update": updates, "eval/score": np.where(last, 1.0 + number + seed / 100, np.nan)}
-    metrics |= {"eval/win_rate": np.where(last, wins[name].mean(), np.nan), "objective/kl": updates / 3}
+    metrics |= {
+        "eval/win_rate": np.where(last, wins[name].mean(), np.nan),
+        "objective/kl": np.where(updates > 1, updates / 3, 0.0),
+    }
     for judge, rows in wins.items():
         if judge != name:
             metrics[f"judge/{judge}/win_rate"] = np.where(last, rows.mean(), np.nan)

@@ -25,7 +25,7 @@ def run(number: int, worth: float | None = 1.0, state: str = COMPLETE, **config:
     metrics = {
         "update": updates,
         "objective/rlhf_reward": updates / 20 + generator.normal(size=UPDATES) / 10,
-        "objective/kl": updates / 10,
+        "objective/kl": np.where(updates > 1, updates / 10, 0.0),  # 0 before the first step
         "objective/entropy": 12 - updates / 20,
         "loss/policy_avg": -0.01 + generator.normal(size=UPDATES) / 1000,
         "eval/score": evaluated,

@@ -189,7 +189,7 @@ def fault_of(world: World, folder: Path, name: str, update: int) -> str | None:
 
 
 def row_of(setting: Mapping[str, Any], update: int, total: int, seconds: float) -> dict[str, Any]:
-    row = {"update": update, "objective/kl": 1.0, "perf/update_seconds": seconds}
+    row = {"update": update, "objective/kl": float(update > 1), "perf/update_seconds": seconds}
     if update % EVALUATED_EVERY == 0 or update == total:
         row |= {"eval/score": score(setting, update / total), "eval/base_score": 0.0, "eval/kl": 1.0}
     return row

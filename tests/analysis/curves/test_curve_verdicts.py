@@ -45,10 +45,19 @@ def test_kl_verdicts() -> None:
         "truncated sampling"
     )
     bump = np.interp(updates, [1, 15, 30], [1, 15, 1])
-    assert verdict(bump) == "over the budget of 10 nats from update 11 on, back below it at the end (1.93)"
+    # The last five lie 14 / 15 apart and end at 1: their mean is 1 + 28 / 15, their deviation 14 / 15 x root 2.5.
+    assert verdict(bump) == (
+        "over the budget of 10 nats from update 11 on, back below it at the end: 2.87 (mean of the last 5 updates, "
+        "standard deviation 1.48)"
+    )
     assert verdict(np.where(updates == 15, 12.0, 3.0)) == (
         "under control: over the budget of 10 nats only briefly, at most 12"
     )
+
+
+def trained(kl: Floats) -> Floats:
+    """A KL that is 0 before the first step."""
+    return np.where(np.arange(len(kl)) > 0, kl, 0.0)
 
 
 def test_runs_that_the_verdicts_part_are_counted() -> None:
@@ -64,7 +73,7 @@ def test_runs_that_the_verdicts_part_are_counted() -> None:
 def test_evaluations_over_the_budget_are_not_under_control() -> None:
     updates = np.arange(1.0, 31)
     evaluated = np.where(updates % 5 == 0, np.where(updates > 10, 12.0, 8.0), np.nan)
-    run = record(config={"objective.kl_budget": 10.0}, objective__kl=np.full(30, 3.0), eval__kl=evaluated)
+    run = record(config={"objective.kl_budget": 10.0}, objective__kl=trained(np.full(30, 3.0)), eval__kl=evaluated)
     told = describe_kl(updates, np.full(30, 3.0), (), [run]).text
     assert told == "over the budget of 10 nats in every evaluation from update 15 on"
     assert [one.kind for one in diagnose_run(run)] == ["over the KL budget"]
@@ -84,7 +93,7 @@ def test_curves_and_health_say_the_same_of_a_kl_and_an_entropy() -> None:
         (blown, "KL blow-up", "blow-up from update 16"),
         (below, "negative KL", "negative, although a"),
     ):
-        run = record(config={"objective.kl_budget": 15.0}, objective__kl=kl)
+        run = record(config={"objective.kl_budget": 15.0}, objective__kl=trained(kl))
         (told,) = describe_runs([run])
         assert f"; {word}" in told.text
         assert not any(word in told.text for word in ("under control", "over the budget"))
@@ -98,12 +107,13 @@ def test_entropy_verdicts() -> None:
         found = describe_entropy(updates, values, [record(objective__entropy=values, **more)])
         return None if found is None else found.text
 
-    # Of sums of unknown length an eighth is the limit: 50 to 1 passes 6.25, the median of the first three is 48.3.
-    assert verdict(np.linspace(50, 1, 30)) == "collapse from update 28 on: 5.57 % of its start is left at the end"
+    # Of sums of unknown length an eighth is the limit: 50 to 1 passes 6.25, the median of the first three is 48.3, the
+    # mean of the last five 1 + 2 x 49 / 29.
+    assert verdict(np.linspace(50, 1, 30)) == "collapse from update 28 on: 9.06 % of its start is left at the end"
     assert verdict(np.linspace(50, 10, 30)) == "only 20 % of its start is left"
     assert verdict(np.linspace(10, 20, 30)) == "it ends at 2 times its start"
     dip = np.interp(updates, [1, 10, 20, 30], [10, 0.1, 0.1, 9])
-    assert verdict(dip) == "collapse at update 10, from which it recovers: 91.1 % of its start at the end"
+    assert verdict(dip) == "collapse at update 10, from which it recovers: 81.1 % of its start at the end"
     assert verdict(np.full(30, 5.0)) is None
     assert verdict(np.linspace(10, 6, 30)) is None
     # Answers come to be a tenth as long, of tokens that are as uncertain as before.

@@ -77,8 +77,10 @@ def test_where_a_reward_peaks_and_where_it_falls() -> None:
     scores = np.where(UPDATES <= 30, 0.0, np.where(UPDATES <= 60, top, 0.5)) + WOBBLE
     told = found(run(objective__rlhf_reward=scores))["score falls after its peak"]
     assert told.update == 58
-    assert told.text == "the reward peaks about update 36 at 1, falls from 58 on, and ends at 0.5"
-    assert told.evidence == pytest.approx({"peak": 1.0, "end": 0.5, "standard error of the fall": 0.09753}, rel=1e-3)
+    # The last five are 0.4, 0.6, 0.4, 0.6 and 0.4: their squared distances from 0.48 add up to 0.048.
+    ending = "0.48 (mean of the last 5 updates, standard deviation 0.11)"
+    assert told.text == f"the reward peaks about update 36 at 1, falls from 58 on, and ends at {ending}"
+    assert told.evidence == pytest.approx({"peak": 1.0, "end": 0.48, "standard error of the fall": 0.09753}, rel=1e-3)
 
 
 @pytest.mark.parametrize(("late", "expected"), [(0.0101, False), (0.0099, True)])

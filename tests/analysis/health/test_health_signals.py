@@ -39,6 +39,18 @@ def test_noise_is_that_of_steps() -> None:
     assert of([1.0, 1.0, 1.0]).noise == 0.0
 
 
+@pytest.mark.parametrize(
+    ("num", "mean", "deviation", "count"),
+    [(20, 18.0, math.sqrt(2.5), 5), (14, 12.5, math.sqrt(5 / 3), 4), (6, 5.5, math.sqrt(0.5), 2), (1, 1.0, 0.0, 1)],
+)
+def test_an_end_is_the_mean_of_the_last_five_or_of_the_last_third(
+    num: int, mean: float, deviation: float, count: int
+) -> None:
+    ending = of([float(n) for n in range(1, num + 1)]).ending
+    assert (ending.mean, ending.count) == (mean, count)
+    assert ending.deviation == pytest.approx(deviation)
+
+
 def flagged(num: int, *stretches: range) -> list[bool]:
     return [any(index in one for one in stretches) for index in range(num)]
 

@@ -73,7 +73,7 @@ def test_truncation_of_all_answers_is_found_at_the_first_update(shares: list[flo
 
 @pytest.mark.parametrize("num", [FEWEST_UPDATES - 1, FEWEST_UPDATES])
 def test_a_short_run_is_not_called_sound(num: int) -> None:
-    run = RunRecord("a", {"update": np.arange(1.0, num + 1), "objective/kl": np.full(num, 0.5)})
+    run = RunRecord("a", {"update": np.arange(1.0, num + 1), "objective/kl": np.where(np.arange(num) > 0, 0.5, 0.0)})
     results = Results(Source("s", "run", [run]))
     lines = write_health_sentences(results.findings, results.ranking, [run])
     short = [f"this run is too short to judge: a verdict takes {FEWEST_UPDATES} recorded updates"]

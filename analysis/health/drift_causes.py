@@ -1,0 +1,229 @@
+"""Causes of drift: settings by which a policy moves too far or nowhere in particular, each with its evidence."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from analysis.health import hacking, learning, optimizer, policy
+from analysis.health.signals import Finding, read_config_value, read_series, read_together
+from analysis.health.thresholds import (
+    EXPLAINED,
+    HIGH_ENTROPY_GROWTH,
+    HIGH_LR_TIMES,
+    HIGH_VALUE_LR_TIMES,
+    LOOSE_PER_MOVE,
+    LORA_LR_TIMES,
+    MANY_PASSES,
+    MOVES_FAR,
+    NO_PRICE,
+    NOISE_ENTROPY,
+    STILL_LARGE,
+    STRONG_BONUS,
+    USUAL_PASSES,
+    VALUE_NORM,
+    VALUE_SHARE,
+    WARM,
+    WIDE_RANGE,
+    WIDE_SCORES,
+)
+from analysis.records.runs import DIVERGED, RunRecord
+from analysis.wording.endings import format_ending
+from rlhf_sweeps.figures import format_number, format_share
+
+VALUE_LOSS = "value loss drowns the policy"
+VALUE_STEPS = "value model's steps too large"
+WIDE_CLIP = "clip range too wide"
+MANY_EPOCHS = "too many epochs"
+HIGH_LR = "learning rate too high"
+NO_DECAY = "learning rate does not fall"
+ENTROPY_BONUS = "entropy bonus too strong"
+HOT = "temperature too high"
+WEAK_PENALTY = "KL penalty too weak"
+
+# What runs have whose policy moves too far.
+_TOO_FAR = {
+    DIVERGED,
+    policy.KL_BLOW_UP,
+    policy.ENTROPY_COLLAPSE,
+    policy.ENTROPY_RISE,
+    policy.NEVER_WITHIN,
+    policy.OVER_BUDGET,
+    optimizer.UPDATES_TOO_LARGE,
+    learning.SCORE_FALLS,
+    learning.NO_GAIN,
+}
+
+
+def check_value_loss(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """Nearly all of the gradient of a trunk that policy and value model share is the value loss's, and is clipped."""
+    weight, limit = read_config_value(run, "ppo.vf_coef"), read_config_value(run, "ppo.max_grad_norm")
+    norms, value_norms = read_series(run, "policy/grad_norm"), read_series(run, "value/grad_norm")
+    if run.config.get("ppo.value_model") != "shared" or not weight or not len(norms) or not len(value_norms):
+        return None
+    norm, value_norm = float(np.median(norms.values)), float(np.median(value_norms.values))
+    if norm < VALUE_NORM * (limit or 1.0) or value_norm < VALUE_SHARE * norm:
+        return None
+    spread = read_series(run, "objective/scores_std")
+    text = f"the gradient of the trunk that policy and value model share has a norm of {format_number(norm)}"
+    text += f" (ppo.max_grad_norm={format_number(limit)})" if limit else ""
+    text += f", and that of the value head {format_number(value_norm)}: the value loss, weighted by "
+    text += f"ppo.vf_coef={format_number(weight)}, drowns the policy's loss"
+    is_wide = len(spread) > 0 and spread.start > WIDE_SCORES
+    scale = "bring scores to a common scale (ppo.score_scaling=scale, reward_model.normalize=true)"
+    if is_wide:
+        text += f"; the scores deviate by {format_number(spread.start)}"
+    advice = f"{f'{scale}; ' if is_wide else ''}lower ppo.vf_coef (0.02 suits a shared trunk), or give the value model "
+    advice += "a trunk of its own (ppo.value_model=policy)"
+    evidence = {"norm of the trunk's gradient": norm, "norm of the value head's": value_norm, "ppo.vf_coef": weight}
+    return Finding(VALUE_LOSS, int(norms.updates[0]), text, evidence, advice)
+
+
+def check_value_steps(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """The value model learns at a rate far above the usual one, and its values foresee nothing."""
+    rate, lr = read_config_value(run, "ppo.value_lr"), read_config_value(run, "ppo.lr")
+    explained = read_series(run, "val/explained_variance")
+    if not rate or not lr or len(explained) < 5:
+        return None
+    usual = lr * (10.0 if run.config.get("ppo.value_model") == "shared" else 1.0)
+    level = float(np.median(explained.values[2:]))
+    is_lost = level <= EXPLAINED or {optimizer.VALUE_MODEL, optimizer.LOSS_RUNS_AWAY} & set(kinds)
+    if rate < HIGH_VALUE_LR_TIMES * usual or not is_lost:
+        return None
+    text = f"ppo.value_lr={format_number(rate)} is {format_number(rate / usual)} times its default, and the values "
+    text += f"explain {format_share(level)} of the returns' variance in the median update"
+    evidence = {"ppo.value_lr": rate, "its default": usual, "explained variance": level}
+    return Finding(
+        VALUE_STEPS, int(explained.updates[0]), text, evidence, f"lower ppo.value_lr (default: {format_number(usual)})"
+    )
+
+
+def check_clip_range(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """A clip range that lets nearly everything pass, in a run that is sick or whose updates are large."""
+    clip_range, ratios = read_config_value(run, "ppo.clip_range"), read_series(run, "val/ratio_max")
+    updates, (moves, shares) = read_together(run, "policy/approxkl_avg", "policy/clipfrac_avg")
+    if clip_range is None or clip_range < WIDE_RANGE or not len(moves):
+        return None
+    move, share = float(np.median(moves)), float(np.median(shares))
+    per_move = float(np.median(shares / np.sqrt(np.maximum(moves, 1e-30))))
+    is_loose = move > MOVES_FAR and per_move < LOOSE_PER_MOVE
+    if not is_loose and not {optimizer.NEVER_CLIPS, *_TOO_FAR} & set(kinds):
+        return None
+    text = f"ppo.clip_range={format_number(clip_range)} holds back {format_share(share)} of the tokens in the median "
+    text += f"update, although updates move the policy by {format_number(move)} nats a token"
+    evidence = {"ppo.clip_range": clip_range, "median share clipped": share, "median approxkl": move}
+    if len(ratios):
+        evidence["largest ratio"] = float(ratios.values.max())
+        text += f", and single tokens become up to {format_number(evidence['largest ratio'])} times as probable"
+    return Finding(WIDE_CLIP, int(updates[0]), text, evidence, "lower ppo.clip_range (0.2 is usual)")
+
+
+def check_epochs(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """So many passes over each rollout that the policy moves far away from what it sampled."""
+    epochs = read_config_value(run, "ppo.num_ppo_epochs")
+    moves = read_series(run, "policy/approxkl_avg")
+    if epochs is None or epochs < MANY_PASSES or not len(moves) or not _TOO_FAR & set(kinds):
+        return None
+    largest = float(moves.values.max())
+    text = f"each rollout is used for {format_number(epochs)} passes (ppo.num_ppo_epochs), which move the policy by up "
+    text += f"to {format_number(largest)} nats a token in one update"
+    advice = f"lower ppo.num_ppo_epochs (1 to {USUAL_PASSES} are usual), or end updates early by ppo.target_kl=0.02"
+    evidence = {"ppo.num_ppo_epochs": epochs, "largest approxkl": largest}
+    return Finding(MANY_EPOCHS, int(moves.updates[0]), text, evidence, advice)
+
+
+def check_high_lr(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """A learning rate far above what suits the model, where the policy moves too far."""
+    lr, usual = read_config_value(run, "ppo.lr"), find_usual_lr(run)
+    if not lr or not usual or lr < HIGH_LR_TIMES * usual or not _TOO_FAR & set(kinds):
+        return None
+    moves = read_series(run, "policy/approxkl_avg")
+    text = f"ppo.lr={format_number(lr)} is {format_number(lr / usual)} times the rate that suits the model "
+    text += f"({format_number(usual)}, by model.suggested_lr)"
+    evidence = {"ppo.lr": lr, "usual rate": usual}
+    if len(moves):
+        evidence["largest approxkl"] = float(moves.values.max())
+        text += f", and single updates move the policy by up to {format_number(evidence['largest approxkl'])} nats a "
+        text += "token"
+    return Finding(HIGH_LR, _find_first(run), text, evidence, f"lower ppo.lr to {format_number(usual)}")
+
+
+def check_schedule(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """The learning rate stays the same, and so do the updates, until the policy has moved too far."""
+    lr, moves = read_config_value(run, "ppo.lr"), read_series(run, "policy/approxkl_avg")
+    if run.config.get("ppo.lr_schedule") != "constant" or not lr or not len(moves) or not _TOO_FAR & set(kinds):
+        return None
+    if moves.end < STILL_LARGE:
+        return None
+    text = f"ppo.lr_schedule=constant keeps ppo.lr={format_number(lr)} to the end, where updates still move the policy "
+    text += f"by {format_ending(moves.ending, 'nats a token')}"
+    advice = "let it fall (ppo.lr_schedule=linear), or lower ppo.lr"
+    return Finding(NO_DECAY, _find_first(run), text, {"ppo.lr": lr, "approxkl at the end": moves.ending.mean}, advice)
+
+
+def find_usual_lr(run: RunRecord) -> float | None:
+    """The learning rate that suits the run's model; adapters need more; None where the config does not say."""
+    usual = read_config_value(run, "model.suggested_lr")
+    return None if not usual else usual * (LORA_LR_TIMES if read_config_value(run, "ppo.lora_rank") else 1.0)
+
+
+def check_entropy_bonus(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """The entropy rises, and the bonus for it outweighs the policy's own loss."""
+    weight = read_config_value(run, "ppo.entropy_coef")
+    entropy, losses = read_series(run, "policy/entropy_avg"), read_series(run, "loss/policy_avg")
+    if not weight or not len(entropy) or not len(losses) or entropy.end < HIGH_ENTROPY_GROWTH * entropy.start:
+        return None
+    bonus, loss = weight * float(np.median(entropy.values)), float(np.median(np.abs(losses.values)))
+    if bonus < STRONG_BONUS * loss:
+        return None
+    ending = entropy.ending
+    text = f"the bonus for entropy (ppo.entropy_coef={format_number(weight)}) is {format_number(bonus)} where the "
+    text += f"policy's loss is {format_number(loss)}, and the entropy of a token rises from "
+    text += f"{format_number(entropy.start)} to {format_number(ending.mean)}"
+    evidence = {"bonus": bonus, "loss of the policy": loss, "entropy at the start": entropy.start}
+    evidence["entropy at the end"] = ending.mean
+    advice = "lower ppo.entropy_coef (0 to 0.01 is usual)"
+    return Finding(ENTROPY_BONUS, int(entropy.updates[0]), text, evidence, advice)
+
+
+def check_high_temperature(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """Answers are sampled at a temperature at which they are mostly noise, or the run is sick."""
+    temperature = read_config_value(run, "ppo.temperature")
+    entropy = read_series(run, "policy/entropy_avg")
+    if temperature is None or temperature < WARM or not len(entropy):
+        return None
+    if entropy.start < NOISE_ENTROPY and not kinds:
+        return None
+    text = f"answers are sampled at ppo.temperature={format_number(temperature)}, where a token has an entropy of "
+    text += f"{format_number(entropy.start)} nats: most of what the policy learns from is noise"
+    evidence = {"ppo.temperature": temperature, "entropy at the start": entropy.start}
+    return Finding(HOT, int(entropy.updates[0]), text, evidence, "lower ppo.temperature (0.7 to 1 is usual)")
+
+
+def check_weak_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """The policy moves too far at a price that is small beside the differences between scores."""
+    coefficient, kl = read_penalty(run), read_series(run, "objective/kl")
+    spread = read_series(run, "objective/scores_std")
+    signs = {policy.KL_BLOW_UP, policy.NEVER_WITHIN, policy.OVER_BUDGET, hacking.HACKING}
+    if coefficient is None or not len(kl) or not len(spread) or not signs & set(kinds):
+        return None
+    price = coefficient * kl.ending.mean
+    if price > NO_PRICE * spread.start:
+        return None
+    text = f"the policy ends {format_number(kl.ending.mean)} nats from the reference policy and pays "
+    text += f"{format_number(price)} for it (ppo.kl_coef={format_number(coefficient)}), while scores differ by "
+    text += f"{format_number(spread.start)} (standard deviation)"
+    evidence = {"KL at the end": kl.ending.mean, "price of the KL": price, "deviation of scores": spread.start}
+    advice = "raise ppo.kl_coef, or let ppo.kl_target hold the KL"
+    if spread.start > WIDE_SCORES:
+        advice = f"bring scores to a common scale (ppo.score_scaling=scale, reward_model.normalize=true); {advice}"
+    return Finding(WEAK_PENALTY, _find_first(run), text, evidence, advice)
+
+
+def read_penalty(run: RunRecord) -> float | None:
+    """The KL coefficient: as recorded in the last updates, else the config's."""
+    recorded = read_series(run, "objective/kl_coef")
+    return recorded.end if len(recorded) else read_config_value(run, "ppo.kl_coef")
+
+
+def _find_first(run: RunRecord) -> int | None:
+    return int(run.updates[0]) if len(run.updates) else None
