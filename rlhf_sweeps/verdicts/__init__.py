@@ -27,7 +27,7 @@ most 1 % of sound runs get any of the bad words, and 2.4 % of those with fewer t
 
     blow-up              above the least of 2 budgets, 1 nat a token and 100 nats; above 50 nats where neither budget
                          nor length is known; or above 10 times its earlier level and above 0.2 nats, without a gain in
-                         score
+                         score, unless the record names a budget and the KL is within it
     negative             below -0.1 nats, and at the end by at least 5 standard errors
     over the budget      above 1 budget in training, or in every evaluation, or in all evaluations since the middle of
                          the run; where the budget is unknown, the usual one of 15 nats counts

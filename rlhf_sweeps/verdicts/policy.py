@@ -96,7 +96,7 @@ class Divergence:
         """The KL leaves the range in which answers stay language: twice the budget, or one nat per token.
 
         Independent of the KL's unit (it may be a mean over tokens): ten times its earlier level, without a gain in
-        score.
+        score. If the record names a budget, a KL within it is no blow-up.
         """
         limit, why = self._find_limit()
         update = self.kl.where(self.kl.values > limit)
@@ -115,7 +115,8 @@ class Divergence:
 
     def _find_runaway(self) -> Onset | None:
         kl, scores = self.kl, self.scores
-        if len(kl) < 20 or len(scores) != len(kl):
+        is_within = self.budget is not None and kl.end <= self.budget
+        if len(kl) < 20 or len(scores) != len(kl) or is_within:
             return None
         for share in (0.3, 0.5, 0.7):
             begin, end = int(len(kl) * (share - 0.15)), int(len(kl) * share)

@@ -26,6 +26,18 @@ def test_a_sum_of_entropy_collapses_by_an_eighth_since_answers_may_be_half_as_lo
     assert not diagnose_run(run(objective__entropy=step(40, -4.9, 51)))
 
 
+def test_a_kl_within_the_budget_is_no_blow_up_however_it_has_grown() -> None:
+    """What the published setting did: from 0.07 to 0.9 nats of 53 tokens, and the score did not rise."""
+    grown, flat = step(0.07, 0.9, 41), np.zeros(len(UPDATES))
+    for budget, has_blown_up in (
+        ({}, True),
+        ({"objective.kl_budget": 0.8}, True),
+        ({"objective.kl_budget": 15.0}, False),
+    ):
+        kinds = found(run(budget, objective__kl=grown, objective__scores=flat)).keys()
+        assert ("KL blow-up" in kinds) == has_blown_up
+
+
 @pytest.mark.parametrize("num", [19, 20])
 def test_what_a_kl_of_unknown_unit_was_takes_twenty_updates_to_tell(num: int) -> None:
     updates = np.arange(1.0, num + 1)

@@ -78,7 +78,12 @@ def test_reward_models_are_read_as_judges_are(compose_screen: ComposeScreen) -> 
     ]
     assert config.reward_models[1].unit == "characters"
     assert config.num_answers == 65
-    assert [reward_model.name for reward_model in compose_screen().reward_models] == ["tiny", "length", "grammar", "questions"]
+    assert [reward_model.name for reward_model in compose_screen().reward_models] == [
+        "tiny",
+        "length",
+        "grammar",
+        "questions",
+    ]
 
 
 def test_models_are_looked_at_under_their_keys(compose_screen: ComposeScreen, tmp_path: Path) -> None:
