@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from analysis.comparison.run_values import OTHER_JUDGES
 from analysis.records.constraints import ConstrainedSetting
-from analysis.records.runs import PRUNED, Source, TrialRecord
+from analysis.records.runs import COMPLETE, PRUNED, Source, TrialRecord
 from analysis.results.entries import Entry, find_reward_model
 from analysis.results.other_judges import find_rates_by_others, read_written_rates
 from analysis.results.unswept import AT_END, RUN, SEED, treat_as_sweep
@@ -79,8 +79,9 @@ class SourceRanking:
     @property
     def num_candidates(self) -> int:
         """The number of settings that the best was chosen from: those on test seeds, else all, with pruned ones."""
-        pruned = {tuple(entry.settings.items()) for entry in self.entries if entry.state == PRUNED}
-        return sum(map(self.is_tested, self.ranked)) or len(self.ranked) + len(pruned)
+        tried = [entry.settings for entry in self.entries if entry.state in (COMPLETE, PRUNED)]
+        settings = {tuple((key, value) for key, value in keys.items() if key != SEED) for keys in tried}
+        return sum(map(self.is_tested, self.ranked)) or max(1, len(settings))
 
     def compute_difference(self, better: float, worse: float) -> float:
         """By how much one value is better than the other."""

@@ -21,8 +21,9 @@ def write_base_sentences(ranking: SourceRanking, best: Entry) -> list[str]:
     policies = [find_policy_of_run(run) for run in best.tested_runs or best.runs]
     if measure_policies(policies) is not None or any(policy and not policy.is_within for policy in policies):
         is_plural, budget = len(best.names) > 1, best.runs[0].kl_budget
-        verdict = write_verdict(policies, budget, best.inline_title, is_plural, ranking.num_candidates)
-        return [verdict, capitalize(write_judgement(policies))]
+        subject = (best.inline_title, is_plural, ranking.num_candidates)
+        judgement = write_judgement(policies, *subject)
+        return [write_verdict(policies, budget, *subject), *([capitalize(judgement)] if judgement else [])]
     base = best.average_summary("base_score")
     if base is None or ranking.metric != SCORE or not best.objectives:
         return []

@@ -17,4 +17,10 @@ def find_final_policies(sweep: Sweep, trial: SweepTrial, seeds: Sequence[int]) -
     number = trial.number
     runs: list[Run] = [sweep.test_run(number, seed) for seed in select_measured(trial.tested)]
     runs = runs or ([sweep.run(number, seed) for seed in seeds] if len(seeds) > 1 else [sweep.run(number, None)])
-    return [find_final_policy(run.summary() or {}, run.samples()) for run in runs]
+    return [find_final_policy(run.summary() or {}, run.samples(), _read_reward_model(run)) for run in runs]
+
+
+def _read_reward_model(run: Run) -> str | None:
+    """The name of the run's own reward model, if its record says it."""
+    name = ((run.start() or {}).get("config") or {}).get("reward_model") or {}
+    return name.get("name") if isinstance(name, dict) else None

@@ -187,8 +187,10 @@ def write_answer(
     num_settings = num_tested or _count_settings(trials)
     is_said = any(policy is not None and not policy.is_within for policy in policies)
     beyond = f"; it went {BEYOND}" if winner.beyond and not is_said else ""
-    verdict = write_verdict(policies, kl_budget, f"trial {winner.number}", num_settings=num_settings)
-    return f"{write_judgement(policies)}\n{verdict}{beyond}"
+    name = f"trial {winner.number}"
+    judgement = write_judgement(policies, name, num_settings=num_settings)
+    verdict = write_verdict(policies, kl_budget, name, num_settings=num_settings)
+    return f"{judgement}\n{verdict}{beyond}" if judgement else f"{verdict}{beyond}"
 
 
 def make_rerun_command(trial: SweepTrial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:

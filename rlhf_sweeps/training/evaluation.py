@@ -22,7 +22,8 @@ from rlhf_sweeps.reward_models.scale import UNIT, Scale
 from rlhf_sweeps.reward_models.scorer import Scorer
 from rlhf_sweeps.reward_models.surface_rules import EMOJI
 from rlhf_sweeps.training.base_policy import BaseAnswers, BasePolicy, make_exchanges
-from rlhf_sweeps.verdicts.objective import KL_BOUND, bound_mean
+from rlhf_sweeps.verdicts.intervals import bound_mean
+from rlhf_sweeps.verdicts.objective import KL_BOUND
 
 
 class Evaluator:

@@ -28,9 +28,10 @@ def report_end(config: Config, run: Run, summary: dict[str, Any], policies: Sequ
         return
     budget = config.objective.kl_budget
     if best is None:
+        excess = describe_excess([last["kl"]], [last["kl_bound"]], budget) or f"KL {format_number(last['kl'])}"
         log.warning(
-            "no evaluation kept within objective.kl_budget=%s (the last: KL %s): model/ holds the last policy",
-            budget, format_number(last["kl"]),
+            "no evaluation kept within objective.kl_budget=%s (the last: %s): model/ holds the last policy",
+            budget, excess,
         )  # fmt: skip
     values = ", ".join(map(format_number, summary["objectives"] or []))
     within = "" if budget is None else " within the KL budget"
@@ -41,7 +42,8 @@ def report_end(config: Config, run: Run, summary: dict[str, Any], policies: Sequ
         KL_NOW, format_number(last["kl"]), format_number(summary["base_score"]),
         _describe_end(summary, config), summary["seconds"], run.folder,
     )  # fmt: skip
-    log.info(write_judgement(policies))
+    if judgement := write_judgement(policies):
+        log.info(judgement)
     log.info(write_verdict(policies, config.objective.kl_budget))
 
 

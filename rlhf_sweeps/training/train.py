@@ -202,7 +202,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         "last": asdict(last) if last else None,
         "updates_within_budget": list_updates_within_budget(rows, session.config.objective),
     }
-    policies = [find_final_policy(evaluations, run.samples())]
+    policies = [find_final_policy(evaluations, run.samples(), session.config.reward_model.name)]
     gain = measure_policies(policies)
     summary: dict[str, Any] = {
         "status": "stopped" if stop_reason else "complete",

@@ -2,8 +2,7 @@
 
 Both policies answer the same prompts, so their scores are compared prompt by prompt: a prompt that is easy for both
 adds no noise to the difference. The best of several settings looks better than it is: its interval holds for all of
-them at once. Where an evaluation of a run was chosen because its score is the highest, the difference is on average
-still a little too large.
+them at once. `cross_fitting` takes the luck out of the choice of the best evaluation.
 """
 
 import math
@@ -43,18 +42,19 @@ class Gain:
     num_seeds: int
 
 
-def measure_gain(runs: Sequence[Mapping[str, float]], num_settings: int = 1) -> Gain | None:
+def measure_gain(runs: Sequence[Mapping[str, float]], num_settings: int = 1, widening: float = 1.0) -> Gain | None:
     """The gain of a setting; None if its runs have no prompt in common.
 
     Args:
         runs: for each seed, prompt -> score minus the base policy's score.
         num_settings: the number of settings that this one was chosen from by these runs.
+        widening: see `intervals.estimate_mean`.
     """
     prompts = [prompt for prompt in runs[0] if all(prompt in run for run in runs)] if runs else []
     if not prompts:
         return None
     differences: Outcomes = np.array([[run[prompt] for prompt in prompts] for run in runs], dtype=np.float64)
-    interval = estimate_mean(differences, num_settings)
+    interval = estimate_mean(differences, num_settings, widening)
     verdict = _judge_equal(differences, num_settings) if interval.low is None else _judge(interval.low, interval.high)
     return Gain(interval.mean, interval.low, interval.high, verdict, len(prompts), len(runs))
 

@@ -14,10 +14,14 @@ from rlhf_sweeps.verdicts.intervals import Outcomes
 
 NUM_FOLDS = 5  # parts of the prompts; chosen: four fifths of them choose nearly as well as all
 FEWEST_PROMPTS = 10  # below which nothing is cross-fitted; chosen: two in each part
+# Times the standard error of independent prompts. The parts choose by prompts that they share, so that their means are
+# not independent: the variance is 1 + NUM_FOLDS / (NUM_FOLDS - 1) times as large at most (Nadeau and Bengio 2003,
+# Machine Learning 52, 239-281). test_cross_fitting.py measures the coverage.
+WIDENING = (1 + NUM_FOLDS / (NUM_FOLDS - 1)) ** 0.5
 
 
-def cross_fit(evaluations: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
-    """Prompt -> difference in the evaluation with the highest mean over the prompts of the other parts.
+def choose_for_each(evaluations: Sequence[Mapping[str, float]]) -> dict[str, int] | None:
+    """Prompt -> the place of the evaluation with the highest mean over the prompts of the other parts.
 
     None if there is nothing to choose from, if there are too few prompts, or if the evaluations' prompts differ.
 
@@ -32,4 +36,4 @@ def cross_fit(evaluations: Sequence[Mapping[str, float]]) -> dict[str, float] | 
     values: Outcomes = np.array([[differences[prompt] for prompt in prompts] for differences in evaluations])
     part_of_prompt = np.arange(len(prompts)) % NUM_FOLDS
     choice = [int(values[:, part_of_prompt != part].mean(axis=1).argmax()) for part in range(NUM_FOLDS)]
-    return {prompt: float(values[choice[n % NUM_FOLDS], n]) for n, prompt in enumerate(prompts)}
+    return {prompt: choice[n % NUM_FOLDS] for n, prompt in enumerate(prompts)}

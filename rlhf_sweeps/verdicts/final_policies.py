@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, list_judges, measure_gain, read_differences
-from rlhf_sweeps.verdicts.cross_fitting import cross_fit
+from rlhf_sweeps.verdicts.cross_fitting import WIDENING, choose_for_each
 from rlhf_sweeps.verdicts.objective import describe_excess
 
-NO_JUDGE = "no judge scored it, so over-optimization cannot be seen (eval.judges)"
+NO_JUDGE = "no judge scored the answers, so over-optimization cannot be seen (eval.judges)"
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,16 @@ class FinalPolicy:
     is_cross_fitted: bool = False
 
 
-def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str, Any]]) -> FinalPolicy | None:
+def find_final_policy(
+    summary: Mapping[str, Any], samples: Iterable[Mapping[str, Any]], own: str | None = None
+) -> FinalPolicy | None:
     """The policy by which a run is judged; None if the run had no evaluation.
 
     Args:
         summary: with the keys `best`, `last` and `updates_within_budget`, as in summary.json; what is damaged counts
             as missing.
         samples: the rows of samples.jsonl.
+        own: the name of the run's reward model, which is no judge of its own policy.
     """
     rows_by_update: dict[float, list[Mapping[str, Any]]] = {}
     for row in samples:
@@ -55,23 +58,41 @@ def find_final_policy(summary: Mapping[str, Any], samples: Iterable[Mapping[str,
         evaluation = summary.get(key)
         update = evaluation.get("update") if isinstance(evaluation, Mapping) else None
         if isinstance(evaluation, Mapping) and isinstance(update, int | float):
-            kl, rows = _read_number(evaluation, "kl", math.nan), rows_by_update.get(update, [])
-            fitted = cross_fit(_read_choice(summary, rows_by_update)) if key == "best" else None
+            choice = [rows_by_update.get(chosen, []) for chosen in _list_choice(summary)] if key == "best" else []
+            place_of_prompt = choose_for_each([read_differences(rows) for rows in choice])
+            # Without a choice among evaluations every prompt is measured in this one.
+            rows = rows_by_update.get(update, [])
+            kl = _read_number(evaluation, "kl", math.nan)
             return FinalPolicy(
-                int(update), kl, key == "best", read_differences(rows) if fitted is None else fitted,
+                int(update), kl, key == "best", _measure(rows, choice, place_of_prompt),
                 kl_bound=_read_number(evaluation, "kl_bound", kl),
-                judged={judge: read_differences(rows, judge) for judge in list_judges(rows)},
-                is_cross_fitted=fitted is not None,
+                judged={
+                    judge: _measure(rows, choice, place_of_prompt, judge) for judge in list_judges(rows) if judge != own
+                },
+                is_cross_fitted=place_of_prompt is not None,
             )  # fmt: skip
     return None
 
 
-def _read_choice(summary: Mapping[str, Any], rows_by_update: Mapping[float, Sequence[Any]]) -> list[dict[str, float]]:
-    """The differences at the evaluations from which the best was chosen; empty in records that do not say which."""
+def _list_choice(summary: Mapping[str, Any]) -> list[float]:
+    """The updates of which the best was chosen; empty in records that do not say which."""
     updates = summary.get("updates_within_budget")
-    if not isinstance(updates, list):
-        return []
-    return [read_differences(rows_by_update.get(update, [])) for update in updates if isinstance(update, int | float)]
+    return [update for update in updates if isinstance(update, int | float)] if isinstance(updates, list) else []
+
+
+def _measure(
+    rows: Sequence[Mapping[str, Any]],
+    choice: Sequence[Sequence[Mapping[str, Any]]],
+    place_of_prompt: Mapping[str, int] | None,
+    judge: str | None = None,
+) -> dict[str, float]:
+    """The differences in one evaluation, or those of each prompt in the evaluation that was chosen for it."""
+    if place_of_prompt is None:
+        return read_differences(rows, judge)
+    evaluations = [read_differences(chosen_rows, judge) for chosen_rows in choice]
+    return {
+        prompt: evaluations[place][prompt] for prompt, place in place_of_prompt.items() if prompt in evaluations[place]
+    }
 
 
 def _read_number(evaluation: Mapping[str, Any], key: str, default: float) -> float:
@@ -86,7 +107,12 @@ def measure_policies(policies: Sequence[FinalPolicy | None], num_settings: int =
         policies: one for each run of the setting.
         num_settings: the number of settings that this one was chosen from by these runs.
     """
-    return measure_gain([policy.differences if policy is not None else {} for policy in policies], num_settings)
+    differences = [policy.differences if policy is not None else {} for policy in policies]
+    return measure_gain(differences, num_settings, _choose_widening(policies))
+
+
+def _choose_widening(policies: Sequence[FinalPolicy | None]) -> float:
+    return WIDENING if any(policy is not None and policy.is_cross_fitted for policy in policies) else 1.0
 
 
 def write_verdict(
@@ -126,20 +152,30 @@ def write_verdict(
     return f"the policy{f' of update {updates[0]}' if updates else ''} is {test}"
 
 
-def write_judgement(policies: Sequence[FinalPolicy | None]) -> str:
+def write_judgement(
+    policies: Sequence[FinalPolicy | None], name: str = "the policy", is_plural: bool = False, num_settings: int = 1
+) -> str | None:
     """What the judges say of a setting, whose own reward model may have been over-optimized.
 
-    The judges had no part in the choice of the setting, so their intervals are adjusted for their own number only.
+    The judges read the answers by which the setting was chosen, and what is luck there may please them, too. So their
+    intervals are adjusted for the number of settings as well as for their own. None if the verdict says nothing of a
+    policy within the KL budget, or without samples.
 
     Args:
         policies: one for each run of the setting.
+        name, is_plural, num_settings: see `write_verdict`.
     """
-    judged = [policy.judged if policy is not None else {} for policy in policies]
-    judges = sorted(set(judged[0]).intersection(*judged[1:])) if judged else []
+    measured = [policy for policy in policies if policy is not None and policy.is_within and policy.differences]
+    if not measured or len(measured) < len(policies):
+        return None
+    judges = sorted(set(measured[0].judged).intersection(*(policy.judged for policy in measured[1:])))
     if not judges:
         return NO_JUDGE
-    gains = {judge: measure_gain([run[judge] for run in judged], len(judges)) for judge in judges}
-    return "; ".join(f"judged by {judge}, it is {describe_gain(gain)}" for judge, gain in gains.items())
+    verb, num_means, widening = "are" if is_plural else "is", len(judges) * num_settings, _choose_widening(policies)
+    gains = {
+        judge: measure_gain([policy.judged[judge] for policy in measured], num_means, widening) for judge in judges
+    }
+    return "; ".join(f"judged by {judge}, {name} {verb} {describe_gain(gain)}" for judge, gain in gains.items())
 
 
 def describe_test(gain: Gain | None, num_settings: int = 1, is_cross_fitted: bool = False) -> str:

@@ -1,5 +1,6 @@
 """The area under the frontier of score and KL: how good a run is over all KL budgets, not at one of them."""
 
+import math
 from collections.abc import Iterable
 
 
@@ -10,10 +11,10 @@ def average_frontier(evaluations: Iterable[tuple[float, float]], base_score: flo
     frontier is that of Gao et al. (arXiv 2210.10760), as steps: nothing is assumed between evaluations.
 
     Args:
-        evaluations: KL in nats and score, of the evaluations of a run.
+        evaluations: KL in nats and score, of the evaluations of a run; what is not finite is left out.
     """
     area, best, reached = 0.0, base_score, 0.0
-    for kl, score in sorted(evaluations):
+    for kl, score in sorted(point for point in evaluations if all(map(math.isfinite, point))):
         if kl > kl_budget:
             break
         if score > best:

@@ -5,6 +5,7 @@ effects, so the intervals are about other seeds on other prompts. A single seed 
 intervals are about other prompts only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,20 +24,36 @@ class Interval:
     high: float | None
 
 
-def estimate_mean(values: Outcomes, num_means: int = 1) -> Interval:
+def estimate_mean(values: Outcomes, num_means: int = 1, widening: float = 1.0) -> Interval:
     """The mean with Student's interval, which has no bounds for a single prompt or for outcomes that are all equal.
 
     Args:
         values: (seeds, prompts), in any unit.
         num_means: the number of means that this one was chosen from; all of their intervals hold at once with 95 %
             confidence (Bonferroni).
+        widening: the standard error is multiplied by it if there is a single seed, since it knows no dependence between
+            prompts; several seeds show theirs.
     """
     mean = float(values.mean())
     if values.shape[1] == 1 or np.ptp(values) == 0:
         return Interval(mean, None, None)
     variance, freedom = _variance_of_mean(values)
-    margin = student_quantile(freedom, 1 - (1 - CONFIDENCE) / num_means) * float(np.sqrt(variance))
+    error = float(np.sqrt(variance)) * (widening if len(values) == 1 else 1.0)
+    margin = student_quantile(freedom, 1 - (1 - CONFIDENCE) / num_means) * error
     return Interval(mean, mean - margin, mean + margin)
+
+
+def bound_mean(values: Sequence[float]) -> float:
+    """The upper end of the one-sided 95 % interval (Student's) of the mean of which `values` are a sample.
+
+    The value itself if there is only one.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    if len(sample) == 1:
+        return float(sample[0])
+    # A two-sided interval of 90 % leaves 5 % above its upper end.
+    quantile = student_quantile(len(sample) - 1, 2 * CONFIDENCE - 1)
+    return float(sample.mean() + quantile * sample.std(ddof=1) / np.sqrt(len(sample)))
 
 
 def estimate_win_rate(wins: Outcomes, num_means: int = 1, pooled: tuple[float, int] = (0.0, 0)) -> Interval:

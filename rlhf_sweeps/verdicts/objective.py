@@ -16,19 +16,11 @@ from rlhf_sweeps.verdicts.frontier import average_frontier
 Row = Mapping[str, float]
 
 
-# The metric of an evaluation that the KL budget is held against: with 95 % certainty the KL is not above it.
+# The metric of an evaluation that the KL budget is held against: with about 95 % certainty the KL is not above it.
 KL_BOUND = "eval/kl_bound"
 # The metric score - objective.kl_price * KL of an evaluation.
 NET_SCORE = "eval/net_score"
 FRONTIER = "frontier"  # of objective.reduction
-BOUND_ERRORS = 1.645  # standard errors above the mean: the 95 % quantile of the normal distribution
-
-
-def bound_mean(values: Sequence[float]) -> float:
-    """The upper bound, at 95 %, of the mean of which `values` are a sample; the value itself if there is only one."""
-    mean = sum(values) / len(values)
-    variance = sum((value - mean) * (value - mean) for value in values) / max(1, len(values) - 1)
-    return mean + BOUND_ERRORS * math.sqrt(variance / len(values))
 
 
 @dataclass(frozen=True)
@@ -52,11 +44,16 @@ class Evaluation:
         return (kl_budget is None or kl <= kl_budget) and (best is None or self.score > best.score)
 
 
-def describe_excess(kls: Sequence[float], bounds: Sequence[float], kl_budget: float | None) -> str | None:
-    """`KL 23.1 > 15`, or `KL at most 5.12 > 5`, of evaluations that are all beyond the budget; None if one is not."""
-    if kl_budget is None or not all(bound > kl_budget for bound in bounds):
+def describe_excess(kls: Sequence[float], bounds: Sequence[float | None], kl_budget: float | None) -> str | None:
+    """`KL 23.1 > 15`, or `KL at most 5.12 > 5`, of evaluations that are all beyond the budget; None if one is not.
+
+    Args:
+        bounds: `eval/kl_bound`; None in older records, whose KL stands for it.
+    """
+    limits = [kl if bound is None else bound for kl, bound in zip(kls, bounds, strict=True)]
+    if kl_budget is None or not all(limit > kl_budget for limit in limits):
         return None
-    numbers, at_most = (kls, "") if all(kl > kl_budget for kl in kls) else (bounds, "at most ")
+    numbers, at_most = (kls, "") if all(kl > kl_budget for kl in kls) else (limits, "at most ")
     return f"KL {at_most}{', '.join(map(format_number, numbers))} > {format_number(kl_budget)}"
 
 
@@ -134,7 +131,7 @@ def list_updates_within_budget(rows: Sequence[Row], config: ObjectiveConfig) -> 
 
 def is_over_budget(row: Row, config: ObjectiveConfig) -> bool:
     """Whether an update's KL, the bound of the held-out one where it was evaluated, is beyond the budget."""
-    return config.kl_budget is not None and row.get(KL_BOUND, read_kl(row)) > config.kl_budget
+    return config.kl_budget is not None and not row.get(KL_BOUND, read_kl(row)) <= config.kl_budget
 
 
 def read_kl(row: Row) -> float:

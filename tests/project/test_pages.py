@@ -186,7 +186,7 @@ def test_a_sweep_prints_what_the_first_page_shows(
     assert _without_numbers(printed).splitlines()[:-2] == _without_numbers("\n".join(shown_lines)).splitlines()
     # The runs of this test record no answers, so that the last two lines say something else.
     gain = Gain(0.2, 0.1, 0.3, "better", 120, 1)
-    assert _without_numbers(judgement) == _without_numbers(f"judged by grammar, it is {describe_gain(gain)}")
+    assert _without_numbers(judgement) == _without_numbers(f"judged by grammar, trial 0 is {describe_gain(gain)}")
     sentence = f"at its best held-out score, trial 0 is {describe_test(gain, 2)}; it went {BEYOND}"
     assert _without_numbers(verdict) == _without_numbers(sentence)
 

@@ -17,7 +17,7 @@ from analysis.views.report import make_report_page
 from rlhf_sweeps.verdicts.noise import Noise
 
 # Under the judge of the samples, prompt i gains 2 - i.
-JUDGED = "Judged by vader, it is not distinguishable from the base policy (difference -1.5 [-3.55, 0.548])"
+JUDGED = "Judged by vader, {} is not distinguishable from the base policy (difference -1.5 {})"
 
 
 def test_the_first_screen_says_that_constraints_are_broken() -> None:
@@ -47,7 +47,7 @@ def test_the_first_screen_answers_in_numbers() -> None:
         # Student's quantile of 1 - 0.05 / 20 for the best of 10: two more were pruned.
         "at its best held-out score, trial 3 is not distinguishable from the base policy (difference 1.5 "
         "[-1.99, 4.99]; held-out score, 8 prompts, 1 seed, best of 10 settings)",
-        JUDGED,
+        JUDGED.format("trial 3", "[-4.99, 1.99]"),
     ]
     assert questions["Is that more than noise?"][0].startswith("Unknown: every setting ran on one seed")
 
@@ -186,7 +186,7 @@ def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
         "By eval/score alone: 0.1 better than the second, trial 1 (0.9)",
         "at its best held-out score, trial 0 is not distinguishable from the base policy (difference 1.5 "
         "[-0.961, 3.96]; held-out score, 8 prompts, 2 seeds, best of 2 settings)",
-        JUDGED,
+        JUDGED.format("trial 0", "[-3.96, 0.961]"),
     ]
     assert "the lead is 0.1" in told["Is that more than noise?"][0]
     assert ("Best eval/score", "1", "base policy: 0.25") in make_sweep_tiles(source, ranking).tiles
@@ -212,12 +212,13 @@ def test_who_is_worse_than_the_base_policy_is_said_to_be(direction: str, said: s
 
 
 def test_a_run_alone_is_compared_with_the_base_policy_also_before_its_end() -> None:
+    judged = JUDGED.format("run 7", "[-3.55, 0.548]")
     sentence = "not distinguishable from the base policy (difference 1.5 [-0.548, 3.55]; held-out score, 8 prompts, "
     sentence += "1 seed)"
     ended, unfinished = run(7), replace(run(7, state=UNFINISHED), trial=None)
     alone = Source("alone", "run", [replace(ended, trial=None)])
     (lines,) = [lines for _, lines in make_answers(alone, rank_source(alone), [], []).answers]
-    assert lines[-2:] == [f"at its best held-out score, run 7 is {sentence}", JUDGED]
+    assert lines[-2:] == [f"at its best held-out score, run 7 is {sentence}", judged]
     begun = Source("begun", "run", [unfinished])
     answers = dict(make_answers(begun, rank_source(begun), [], []).answers)
     assert answers["What came out?"][-2] == f"at its best held-out score, run 7 is {sentence}"
@@ -229,7 +230,7 @@ def test_a_policy_beyond_the_budget_is_no_success() -> None:
     config = {**source.runs[0].config, "objective.kl_budget": 15.0}
     source = replace(source, runs=[replace(source.runs[0], config=config)])
     (lines,) = [lines for _, lines in make_answers(source, rank_source(source), [], []).answers]
-    assert lines[-2].startswith("run 7: no policy within the KL budget; the last one (KL 40 > 15) is not ")
+    assert lines[-1].startswith("run 7: no policy within the KL budget; the last one (KL 40 > 15) is not ")
 
 
 def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() -> None:
@@ -250,6 +251,17 @@ def test_what_is_minimized_is_won_by_the_lowest() -> None:
     assert ranking.best is not None
     assert ranking.best.name == "11"
     assert "0.001 better than the second" in dict(make_answers(source, ranking, [], []).answers)["By how much?"][0]
+
+
+def test_the_best_was_chosen_from_all_settings_that_came_to_a_value() -> None:
+    """As a sweep counts them: with those that break a constraint, and each setting once."""
+    source = sweep()  # 8 complete trials, 2 pruned
+    assert rank_source(source).num_candidates == 10
+    broken = [replace(t, violations={"eval/length<=40": 2.0}) if t.number == 4 else t for t in source.trials]
+    assert rank_source(replace(source, trials=broken)).num_candidates == 10
+    (first, *_), pruned = source.trials, next(t for t in source.trials if t.state == "pruned")
+    again = [replace(t, settings=first.settings) if t is pruned else t for t in source.trials]
+    assert rank_source(replace(source, trials=again)).num_candidates == 9
 
 
 def test_a_trial_that_breaks_a_constraint_does_not_win() -> None:

@@ -184,13 +184,13 @@ def test_the_last_line_compares_the_winner_with_the_base_policy() -> None:
     assert write_answer([make(0, [1.0])], ["maximize"], policies, 15.0) == f"{NO_JUDGE}\n{last}"
     assert (
         write_answer([make(0, [1.0])], ["maximize"], [None], 15.0)
-        == f"{NO_JUDGE}\n{subject} not known to be better than the base policy"
+        == f"{subject} not known to be better than the base policy"
     )
     beyond = replace(make(0, [1.0]), beyond={0})
     assert write_answer([beyond], ["maximize"], policies, 15.0) == f"{NO_JUDGE}\n{last}; it went beyond the KL budget"
     never = [replace(policies[0], kl=40.0, kl_bound=41.0, is_within=False)]
     assert write_answer([beyond], ["maximize"], never, 15.0) == (
-        f"{NO_JUDGE}\ntrial 0: no policy within the KL budget; the last one (KL 40 > 15) is better than the base "
+        "trial 0: no policy within the KL budget; the last one (KL 40 > 15) is better than the base "
         "policy by 10 [7.52, 12.5] (held-out score, 3 prompts, 1 seed)"
     )
     assert "1 trial: 1 complete (1 beyond the KL budget)" in block([beyond])

@@ -49,13 +49,22 @@ def test_the_judges_that_scored_all_runs_are_heard_and_adjusted_for_their_number
         {"best": {"update": 2}}, [{k: v for k, v in row.items() if "/a/" not in k} for row in rows]
     )
     # Two judges: intervals of 97.5 %, with the quantile 6.205 of 2 degrees of freedom; mean -10, error 1 / sqrt(3).
-    assert write_judgement([both]) == (
-        "judged by a, it is worse than the base policy by 10 [6.42, 13.6]; "
-        "judged by b, it is not known to be better than the base policy (difference 0)"
+    unknown = "judged by b, trial 3 is not known to be better than the base policy (difference 0)"
+    assert write_judgement([both], "trial 3") == (
+        f"judged by a, trial 3 is worse than the base policy by 10 [6.42, 13.6]; {unknown}"
     )
-    assert write_judgement([both, only_b]) == (
-        "judged by b, it is not known to be better than the base policy (difference 0)"
+    # Of two settings, one judge: the same quantile.
+    only_a = find_final_policy(
+        {"best": {"update": 2}}, [{k: v for k, v in row.items() if "/b/" not in k} for row in rows]
     )
+    assert write_judgement([only_a], "trials 1 and 3", True, 2) == (
+        "judged by a, trials 1 and 3 are worse than the base policy by 10 [6.42, 13.6]"
+    )
+    assert write_judgement([both, only_b], "trial 3") == unknown
     without = find_final_policy({"best": {"update": 2}}, samples(2))
-    assert write_judgement([without]) == write_judgement([both, without]) == write_judgement([None]) == NO_JUDGE
-    assert write_judgement([]) == NO_JUDGE
+    assert write_judgement([without]) == write_judgement([both, without]) == NO_JUDGE
+    # Nothing is said where the verdict knows nothing of a policy within the budget.
+    beyond = find_final_policy({"last": {"update": 2}}, rows)
+    unseen = find_final_policy({"best": {"update": 9}}, rows)
+    for policies in ([], [None], [both, None], [both, beyond], [beyond], [both, unseen]):
+        assert write_judgement(policies) is None

@@ -1,5 +1,6 @@
 """What a run is worth, from its recorded updates alone; every expectation by hand."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,12 @@ from conftest import Compose
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import ObjectiveConfig
-from rlhf_sweeps.verdicts.objective import compute_objectives, compute_violations, describe_excess
+from rlhf_sweeps.verdicts.objective import (
+    compute_objectives,
+    compute_violations,
+    describe_excess,
+    list_updates_within_budget,
+)
 
 
 def row(update: int, score: float | None = None, kl: float = 1.0, train: float = 0.0) -> dict[str, float]:
@@ -73,6 +79,8 @@ def test_the_frontier_is_the_mean_over_all_budgets_of_the_best_score_within_them
     assert compute_objectives(worse, config) == compute_objectives(ROWS, config)
     bounded = [{**values, "eval/kl_bound": values["objective/kl"] + 1.0} for values in ROWS]
     assert compute_objectives(bounded, config) == [pytest.approx((-0.5 * 3 + 0.5 * 2 + 0.7 * 5) / 10)]
+    unknown = [*ROWS, row(6, 5.0, math.nan), row(7, math.nan, 1.0)]
+    assert compute_objectives(unknown, config) == compute_objectives(ROWS, config)
     before = compose_config("objective.kl_budget=1", "objective.reduction=frontier").objective
     assert compute_objectives(ROWS, before) == [-0.5]
 
@@ -99,6 +107,13 @@ def test_without_an_update_within_the_budget_the_net_score_is_the_base_policys(c
         assert compute_objectives(rows, config) == [expected]
 
 
+def test_an_unknown_kl_is_not_within_the_budget(compose_config: Compose) -> None:
+    config = compose_config("objective.kl_budget=5").objective
+    rows = [row(1, 0.9, 4.0), row(2, 1.0, math.nan)]
+    assert compute_objectives(rows, config) == [0.9]
+    assert list_updates_within_budget(rows, config) == [1]
+
+
 def test_an_excess_names_the_bound_where_the_kl_alone_is_within_the_budget() -> None:
     assert describe_excess([23.1], [24.0], 15.0) == "KL 23.1 > 15"
     assert describe_excess([4.8], [5.12], 5.0) == "KL at most 5.12 > 5"
@@ -106,6 +121,8 @@ def test_an_excess_names_the_bound_where_the_kl_alone_is_within_the_budget() -> 
     assert describe_excess([40.0, 38.0], [41.0, 39.0], 5.0) == "KL 40, 38 > 5"
     assert describe_excess([40.0, 4.0], [41.0, 5.0], 5.0) is None
     assert describe_excess([40.0], [41.0], None) is None
+    assert describe_excess([23.1], [None], 15.0) == "KL 23.1 > 15"  # an older record
+    assert describe_excess([14.0], [None], 15.0) is None
 
 
 def test_a_run_without_an_evaluation_is_worth_nothing_yet(compose_config: Compose) -> None:
