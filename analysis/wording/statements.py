@@ -43,9 +43,10 @@ def clip_text(text: str, length: int) -> str:
 
 def format_duration(seconds: float) -> str:
     """`35 s`, `12 min`, `3.4 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{format_number(seconds, 2)} s"
-    return f"{format_number(seconds / 60, 2)} min" if seconds < 2 * 3600 else f"{format_number(seconds / 3600)} h"
+    if seconds >= 2 * 3600:
+        return f"{format_number(seconds / 3600)} h"
+    size, unit = (seconds, "s") if seconds < 120 else (seconds / 60, "min")
+    return f"{size:.0f} {unit}" if size >= 10 else f"{format_number(size, 2)} {unit}"
 
 
 def format_count(num: int, word: str, several: str = "") -> str:
