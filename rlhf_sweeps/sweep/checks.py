@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.nodes import AnyNode, ValueNode
 from optuna.samplers import RandomSampler
 
+from rlhf_sweeps.config.differences import describe_differences
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import SEEDS, TEST_SEEDS_AFTER, Config, as_dict
-from rlhf_sweeps.preflight import describe_differences
 from rlhf_sweeps.record import is_search, mask_word
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
