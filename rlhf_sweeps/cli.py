@@ -37,6 +37,7 @@ from rlhf_sweeps.command_line.job_environment import set_job_environment
 from rlhf_sweeps.command_line.masked_output import mask_printed_configs
 from rlhf_sweeps.command_line.sweep_words import refuse_sweep_words
 from rlhf_sweeps.command_line.unformatted_help import accept_unformatted_help
+from rlhf_sweeps.config.differences import FREE_KEYS, flatten
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.lifted_secrets import learn, learn_words, lift
 from rlhf_sweeps.config.reading import from_hydra
@@ -222,15 +223,15 @@ def _select_fixed(value: Any) -> Any:
     if not isinstance(value, ListConfig):
         return value
     keys = {word: word.lstrip("+~").partition("=")[0] for word in map(str, value)}
-    return [word for word, key in keys.items() if not f"{key}.".startswith(preflight.FREE_KEYS)]
+    return [word for word, key in keys.items() if not f"{key}.".startswith(FREE_KEYS)]
 
 
 def _refuse_secrets(config: DictConfig) -> None:
     """Refuse secrets in a sweep by Hydra's own sweeper, which writes configs unmasked."""
     content = to_plain(config)
     masked_config = mask_secrets({**content, "hydra": {**mask_hydra(content["hydra"])}})
-    given = preflight.flatten(content)
-    for key, value in sorted(preflight.flatten(masked_config).items(), key=lambda entry: entry[0].startswith("hydra.")):
+    given = flatten(content)
+    for key, value in sorted(flatten(masked_config).items(), key=lambda entry: entry[0].startswith("hydra.")):
         if given.get(key) != value and not key.startswith("hydra.job.override_dirname"):
             recorder = config.hydra.sweeper._target_
             raise ConfigError(f"{key}: {recorder} would record this secret; write ${{oc.env:NAME}} in its place")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from rlhf_sweeps.config.differences import describe_changed_settings
 from rlhf_sweeps.config.fields import ConfigError, format_value
 from rlhf_sweeps.config.functions import check_rule
 from rlhf_sweeps.config.metric_names import check_metrics
@@ -30,8 +31,6 @@ _NOUNS: dict[type, str] = {list: "a list", dict: "an object", int: "an integer"}
 # The least memory of a response's token during its update, in bytes: id, two log-probabilities, value, advantage ...
 BYTES_PER_TOKEN = 32
 Named = tuple[RewardModelConfig, str]  # a reward model with its key
-# Keys that may change between two starts of a run, since they do not affect its numbers.
-FREE_KEYS = ("name", "tracking.", "checkpoint.", "sweep.")
 
 
 def check(config: Config, folder: Path) -> None:
@@ -149,7 +148,7 @@ def check_folder(config: Config, folder: Path) -> None:
     start = Run(folder).start()
     if start is None:
         return
-    changed = describe_differences(start["config"], as_dict(config)) or describe_changed_values(start, config)
+    changed = describe_changed_settings(start["config"], as_dict(config)) or describe_changed_values(start, config)
     if changed:
         raise ConfigError(f"hydra.run.dir={folder}: holds a run with other settings ({changed}); choose another folder")
 
@@ -185,14 +184,6 @@ def check_batch(config: Config) -> None:
         )
 
 
-def describe_differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """The changed keys as text, without those that do not affect a run's numbers; empty if there are none."""
-    before, after = flatten(old), flatten(new)
-    keys = [key for key in sorted(before | after) if not key.startswith(FREE_KEYS)]
-    changed = [key for key in keys if before.get(key) != after.get(key)]
-    return ", ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in changed)
-
-
 def describe_changed_values(start: dict[str, Any], config: Config) -> str:
     """The references, as text, whose variables have other values now than when the record `start` was written."""
     recorded = start.get("references")
@@ -200,14 +191,6 @@ def describe_changed_values(start: dict[str, Any], config: Config) -> str:
         return ""
     now = take_fingerprints(config, str(start["id"]))
     return ", ".join(f"{key} has another value" for key in recorded if key in now and now[key] != recorded[key])
-
-
-def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def _is_local(dataset: DatasetConfig, key: str) -> bool:

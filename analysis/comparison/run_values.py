@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.records.held_out_kl import select_held_out_kl
 from analysis.records.runs import REWARD, SCORES, TOO_LARGE, RunRecord, Source, convert_number
 from analysis.records.worth import recompute_objectives
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.record import natural_key
 from rlhf_sweeps.record.quantities import OBJECTIVE as OBJECTIVE
-from rlhf_sweeps.verdicts.objective import KL_BOUND
 
 OTHER_JUDGES, EVAL_SCORE, WIN_RATE = "win rate under the other judges", "eval/score", "eval/win_rate"
 _JUDGE, _WINS = "judge/", "/win_rate"
@@ -107,9 +107,9 @@ def find_best_update(run: RunRecord) -> float | None:
     budget = run.kl_budget
     if len(updates) and budget is not None:
         kls = np.full(len(updates), np.nan)
-        kl_updates, recorded = run.select_points(KL_BOUND if KL_BOUND in run.metrics else "eval/kl")
+        kl_updates, _, bounds = select_held_out_kl(run)
         shared = np.isin(updates, kl_updates)
-        kls[shared] = recorded[np.isin(kl_updates, updates)]
+        kls[shared] = bounds[np.isin(kl_updates, updates)]
         is_within = kls <= budget
         updates, scores = updates[is_within], scores[is_within]
     return float(updates[np.argmax(scores)]) if len(updates) else None

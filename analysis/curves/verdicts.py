@@ -19,6 +19,7 @@ from rlhf_sweeps.verdicts.policy import (
     BLOW_UP,
     CLOSE,
     COLLAPSE,
+    LOWEST_KL,
     NEAR_BUDGET,
     NEGATIVE,
     OVER_BUDGET,
@@ -95,7 +96,7 @@ def _describe_grave_kl(kl: Divergence, word: str, unit: str) -> str:
         return f"{OVER_BUDGET} of {format_number(onset.limit)} nats from {unit} {format_number(onset.update)} {end}"
     lost: Onset | None = kl.lost_evaluations
     assert lost is not None, "a KL over the budget is so in training or in evaluations"
-    since = "" if "lowest KL" in lost.evidence else f" from {unit} {format_number(lost.update)} on"
+    since = "" if LOWEST_KL in lost.evidence else f" from {unit} {format_number(lost.update)} on"
     return f"{OVER_BUDGET} of {format_number(lost.limit)} nats in every evaluation{since}"
 
 

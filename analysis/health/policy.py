@@ -2,15 +2,23 @@
 
 import numpy as np
 
-from analysis.health.signals import Finding, read_config_value, read_score, read_series, read_together
+from analysis.health.signals import (
+    Finding,
+    read_config_value,
+    read_held_out_kl,
+    read_score,
+    read_series,
+    read_together,
+)
 from analysis.health.thresholds import MISSED_TARGET, UNTRAINED_KL, UNTRAINED_TOKEN_KL
 from analysis.records.runs import KL_BUDGET, RunRecord
 from analysis.wording.endings import format_ending
 from rlhf_sweeps.figures import format_number
-from rlhf_sweeps.verdicts.objective import KL_BOUND
 from rlhf_sweeps.verdicts.policy import (
     BLOW_UP,
     COLLAPSE,
+    LOWEST_BOUND,
+    LOWEST_KL,
     NEGATIVE,
     RISE,
     Divergence,
@@ -37,7 +45,7 @@ def read_divergence(run: RunRecord) -> Divergence:
     length = read_series(run, "objective/length", "eval/length")
     return Divergence(
         read_series(run, "objective/kl"),
-        read_series(run, KL_BOUND, "eval/kl"),
+        *read_held_out_kl(run),
         run.kl_budget,
         KL_BUDGET not in run.config,
         float(np.median(length.values)) if len(length) else None,
@@ -73,16 +81,20 @@ def check_kl_blow_up(run: RunRecord) -> Finding | None:
 def check_kl_budget(run: RunRecord) -> Finding | None:
     """Evaluations beyond `objective.kl_budget` count for nothing: all of them, or all since the middle of the run."""
     kl = read_divergence(run)
-    lost, evaluations = kl.lost_evaluations, kl.evaluations
+    lost = kl.lost_evaluations
     if lost is None:
         return None
     budget = f"objective.kl_budget={format_number(lost.limit)}"
-    if "lowest KL" in lost.evidence:
-        text = f"no evaluation is within {budget} (lowest: {format_number(lost.evidence['lowest KL'])} nats)"
-        text += ", so the run counts as the base policy"
+    if LOWEST_KL in lost.evidence:
+        lowest = ", ".join(
+            f"{words}: {format_number(lost.evidence[name])} nats"
+            for words, name in (("lowest", LOWEST_KL), (LOWEST_BOUND, LOWEST_BOUND))
+            if name in lost.evidence
+        )
+        text = f"no evaluation is within {budget} ({lowest}), so the run counts as the base policy"
         advice = "raise ppo.kl_coef or lower ppo.lr; evaluate more often (eval.every); or raise objective.kl_budget"
         return Finding(NEVER_WITHIN, lost.update, text, lost.evidence, advice)
-    last = evaluations.updates[evaluations.values <= lost.limit][-1]
+    last = kl.bounds.updates[kl.bounds.values <= lost.limit][-1]
     text = f"no evaluation after update {last:.0f} is within {budget}"
     advice = "the later updates do not count: raise ppo.kl_coef, set ppo.kl_target, or train less (ppo.total_episodes)"
     return Finding(OVER_BUDGET, lost.update, text, lost.evidence, advice)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis.records.held_out_kl import select_held_out_kl
 from analysis.records.runs import TOO_LARGE, Floats, RunRecord, convert_number
 from rlhf_sweeps.verdicts.series import Series
 
@@ -36,6 +37,13 @@ def read_series(run: RunRecord, *metrics: str) -> Series:
         if is_usable.any():
             return Series(updates[is_usable], values[is_usable])
     return Series(np.empty(0), np.empty(0))
+
+
+def read_held_out_kl(run: RunRecord) -> tuple[Series, Series]:
+    """The KL of the evaluations and its upper bound, on the same updates; see `select_held_out_kl`."""
+    updates, kls, bounds = select_held_out_kl(run)
+    is_usable = (np.abs(kls) < TOO_LARGE) & (np.abs(bounds) < TOO_LARGE)
+    return Series(updates[is_usable], kls[is_usable]), Series(updates[is_usable], bounds[is_usable])
 
 
 def read_together(run: RunRecord, *metrics: str) -> tuple[Floats, list[Floats]]:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from analysis.records.held_out_kl import select_held_out_kl
 from analysis.records.runs import RunRecord
 from rlhf_sweeps.verdicts.final_policies import FinalPolicy, find_final_policy
-from rlhf_sweeps.verdicts.objective import KL_BOUND, Evaluation
+from rlhf_sweeps.verdicts.objective import Evaluation
 
-_SCORE, _KL = "eval/score", "eval/kl"
+_SCORE = "eval/score"
 
 
 def find_policy_of_run(run: RunRecord) -> FinalPolicy | None:
@@ -21,15 +22,14 @@ def find_policy_of_run(run: RunRecord) -> FinalPolicy | None:
 def _summarize_evaluations(run: RunRecord) -> dict[str, Any]:
     """The best and the last evaluation, as a summary has them."""
     updates, scores = run.select_points(_SCORE)
-    kl_by_update, bound_by_update = (
-        dict(zip(*(column.tolist() for column in run.select_points(metric)), strict=True)) for metric in (_KL, KL_BOUND)
-    )
+    kl_updates, *held_out = (column.tolist() for column in select_held_out_kl(run))
+    kl_by_update, bound_by_update = (dict(zip(kl_updates, column, strict=True)) for column in held_out)
     within = []
     best: Evaluation | None = None
     last: Evaluation | None = None
     for update, score in zip(updates.tolist(), scores.tolist(), strict=True):
         if update in kl_by_update:
-            last = Evaluation(int(update), score, kl_by_update[update], bound_by_update.get(update))
+            last = Evaluation(int(update), score, kl_by_update[update], bound_by_update[update])
             best = last if last.beats(best, run.kl_budget) else best
             within += [int(update)] if last.beats(None, run.kl_budget) else []
     evaluations = {"best": asdict(best) if best else None, "last": asdict(last) if last else None}

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import fmean
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from rlhf_sweeps.verdicts.objective import (
     compute_objectives,
     compute_violations,
     select_counted_updates,
+    select_measured_updates,
 )
 
 _SAME = 1e-6  # values that differ less, or by less than this share, are the same
@@ -24,8 +24,9 @@ _BASE, _KLS = "eval/base_score", ("eval/kl", "objective/kl")
 
 
 def select_counted_rows(run: RunRecord) -> list[Row]:
-    """The recorded updates whose means are the objectives, metric -> value; empty where they are unknown.
+    """The recorded updates that give the objectives, metric -> value; empty where they are unknown.
 
+    Their means are the objectives; where the objective is the area under the frontier, it is the best update.
     They are unknown where the config has no objective, where no evaluation stayed within the KL budget, or where the
     recorded evaluations do not give the objectives that the run wrote: then some of them are lost.
     """
@@ -33,8 +34,8 @@ def select_counted_rows(run: RunRecord) -> list[Row]:
     if config is None:
         return []
     rows = select_counted_updates(_select_rows(run, config, config.metrics), config)
-    means = [fmean(row[metric] for row in rows) for metric in config.metrics] if rows else []
-    return rows if run.objectives is None or _are_close(means, run.objectives) else []
+    values = recompute_objectives(run) or []
+    return rows if run.objectives is None or _are_close(values, run.objectives) else []
 
 
 def find_kl(row: Row) -> float | None:
@@ -45,9 +46,13 @@ def find_kl(row: Row) -> float | None:
 def recompute_objectives(run: RunRecord) -> list[float] | None:
     """The objectives of a run by its recorded evaluations; None where they are unknown."""
     config = _make_objective_config(run)
-    return (
-        compute_objectives(_select_rows(run, config, [*config.metrics, _BASE]), config) if config is not None else None
-    )
+    if config is None:
+        return None
+    rows = _select_rows(run, config, [*config.metrics, _BASE])
+    needs_base = config.reduction == FRONTIER or not select_counted_updates(rows, config)
+    if needs_base and not any(_BASE in row for row in select_measured_updates(rows, config)[-1:]):
+        return None
+    return compute_objectives(rows, config)
 
 
 def is_worth_the_base(run: RunRecord) -> bool:
@@ -94,6 +99,8 @@ def _make_objective_config(run: RunRecord) -> ObjectiveConfig | None:
     if reduction not in ("best", "last", "mean", FRONTIER) or (
         reduction == "mean" and (mean_over is None or mean_over < 1)
     ):
+        return None
+    if reduction == FRONTIER and not (list(objective.metrics) == ["eval/score"] and (run.kl_budget or 0) > 0):
         return None
     return ObjectiveConfig(
         metrics=list(objective.metrics),

@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 
 from rlhf_sweeps import cli
 from rlhf_sweeps.command_line.composed_files import keep_config_of_job
+from rlhf_sweeps.config.differences import describe_differences
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.lifted_secrets import lift
 from rlhf_sweeps.config.references import redact
-from rlhf_sweeps.preflight import check_device, check_parts, describe_differences
+from rlhf_sweeps.preflight import check_device, check_parts
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import (
     SCREENS,

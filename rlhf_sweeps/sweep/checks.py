@@ -2,7 +2,7 @@
 
 import pkgutil
 import warnings
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -10,17 +10,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.nodes import AnyNode, ValueNode
 from optuna.samplers import RandomSampler
 
+from rlhf_sweeps.config.differences import describe_differences
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import SEEDS, TEST_SEEDS_AFTER, Config, as_dict
-from rlhf_sweeps.preflight import describe_differences
-from rlhf_sweeps.record import is_search, mask_word
+from rlhf_sweeps.record import is_search, mask_word, write_override
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.study.owners import to_study_directions
-from rlhf_sweeps.wording import describe_error
+from rlhf_sweeps.wording import describe_error, suggest
 
 # The largest number allowed in sampler_args: a sampler may draw so many numbers for each suggestion. Chosen.
 MOST_GIVEN = 100_000
+Setting = tuple[Mapping[str, Any], Config]  # the parameters of a setting, and the config that they give
 MOST_TRIED = 50  # the largest number of made-up trials before the sampler's suggestion; chosen
 
 
@@ -75,6 +76,44 @@ def refuse_values_in_search(space: SearchSpace, compose: Callable[[Sequence[str]
                 f"{' '.join(searches)}: a search sets only hydra.sweeper, and this one sets other keys ({changed}); "
                 "move them to an experiment"
             )
+
+
+def refuse_unknown_prune_on(prune_on: str | None, metrics: Sequence[str]) -> None:
+    """Refuse a pruner's metric that is no objective. Raises ConfigError."""
+    if prune_on not in (None, *metrics):
+        near = suggest(prune_on or "", metrics)
+        raise ConfigError(f"hydra.sweeper.prune_on={prune_on}: must be one of objective.metrics={metrics}{near}")
+
+
+def refuse_unlike_objectives(space: SearchSpace, first: Setting, other: Setting) -> None:
+    """Refuse two settings whose objectives differ: the settings of a sweep are ranked by the same objective.
+
+    Raises:
+        ConfigError: naming the key, its values, what gives them, and the remedy.
+    """
+    before, after = (vars(config.objective) for _, config in (first, other))
+    for name in before:
+        if before[name] == after[name]:
+            continue
+        key = f"objective.{name}"
+        texts = [space.settings(params) for params, _ in (first, other)]
+        own = [
+            " ".join(f"{part}={text}" for part, text in texts[i].items() if texts[1 - i].get(part) != text)
+            for i in (0, 1)
+        ]
+        source = "" if any(key in text for text in texts) else f" (by {own[0]} and {own[1]})"
+        words = [_write_value(key, objective[name]) for objective in (before, after)]
+        raise ConfigError(
+            f"{words[0]},{words[1].removeprefix(f'{key}=')}{source}: must be the same for all settings of a sweep, "
+            f"which are ranked by it; give one value for all, such as {words[0]}"
+        )
+
+
+def _write_value(key: str, value: Any) -> str:
+    """The override that gives a key this value."""
+    if isinstance(value, list):
+        return write_override(key, value)
+    return f"{key}={'null' if value is None else value}"
 
 
 def check_seeds(plan: Plan) -> None:

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from rlhf_sweeps.config.differences import complete_settings, describe_changed_settings, describe_differences
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import ObjectiveConfig
-from rlhf_sweeps.preflight import describe_differences
 from rlhf_sweeps.record import Axis, Sweep, describe_axes, list_runs, read_axes
 
 # The configuration of a sweep in sweep.json: axes, config (flat), directions, seeds, and `fixed`, the overrides that
 # are not swept. Records of earlier versions have no `fixed`.
 Record = Mapping[str, Any]
 KEYS = ("axes", "config", "directions", "seeds")
+_OBJECTIVE = "objective."
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _is_sound(record: Any) -> bool:
     kinds = {"axes": list, "config": dict, "directions": list, "seeds": list}
     if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
         return False
-    return all(f"objective.{field.name}" in record["config"] for field in fields(ObjectiveConfig))
+    return _list_objective_keys() <= _complete_objective(record["config"]).keys()
 
 
 def describe_changes(old: Record, new: Record) -> str:
@@ -117,7 +118,7 @@ def _list_differences(old: Record, new: Record) -> list[str]:
     swept = tuple(f"{axis.key}." for record in (old, new) for axis in read_axes(record["axes"]) if axis.tied_to is None)
     flat = [record["config"].items() for record in (old, new)]
     shared = [{key: x for key, x in items if not f"{key}.".startswith(swept)} for items in flat]
-    texts = [describe_differences(*shared)]
+    texts = [describe_changed_settings(*shared)]
     texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
     within = [[word for word in record.get("fixed", []) if _is_within(word, swept)] for record in (old, new)]
     if "fixed" in old and within[0] != within[1]:
@@ -137,4 +138,14 @@ def _are_alike(old: Record, new: Record) -> bool:
 
 
 def _objective(config: Mapping[str, Any]) -> ObjectiveConfig:
-    return ObjectiveConfig(**{field.name: config[f"objective.{field.name}"] for field in fields(ObjectiveConfig)})
+    completed = _complete_objective(config)
+    return ObjectiveConfig(**{key.removeprefix(_OBJECTIVE): completed[key] for key in _list_objective_keys()})
+
+
+def _complete_objective(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded config with the keys of the objective that its version did not have."""
+    return complete_settings(config, dict.fromkeys(_list_objective_keys()))
+
+
+def _list_objective_keys() -> set[str]:
+    return {f"{_OBJECTIVE}{field.name}" for field in fields(ObjectiveConfig)}

@@ -8,10 +8,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf_sweeps.command_line.composed_files import mask_hydra, to_plain
+from rlhf_sweeps.config.differences import flatten
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.references import take_fingerprints
 from rlhf_sweeps.config.schema import as_dict
-from rlhf_sweeps.preflight import describe_changed_values, flatten
+from rlhf_sweeps.preflight import describe_changed_values
 from rlhf_sweeps.record import Sweep, as_mapping, mask_secrets, mask_words, read_words
 from rlhf_sweeps.sweep.configurations import KEYS, Configurations, describe_changes, read_start
 from rlhf_sweeps.sweep.plan import Plan

@@ -23,12 +23,15 @@ from rlhf_sweeps.record import InUseError, NotOursError, Sweep, read_plan, salva
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.checks import (
+    Setting,
     check_sampler,
     check_seeds,
     check_trial_function,
     make_canonical,
     refuse_impossible_repetitions,
     refuse_secrets,
+    refuse_unknown_prune_on,
+    refuse_unlike_objectives,
     refuse_values_in_search,
 )
 from rlhf_sweeps.sweep.comparison_table import write_table
@@ -58,7 +61,6 @@ from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, RUNNING, SweepTr
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.tracking.uploads import describe_upload
 from rlhf_sweeps.verdicts.matrix import compare, list_rows
-from rlhf_sweeps.wording import suggest
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -129,12 +131,7 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     compared_models = find_contenders(space, composer)
     if compared_models:
         composer.finish = lambda task: introduce(task, compared_models)
-    metrics = config.objective.metrics
-    if settings.prune_on not in (None, *metrics):
-        near = suggest(settings.prune_on or "", metrics)
-        raise ConfigError(
-            f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={metrics}{near}"
-        )
+    refuse_unknown_prune_on(settings.prune_on, config.objective.metrics)
     choices = None if is_grid else choices
     plan = Plan(space, settings, config, choose_directions(settings, config), points, choices, list(compared_models))
     check_seeds(plan)
@@ -148,10 +145,13 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
     make_pruner(plan.pruner, plan.settings.pruner_args)
     is_new = sweep.start() is None
     checked: set[str] = set()
+    first: Setting | None = None
     points = plan.points or plan.space.probes()
     with report_activity(f"checking {len(points)} settings", len(points)) as checking:
         for number, params in enumerate(points):
             config = composer.config(plan.overrides(params, None), number)
+            first = first or (params, config)
+            refuse_unlike_objectives(plan.space, first, (params, config))
             if plan.points is not None and is_new and len(plan.seeds) == 1:
                 check_folder(config, sweep.trial(number))
             if plan.settings.trial == OWN_TRIAL:

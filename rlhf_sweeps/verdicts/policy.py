@@ -17,6 +17,8 @@ from rlhf_sweeps.verdicts.series import Flags, Series, measure_gain
 
 UNDER_CONTROL, CLOSE, OVER_BUDGET = "under control", "close to the budget", "over the budget"
 BLOW_UP, NEGATIVE, COLLAPSE, RISE = "blow-up", "negative", "collapse", "rise"
+# Evidence, in nats, of a run without an evaluation within the budget.
+LOWEST_KL, LOWEST_BOUND = "lowest KL", "lowest upper bound"
 
 USUAL_BUDGET = 15.0  # nats of a whole response; objective.kl_budget in conf/config.yaml
 NEAR_BUDGET = 0.8  # of the budget; above it a run is close to the budget
@@ -56,7 +58,8 @@ class Divergence:
     Attributes:
         kl: in training, nats of a whole response.
         evaluations: the KL of the held-out responses.
-        budget: evaluations with a KL above it do not count; None where there is no budget, or it is unknown.
+        bounds: its upper bound, at the updates of `evaluations`.
+        budget: evaluations with a bound above it do not count; None where there is no budget, or it is unknown.
         is_budget_unknown: whether the record names no budget; the usual one is then used.
         length: tokens of a response, as median over the updates; None where it is unknown.
         scores: mean scores of the reward model, at the updates of `kl`.
@@ -64,6 +67,7 @@ class Divergence:
 
     kl: Series
     evaluations: Series = _NOTHING
+    bounds: Series = _NOTHING
     budget: float | None = None
     is_budget_unknown: bool = False
     length: float | None = None
@@ -159,13 +163,16 @@ class Divergence:
 
         The limit is the budget; the update is that of the first evaluation after which none counts any more.
         """
-        kl = self.evaluations
-        if self.budget is None or not len(kl):
+        kl, bounds = self.evaluations, self.bounds
+        if self.budget is None or not len(bounds):
             return None
-        is_over = kl.values > self.budget
+        is_over = bounds.values > self.budget
         evidence = {"KL at the last evaluation": float(kl.values[-1]), "budget": self.budget}
         if is_over.all():
-            return Onset(int(kl.updates[0]), self.budget, evidence=evidence | {"lowest KL": float(kl.values.min())})
+            evidence[LOWEST_KL] = float(kl.values.min())
+            if evidence[LOWEST_KL] <= self.budget:  # then only the bound says why it is not within the budget
+                evidence[LOWEST_BOUND] = float(bounds.values.min())
+            return Onset(int(kl.updates[0]), self.budget, evidence=evidence)
         last = int(np.flatnonzero(~is_over)[-1])
         if len(kl) < 4 or last + 1 > len(kl) / 2:
             return None

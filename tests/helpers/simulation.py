@@ -19,10 +19,10 @@ from omegaconf import open_dict
 
 from helpers.simulated_runs import Killed, SimulatedExecutor, World
 from rlhf_sweeps.cli import conf_dir, register
+from rlhf_sweeps.config.differences import flatten
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.schema import Config, as_dict
-from rlhf_sweeps.preflight import flatten
 from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep import clock, engine, follower, outcomes
 from rlhf_sweeps.sweep.configurations import Configurations

@@ -14,11 +14,12 @@ from conftest import Compose
 from safetensors.torch import save_file
 
 from rlhf_sweeps import assets
+from rlhf_sweeps.config.differences import describe_differences, flatten
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.resolvers import register_resolvers
 from rlhf_sweeps.config.schema import Config, as_dict
 from rlhf_sweeps.platforms import memory
-from rlhf_sweeps.preflight import check_folder, check_inputs, describe_differences, flatten
+from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.record import Run
 
 FREE = {"name"}
@@ -50,6 +51,21 @@ def test_each_key_but_the_free_ones_keeps_a_run_from_being_continued(compose_con
     ):
         check_folder(other, tmp_path)
     check_folder(replace(config, name="odd", sweep=replace(config.sweep, retries=7)), tmp_path)
+
+
+def test_a_run_of_an_earlier_version_is_continued(compose_config: Compose, tmp_path: Path) -> None:
+    config = compose_config()
+    earlier = as_dict(config)
+    del (
+        earlier["objective"]["kl_price"],
+        earlier["model"]["suggested_kl_budget"],
+        earlier["dataset"]["suggested_judges"],
+    )
+    Run(tmp_path).begin(earlier)
+    check_folder(config, tmp_path)
+    dearer = replace(config, objective=replace(config.objective, kl_price=0.5))
+    with pytest.raises(ConfigError, match=r"other settings \(objective.kl_price was 0.1, is 0.5\); choose another"):
+        check_folder(dearer, tmp_path)
 
 
 def checked(config: Config, **changes: Any) -> None:

@@ -1,6 +1,7 @@
 """What a run is worth by its record alone: which updates count, with and without a KL."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,34 @@ def test_a_run_that_never_stayed_within_the_budget_is_worth_the_base_policy_and_
         {"eval/length<=30": 3.0},
     )
     assert math.isnan(measure_violations(run(eval__kl=[1.0] * 4))["eval/length<=30"])
+
+
+def test_a_run_that_is_worth_the_area_under_its_frontier_keeps_its_limits_by_its_best_evaluation() -> None:
+    """The area: 0.05 up to 1 nat, 0.1 up to 2, 0.2 up to 4 and 0.3 up to the budget of 10: 2.35 in all."""
+    frontier = run({"objective.reduction": "frontier"}, eval__kl=[1.0, 2.0, 4.0, 12.0], eval__length=[40.0, 35, 20, 99])
+    finished = replace(frontier, summary={"objectives": [0.235]})
+    assert recompute_objectives(finished) == pytest.approx([0.235])
+    assert [row["update"] for row in select_counted_rows(finished)] == [3]
+    assert measure_violations(finished) == {"eval/length<=30": -10.0}
+    assert select_counted_rows(replace(frontier, summary={"objectives": [0.3]})) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "kl", "base"),
+    [
+        ({"objective.reduction": "frontier", "objective.kl_budget": None}, 1.0, 0.05),
+        ({"objective.reduction": "frontier", "objective.kl_budget": 0.0}, 1.0, 0.05),
+        ({"objective.reduction": "frontier", "objective.metrics": ["eval/length"]}, 1.0, 0.05),
+        ({"objective.reduction": "frontier"}, 1.0, NAN),
+        ({}, 11.0, NAN),  # beyond the budget
+    ],
+)
+def test_objectives_are_unknown_where_the_record_lacks_what_they_are_computed_from(
+    config: dict[str, object], kl: float, base: float
+) -> None:
+    record = run(config, eval__kl=[kl] * 4, eval__base_score=[base] * 4, eval__length=[20.0] * 4)
+    assert recompute_objectives(record) is None
+    assert not is_worth_the_base(record)
 
 
 ONE, TWO = (["trial 1"], {"a<=1": 0.5, "b<=1": -1.0}), (["trial 2"], {"a<=1": 0.0, "b<=1": 2.0})

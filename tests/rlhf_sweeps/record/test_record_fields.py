@@ -22,8 +22,8 @@ from helpers.simulated_runs import World
 from helpers.simulation import Simulation, defaults, url
 from helpers.sweeping import sweep
 
+from rlhf_sweeps.config.differences import flatten
 from rlhf_sweeps.config.schema import Config, as_dict
-from rlhf_sweeps.preflight import flatten
 from rlhf_sweeps.record import Run, Sweep, SweepPlan, read_plan
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations

@@ -265,6 +265,18 @@ def test_samplers_learn_nothing_from_old_trials(tmp_path: Path) -> None:
     assert [trial.params.keys() for trial in study._study.trials] == [set(), {"x"}, set(), set()]
 
 
+def test_a_sweep_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.02", SHORT)
+    start = Sweep(tmp_path).start() or {}
+    later = ("objective.kl_price", "model.suggested_kl_budget", "model.suggested_kl_coef", "dataset.suggested_judges")
+    earlier = {key: value for key, value in start["config"].items() if key not in later}
+    assert len(start["config"]) - len(earlier) == 4
+    configurations = [{**start["configurations"][0], "config": earlier}]
+    Sweep(tmp_path).write_start({**start, "config": earlier, "configurations": configurations})
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.02", SHORT)
+    assert [trial.state for trial in trials(tmp_path)] == [COMPLETE, COMPLETE]
+
+
 @pytest.mark.parametrize("odd", [["x"], None])
 def test_a_sweep_whose_references_are_damaged_goes_on(odd: Any, tmp_path: Path) -> None:
     sweep(tmp_path, "ppo.kl_coef=0.01,0.02", SHORT)

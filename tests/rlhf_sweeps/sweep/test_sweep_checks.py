@@ -51,6 +51,17 @@ def args(text: str) -> str:
         ((KL, "seed=2147000000", "sweep.test_seeds=2"), "the last one is 2148000001; must be < 2147483648"),
         ((KL, "ppo.batch_size=2000000000"), "ppo.batch_size=2000000000: so many responses of ppo.response_length="),
         (("ppo.kl_coef=range(0,1,0.001)", "ppo.lr=range(0.001,1,0.001)"), "a grid of more than 10000 settings"),
+        (
+            ("objective.kl_budget=5,15", SHORT),
+            "objective.kl_budget=5.0,15.0: must be the same for all settings of a sweep, which are ranked by it; give "
+            "one value for all, such as objective.kl_budget=5.0",
+        ),
+        (
+            (KL, "model=tiny,smollm2_135m_pypi", SHORT),
+            "objective.kl_budget=5.0,15.0 (by model=tiny and model=smollm2_135m_pypi): must be the same",
+        ),
+        ((*SEARCH, "model=choice(tiny,smollm2_135m_pypi)"), "(by model=tiny and model=smollm2_135m_pypi): must be"),
+        ((*SEARCH, "objective.reduction=choice(best,last)"), "objective.reduction=best,last: must be the same"),
     ],
 )
 def test_it_is_refused_and_nothing_is_written(overrides: tuple[str, ...], problem: str, tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""The settings of a record and those of a command that continues it."""
+
+from typing import Any
+
+from conftest import Compose
+
+from rlhf_sweeps.config.differences import LATER_KEYS, complete_settings, describe_changed_settings, flatten
+from rlhf_sweeps.config.schema import as_dict
+
+EARLIER: dict[str, Any] = {"model": {"suggested_lr": 1e-5}, "objective": {"kl_budget": 15.0}}
+NOW: dict[str, Any] = {
+    "model": {"suggested_lr": 1e-5, "suggested_kl_budget": 15.0},
+    "dataset": {"suggested_judges": []},
+    "objective": {"kl_budget": 15.0, "kl_price": 0.1},
+}
+
+
+def test_keys_that_a_record_could_not_have_do_not_differ() -> None:
+    assert describe_changed_settings(EARLIER, NOW) == ""
+    assert complete_settings(flatten(EARLIER), flatten(NOW)) == flatten(NOW)
+    assert complete_settings({}, {"ppo.lr": 1.0}) == {}
+
+
+def test_a_later_key_has_its_default_in_the_record() -> None:
+    dearer = {**NOW, "objective": {"kl_budget": 15.0, "kl_price": 0.5}}
+    assert describe_changed_settings(EARLIER, dearer) == "objective.kl_price was 0.1, is 0.5"
+
+
+def test_other_differences_are_named() -> None:
+    changed = {**NOW, "model": {"suggested_lr": 1e-4, "suggested_kl_budget": 15.0}, "eval": {"every": 5}}
+    text = "eval.every was None, is 5, model.suggested_lr was 1e-05, is 0.0001"
+    assert describe_changed_settings(EARLIER, changed) == text
+
+
+def test_defaults_of_later_keys_are_those_of_the_config(compose_config: Compose) -> None:
+    present = flatten(as_dict(compose_config()))
+    assert {key: present[key] for key in LATER_KEYS} == LATER_KEYS
