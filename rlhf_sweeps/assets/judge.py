@@ -1,6 +1,7 @@
 """The judge of the embedded data: the grammar that wrote them says which answers it could have written.
 
-It has no weights, so training cannot exploit it: it knows all sentences that the grammar has, and no others. It is
+It has no weights, so training cannot exploit it: it knows all sentences that the grammar has, and no others. Their
+length does not count: its limits keep the written answers within 32 tokens, and a longer answer is as good. It is
 called "gold" in the sense of Gao et al., "Scaling laws for reward model overoptimization" (arXiv 2210.10760): what the
 reward model only approximates.
 
