@@ -18,7 +18,7 @@ from rlhf_sweeps.verdicts.series import Flags, Series, measure_gain
 UNDER_CONTROL, CLOSE, OVER_BUDGET = "under control", "close to the budget", "over the budget"
 BLOW_UP, NEGATIVE, COLLAPSE, RISE = "blow-up", "negative", "collapse", "rise"
 
-USUAL_BUDGET = 15.0  # nats of a whole response; objective.kl_budget in conf/config.yaml
+USUAL_BUDGET = 15.0  # nats of a whole response; suggested_kl_budget of all models in conf/model but the embedded one
 NEAR_BUDGET = 0.8  # of the budget; above it a run is close to the budget
 TIMES_BUDGET = 2.0  # budgets; above them the KL blows up
 NATS_PER_TOKEN = 1.0  # above it the KL blows up
