@@ -24,6 +24,10 @@ from rlhf_sweeps.config.schema import (
     find_dtype_fault,
 )
 
+# The function of conf/reward_model/grammar.yaml, and where the prompts are that it can score.
+GRAMMAR = "rlhf_sweeps.assets.judge.score"
+GRAMMAR_DATA = "embedded:human_like_mini"
+
 
 def find_contradictions(config: Config) -> Iterator[str]:
     """One line for every rule that a run's config breaks."""
@@ -55,6 +59,7 @@ def find_contradictions(config: Config) -> Iterator[str]:
     yield from find_dataset_contradictions(config.dataset, "dataset")
     yield from _find_reward_model_contradictions(config.reward_model, "reward_model")
     yield from find_judge_contradictions(config.eval.judges, "eval.judges")
+    yield from _find_grammar_contradictions(config)
 
 
 def find_judge_contradictions(judges: Sequence[RewardModelConfig], key: str) -> Iterator[str]:
@@ -64,6 +69,37 @@ def find_judge_contradictions(judges: Sequence[RewardModelConfig], key: str) -> 
     names = [judge.name for judge in judges]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield f"{key}: must have distinct names, has {', '.join(twice)} twice (give one of them another `name`)"
+
+
+def _find_grammar_contradictions(config: Config) -> Iterator[str]:
+    """One line for each place of other data whose prompts the grammar would have to score."""
+    places = {*_list_places(config.dataset, "dataset", is_held_out=True)}
+    scorer, remedy = "the judge grammar", "eval.judges=[]"
+    if _holds_grammar(config.reward_model):
+        places |= {*_list_places(config.dataset, "dataset", is_held_out=False)}
+        scorer, remedy = "the reward model grammar", "another reward_model"
+    elif not any(map(_holds_grammar, config.eval.judges)):
+        return
+    for key, path in sorted(places):
+        if not path.startswith(GRAMMAR_DATA):
+            yield f"{key}={path}: {scorer} scores prompts of {GRAMMAR_DATA} only; for other data, set {remedy}"
+
+
+def _holds_grammar(config: RewardModelConfig) -> bool:
+    """Whether a reward model, or a member of an ensemble, is the grammar of the embedded data."""
+    if isinstance(config, EnsembleConfig):
+        return any(map(_holds_grammar, config.members))
+    return isinstance(config, CallableConfig) and config.function == GRAMMAR
+
+
+def _list_places(dataset: DatasetConfig, key: str, is_held_out: bool) -> Iterator[tuple[str, str]]:
+    """Yield keys and paths of the training rows, or of the held-out rows, of a data set or of a mixture."""
+    for index, source in enumerate(dataset.sources):
+        yield from _list_places(source, f"{key}.sources[{index}]", is_held_out)
+    if is_held_out and dataset.eval_path is not None:
+        yield f"{key}.eval_path", dataset.eval_path
+    elif dataset.path is not None:
+        yield f"{key}.path", dataset.path
 
 
 def find_stop_contradictions(ppo: PPOConfig) -> Iterator[str]:

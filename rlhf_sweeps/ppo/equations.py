@@ -35,9 +35,14 @@ def kl_estimate(logprobs: Tensor, ref_logprobs: Tensor, mask: Tensor, estimator:
 
 
 def token_kl(logits: Tensor, ref_logits: Tensor) -> Tensor:
-    """KL(policy || reference) of the distributions of the next token, (...) in nats, from logits (..., vocabulary)."""
+    """KL(policy || reference) of the distributions of the next token, (...) in nats, from logits (..., vocabulary).
+
+    A token of probability 0 under the policy adds 0, whatever the reference says of it.
+    """
     logprobs = logits.log_softmax(-1)
-    return (logprobs.exp() * (logprobs - ref_logits.log_softmax(-1))).sum(-1)
+    probs = logprobs.exp()
+    terms = probs * (logprobs - ref_logits.log_softmax(-1))
+    return terms.masked_fill(probs == 0, 0.0).sum(-1)
 
 
 def last_position(mask: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ BLOW_UP, NEGATIVE, COLLAPSE, RISE = "blow-up", "negative", "collapse", "rise"
 # Evidence, in nats, of a run without an evaluation within the budget.
 LOWEST_KL, LOWEST_BOUND = "lowest KL", "lowest upper bound"
 
-USUAL_BUDGET = 15.0  # nats of a whole response; objective.kl_budget in conf/config.yaml
+USUAL_BUDGET = 15.0  # nats of a whole response; suggested_kl_budget of all models in conf/model but the embedded one
 NEAR_BUDGET = 0.8  # of the budget; above it a run is close to the budget
 TIMES_BUDGET = 2.0  # budgets; above them the KL blows up
 NATS_PER_TOKEN = 1.0  # above it the KL blows up

@@ -61,7 +61,7 @@ def test_the_shares_of_a_run_are_printed(tmp_path: Path, capsys: pytest.CaptureF
         for update, response, base in ((5, CASUAL[0], GARBLED[0]), (5, STIFF[0], CASUAL[1]), (10, CASUAL[2], STIFF[1]))
     ]
     Run(tmp_path).append_samples(rows)
-    judge.print_shares(tmp_path)
+    judge.main([str(tmp_path)])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         ["casual", "stiff", "garbled"],
@@ -69,3 +69,35 @@ def test_the_shares_of_a_run_are_printed(tmp_path: Path, capsys: pytest.CaptureF
         ["update", "5", "50.0", "%", "50.0", "%", "0.0", "%"],
         ["update", "10", "100.0", "%", "0.0", "%", "0.0", "%"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (None, "holds no samples.jsonl with answers (allowed: the folder of a run with an evaluation)"),
+        (
+            {"update": 5, "prompt": "Why?", "response": "So.", "base_response": "So."},
+            "the prompt 'Why?' is of other data (allowed: a run on the embedded data, dataset=human_like_mini)",
+        ),
+        (
+            {"update": 5, "prompt": PROMPT, "response": "So."},
+            "a row of its samples.jsonl lacks base_response (allowed: rows as a run writes them)",
+        ),
+    ],
+)
+def test_a_folder_without_samples_of_the_embedded_data_is_refused_in_one_line(
+    row: dict[str, object] | None, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if row is not None:
+        Run(tmp_path).append_samples([row])
+    with pytest.raises(SystemExit) as ended:
+        judge.main([str(tmp_path)])
+    assert ended.value.code == 2
+    assert capsys.readouterr() == ("", f"error: run={tmp_path}: {reason}\n")
+
+
+def test_the_command_asks_for_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        judge.main([])
+    assert ended.value.code == 2
+    assert capsys.readouterr() == ("", "error: FOLDER: must be given (see --help)\n")

@@ -127,6 +127,24 @@ def test_a_bad_value_is_named_with_what_is_allowed(override: str, allowed: str, 
             "ppo.accumulation_steps=3: must divide the 1 microbatches of an epoch",
         ),
         (("ppo=trl", "ppo.target_kl=0.1"), "ppo.accumulation_steps=1: .* ppo.target_kl must be null, is 0.1"),
+        (
+            ("dataset.path=x", "dataset.eval_path=null"),
+            "dataset.path=x: the judge grammar scores prompts of embedded:human_like_mini only; for other data, "
+            r"set eval.judges=\[\]$",
+        ),
+        (("dataset.eval_path=y",), "dataset.eval_path=y: the judge grammar scores prompts of embedded"),
+        (
+            ("reward_model=grammar", "dataset.path=x"),
+            "dataset.path=x: the reward model grammar scores .*, set another reward_model$",
+        ),
+        (
+            ("reward_model=ensemble", "reward_model.members=[length,grammar]", "dataset=local", "dataset.path=x"),
+            "dataset.path=x: the reward model grammar scores",
+        ),
+        (
+            ("dataset=mixture", "dataset.sources=[human_like_mini,hh_helpful]", "eval.judges=[grammar]"),
+            r"dataset.sources\[1\].eval_path=embedded:hh_helpful/test.jsonl: the judge grammar scores",
+        ),
     ],
 )
 def test_values_that_contradict_each_other(overrides: tuple[str, ...], message: str, compose_config: Compose) -> None:
@@ -155,6 +173,13 @@ def test_what_may_be_switched_off(override: str, compose_config: Compose) -> Non
     section, key = override.removesuffix("=null").split(".")
     assert getattr(getattr(config, section), key) is None
     assert getattr(getattr(compose_config(), section), key) is not None
+
+
+def test_the_grammar_scores_prompts_of_its_own_data(compose_config: Compose) -> None:
+    mixture = ("dataset=mixture", "dataset.sources=[human_like_mini]")
+    assert compose_config(*mixture, "reward_model=grammar").reward_model.name == "grammar"
+    # A judge scores held-out prompts only.
+    assert compose_config("dataset.path=x").eval.judges[0].name == "grammar"
 
 
 def test_all_problems_are_reported_at_once(compose_config: Compose) -> None:

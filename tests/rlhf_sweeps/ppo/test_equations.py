@@ -43,6 +43,21 @@ def test_kl_estimators_are_unbiased(estimator: str) -> None:
     assert torch.allclose((policy * each).sum(), exact)
 
 
+def test_the_kl_of_whole_distributions_by_hand() -> None:
+    never = -math.inf
+    # Policy (3/4, 1/4) and reference (1/4, 3/4): 3/4 log 3 + 1/4 log 1/3. Policy (1/2, 1/2, 0) and reference
+    # (1/4, 1/2, 1/4): 1/2 log 2. The policy never draws the last token, which the reference may never draw, either.
+    assert torch.allclose(
+        equations.token_kl(torch.tensor([math.log(3), 0.0]), torch.tensor([0.0, math.log(3)])),
+        torch.tensor(math.log(3) / 2),
+    )
+    logits = torch.tensor([[0.0, 0.0, never], [0.0, 0.0, never]])
+    ref_logits = torch.tensor([[0.0, math.log(2), 0.0], [1.0, 1.0, never]])
+    assert torch.allclose(equations.token_kl(logits, ref_logits), torch.tensor([math.log(2) / 2, 0.0]), atol=1e-7)
+    # What the reference never draws and the policy does is infinitely far.
+    assert equations.token_kl(torch.tensor([0.0, 0.0]), torch.tensor([0.0, never])) == math.inf
+
+
 def test_kl_estimator_of_another_name_is_refused() -> None:
     with pytest.raises(ValueError, match="must be k1, k2 or k3"):
         equations.kl_estimate(torch.zeros(1), torch.zeros(1), torch.ones(1, dtype=torch.bool), "k4")
