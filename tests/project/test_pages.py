@@ -38,7 +38,7 @@ UNTRIED = {
     "wandb ": "sends to W&B's server",
 }
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PYTHON_FILES = re.compile(r"python(?: -m)? (tests[./]\S+|rlhf_sweeps\.assets\S*)")
+PYTHON_FILES = re.compile(r"python(?: -m)? (tests[./]\S+|rlhf_sweeps\.assets\S*|rlhf_sweeps\.garbled)")
 
 
 def test_every_link_leads_to_a_file_and_to_a_heading_in_it() -> None:

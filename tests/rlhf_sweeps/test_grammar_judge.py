@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rlhf_sweeps import garbled
 from rlhf_sweeps.assets import folder, judge
 from rlhf_sweeps.record import Run
 
@@ -61,7 +62,7 @@ def test_the_shares_of_a_run_are_printed(tmp_path: Path, capsys: pytest.CaptureF
         for update, response, base in ((5, CASUAL[0], GARBLED[0]), (5, STIFF[0], CASUAL[1]), (10, CASUAL[2], STIFF[1]))
     ]
     Run(tmp_path).append_samples(rows)
-    judge.main([str(tmp_path)])
+    garbled.main([str(tmp_path)])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         ["casual", "stiff", "garbled"],
@@ -91,13 +92,13 @@ def test_a_folder_without_samples_of_the_embedded_data_is_refused_in_one_line(
     if row is not None:
         Run(tmp_path).append_samples([row])
     with pytest.raises(SystemExit) as ended:
-        judge.main([str(tmp_path)])
+        garbled.main([str(tmp_path)])
     assert ended.value.code == 2
     assert capsys.readouterr() == ("", f"error: run={tmp_path}: {reason}\n")
 
 
 def test_the_command_asks_for_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        judge.main([])
+        garbled.main([])
     assert ended.value.code == 2
     assert capsys.readouterr() == ("", "error: FOLDER: must be given (see --help)\n")
