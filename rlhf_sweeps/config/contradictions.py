@@ -59,7 +59,11 @@ def find_contradictions(config: Config) -> Iterator[str]:
     yield from find_dataset_contradictions(config.dataset, "dataset")
     yield from _find_reward_model_contradictions(config.reward_model, "reward_model")
     yield from find_judge_contradictions(config.eval.judges, "eval.judges")
-    yield from _find_grammar_contradictions(config)
+    yield from find_grammar_contradictions(config.eval.judges, config.dataset, "the judge grammar", "eval.judges=[]")
+    if _holds_grammar(config.reward_model):
+        yield from find_grammar_contradictions(
+            [config.reward_model], config.dataset, "the reward model grammar", "another reward_model", is_held_out=False
+        )
 
 
 def find_judge_contradictions(judges: Sequence[RewardModelConfig], key: str) -> Iterator[str]:
@@ -71,18 +75,22 @@ def find_judge_contradictions(judges: Sequence[RewardModelConfig], key: str) -> 
         yield f"{key}: must have distinct names, has {', '.join(twice)} twice (give one of them another `name`)"
 
 
-def _find_grammar_contradictions(config: Config) -> Iterator[str]:
-    """One line for each place of other data whose prompts the grammar would have to score."""
-    places = {*_list_places(config.dataset, "dataset", is_held_out=True)}
-    scorer, remedy = "the judge grammar", "eval.judges=[]"
-    if _holds_grammar(config.reward_model):
-        places |= {*_list_places(config.dataset, "dataset", is_held_out=False)}
-        scorer, remedy = "the reward model grammar", "another reward_model"
-    elif not any(map(_holds_grammar, config.eval.judges)):
+def find_grammar_contradictions(
+    scorers: Sequence[RewardModelConfig], dataset: DatasetConfig, name: str, remedy: str, is_held_out: bool = True
+) -> Iterator[str]:
+    """One line for each place of other data whose prompts the grammar of the embedded data would have to score.
+
+    Args:
+        scorers: the reward models; without the grammar among them, or in an ensemble, there is no such line.
+        name: what the grammar is there, for the line.
+        remedy: a setting without it.
+        is_held_out: whether they score the held-out prompts; otherwise those that are trained on.
+    """
+    if not any(map(_holds_grammar, scorers)):
         return
-    for key, path in sorted(places):
+    for key, path in sorted({*_list_places(dataset, "dataset", is_held_out)}):
         if not path.startswith(GRAMMAR_DATA):
-            yield f"{key}={path}: {scorer} scores prompts of {GRAMMAR_DATA} only; for other data, set {remedy}"
+            yield f"{key}={path}: {name} scores prompts of {GRAMMAR_DATA} only; for other data, set {remedy}"
 
 
 def _holds_grammar(config: RewardModelConfig) -> bool:

@@ -9,6 +9,7 @@ from omegaconf import MISSING, DictConfig
 
 from rlhf_sweeps.config.contradictions import (
     find_dataset_contradictions,
+    find_grammar_contradictions,
     find_judge_contradictions,
     find_stop_contradictions,
     find_unpinned,
@@ -75,6 +76,7 @@ def _find_contradictions(config: RewardScreenConfig) -> Iterator[str]:
         names = ", ".join(reward_model.name for reward_model in config.reward_models)
         yield f"{KEY}=[{names}]: must hold at least two reward models, since they judge each other's choices"
     yield from find_judge_contradictions(config.reward_models, KEY)
+    yield from find_grammar_contradictions(config.reward_models, config.dataset, "grammar", f"{KEY} without it")
     yield from find_unpinned(config.model, "model")
     yield from find_dataset_contradictions(config.dataset, "dataset")
     yield from find_stop_contradictions(config.ppo)
