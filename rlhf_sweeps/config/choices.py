@@ -50,8 +50,16 @@ def _holds_names(composed: DictConfig) -> bool:
     """Whether a config may hold names; if not, the copy of it is saved, which takes milliseconds."""
     reward_model = composed.get("reward_model") or {}
     judges = composed.eval.get("judges") if "eval" in composed else composed.get("reward_models")
+    if isinstance(judges, ListConfig) and all(map(_is_whole, judges)):
+        judges = None
     entries = (judges, composed.dataset.get("sources"), reward_model.get("members"))
     return any(entries) or reward_model.get("pairs") is not None
+
+
+def _is_whole(entry: Any) -> bool:
+    """Whether an entry holds all values of a reward model, and no name within them."""
+    is_expanded = isinstance(entry, DictConfig) and _EXPANDED["reward_model"] in entry
+    return is_expanded and "members" not in entry and entry.get("pairs") is None
 
 
 def _expand_reward_model(node: DictConfig, key: str) -> None:
