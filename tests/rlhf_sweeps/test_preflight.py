@@ -139,7 +139,7 @@ def test_what_was_checked_for_another_run_is_known_by_all_that_it_depends_on(
     check_inputs(config, seen)
     num_seen = len(seen)
     check_inputs(config, seen)
-    assert len(seen) == num_seen == 3  # the data set, the policy, the reward model
+    assert len(seen) == num_seen == 4  # the data set, the policy, the reward model, the judge
     wrong = model_folder(tmp_path / "wrong", architectures=["LlamaForCausalLM"])
     with pytest.raises(ConfigError, match="must be a sequence classifier"):
         check_inputs(replace(config, reward_model=replace(config.reward_model, path=str(wrong))), seen)

@@ -55,7 +55,7 @@ def test_a_run_is_heard_of_from_its_first_file_to_its_export(
         (PPOTrainer, "_step", r"^update 1 of 2 \(for \d+ s\)$"),
         (Optimization, "_train_policy", r"^update 1 of 2: training on them \(\d+ % after \d+ s.*\)$"),
         (Evaluator, "evaluate", r"^evaluating the policy after update \d \(for \d+ s\)$"),
-        (Evaluator, "_kl", r"^evaluating the policy after update \d"),
+        (Evaluator, "_measure_kl", r"^evaluating the policy after update \d"),
         (Session, "save", r"^writing the checkpoint of update \d "),
         (train, "export", r"^exporting the policy \(for \d+ s\)$"),
     ]:
@@ -71,7 +71,9 @@ def test_a_quick_run_says_no_more_than_before(
     caplog.set_level(logging.INFO, logger="rlhf_sweeps")
     train.train(compose_config(*SMALL, "ppo.total_episodes=8"), tmp_path / "run")
     starts = [record.getMessage().split()[0] for record in caplog.records if record.name == "rlhf_sweeps"]
-    assert [start for start in starts if start not in ("prompts:", "policy", "1", "update", "objective", "the")] == []
+    assert [
+        start for start in starts if start not in ("prompts:", "policy", "1", "update", "objective", "judged", "the")
+    ] == []
 
 
 def test_sampling_says_how_far_it_is(slow_down: SlowDown, monkeypatch: pytest.MonkeyPatch) -> None:

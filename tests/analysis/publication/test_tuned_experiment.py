@@ -19,13 +19,14 @@ from rlhf_sweeps.record import Run
 # They belong to a run, its sweep or its machine and not to its setting.
 OTHERS = ("name", "seed", "device", "sweep", "tracking")
 GRID = ("ppo.lr=1e-3,5e-4", "ppo.total_episodes=64")
+DEFAULT = 0.1  # ppo.kl_coef of the embedded model
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep, to be copied into checkouts; of its swept values one is the default."""
     folder = tmp_path_factory.mktemp("finished") / "grid"
-    sweep(folder, "ppo.kl_coef=0.02,1", "ppo.total_episodes=64")
+    sweep(folder, f"ppo.kl_coef={DEFAULT},1", "ppo.total_episodes=64")
     return folder
 
 
@@ -67,10 +68,10 @@ def test_the_file_composes_the_config_of_the_best_trial(words: tuple[str, ...], 
 
 def test_a_tuned_value_is_written_even_if_it_is_the_default() -> None:
     publish(Path("outputs/finished"), "grid", "my_tuned")
-    default = yaml.safe_load(Path("conf/ppo/default.yaml").read_text("utf-8"))["kl_coef"]
-    assert default == 0.02, "choose another value for this test"
+    model = yaml.safe_load(Path("conf/model/tiny.yaml").read_text("utf-8"))
+    assert model["suggested_kl_coef"] == DEFAULT
     written = yaml.safe_load(Path("conf/experiment/my_tuned.yaml").read_text("utf-8"))
-    assert written["ppo"] == {"kl_coef": 0.02, "total_episodes": 64}
+    assert written["ppo"] == {"kl_coef": DEFAULT, "total_episodes": 64}
 
 
 def test_the_same_record_may_write_its_experiment_again_and_another_may_not() -> None:

@@ -81,7 +81,9 @@ def test_a_sweep_of_version_1_goes_on_and_is_of_today_then(tmp_path: Path) -> No
     old = unpack("interrupted", tmp_path / "interrupted")
     assert [updates(old.trial(number)) for number in (0, 1)] == [10, 4]
     search = ("ppo.lr=tag(log,interval(1e-5,1e-2))", "hydra.sweeper.n_trials=4", "hydra.sweeper.pruner=none")
-    same = (*search, "sweep.budget_hours=1", "ppo.total_episodes=320")
+    # Today's defaults of the embedded model are others.
+    defaults = ("eval.judges=[]", "objective.kl_budget=15", "ppo.kl_coef=0.02")
+    same = (*search, "sweep.budget_hours=1", "ppo.total_episodes=320", *defaults)
     with pytest.raises(ConfigError, match=r"ppo\.lr was tag\(log,interval\(1e-05,0\.01\)\), is tag\(log,interval"):
         sweep(old.folder, "ppo.lr=tag(log,interval(1e-6,1e-2))", *same[1:])
     assert json.loads(old.start_file.read_text("utf-8"))["schema_version"] == 1  # a refused one is left as it was

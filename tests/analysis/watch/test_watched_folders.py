@@ -79,13 +79,14 @@ def test_warnings_are_of_runs_that_run(tmp_path: Path) -> None:
         unfinish(sweep.run(number, None), 20)
     path = sweep.run(1, None).folder / "metrics.jsonl"
     found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    path.write_text("".join(json.dumps({**row, "objective/kl": 300.0, "eval/kl": 300.0}) + "\n" for row in found))
+    found = [{**row, "objective/kl": 300.0 * (row["update"] > 1), "eval/kl": 300.0} for row in found]
+    path.write_text("".join(json.dumps(row) + "\n" for row in found))
     places = Places(sweep.folder)
     with claim(sweep.folder, ""):
         (seen,) = places.look()
         places._followed[sweep.folder]._warnings._due = 0.0  # type: ignore[union-attr]
         (seen,) = places.look()
-    assert (seen.warning or "").startswith("trial 1: KL blow-up, from update 1 on: ")
+    assert (seen.warning or "").startswith("trial 1: KL blow-up, from update 2 on: ")
     assert seen.warning in text([seen], width=300)
     swept_by(sweep.folder, 1)
     assert places.look()[0].warning is None

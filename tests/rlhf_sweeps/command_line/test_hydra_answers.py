@@ -117,7 +117,7 @@ def test_what_is_swept_and_what_files_ask_is_answered(tmp_path: Path) -> None:
 def test_a_compared_reward_model_whose_name_asks_is_the_same_in_all_trials(tmp_path: Path) -> None:
     sweep(tmp_path / "s", "reward_model=tiny,length", "reward_model.name=${hydra:job.num}_x")
     judges = [[judge["name"] for judge in read(tmp_path / "s" / number)["eval"]["judges"]] for number in ("0", "1")]
-    assert judges[0] == judges[1] == ["0_x[kind=classifier]", "0_x[kind=length]"]
+    assert judges[0] == judges[1] == ["grammar", "0_x[kind=classifier]", "0_x[kind=length]"]
 
 
 def test_a_sweeps_own_folder_and_study_may_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,8 @@ def test_what_there_is_of_a_kind_is_listed_and_else_the_kinds(compose_config: Co
     (unknown,) = check(compose_config("objective.metrics=[x/y]"))
     assert "records x/y (allowed: eval/score, eval/base_score, eval/win_rate, eval/kl, " in unknown
     assert (
-        "; and eval/..., loss/..., objective/..., perf/..., policy/..., tokens/..., val/..., value/..., see " in unknown
+        "; and eval/..., judge/..., loss/..., objective/..., perf/..., policy/..., tokens/..., val/..., value/..., see "
+        in unknown
     )
 
 
@@ -80,7 +81,7 @@ def test_judges_and_trls_metrics_exist_where_they_are_asked_for(compose_config: 
     constraint = "objective.constraints=['judge/a[b=1]/score<=1','judge/length/win_rate>=0.5']"
     directions = "objective.directions=[maximize,minimize]"
     check_metrics(compose_config(JUDGES, metrics, constraint, directions, "ppo.trl_metrics=true"))
-    lines = check(compose_config(metrics, constraint, directions))
+    lines = check(compose_config("eval.judges=[]", metrics, constraint, directions))
     assert len(lines) == 4
     assert "(judges of the run: none; see eval.judges. Of each: score, base_score, win_rate)" in lines[0]
     assert lines[1].endswith("(needs ppo.trl_metrics=true)")

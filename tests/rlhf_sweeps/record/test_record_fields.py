@@ -11,7 +11,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -139,6 +139,7 @@ def test_run_json_has_each_key_of_the_config(tmp_path: Path) -> None:
     assert start["schema_version"] == 1
     assert len(start["id"]) == 12
     expected = dict(leaves(config))
+    expected["eval.judges"] = [as_dict(judge) if is_dataclass(judge) else judge for judge in config.eval.judges]
     assert len(expected) > 100
     assert flatten(start["config"]) == expected
 

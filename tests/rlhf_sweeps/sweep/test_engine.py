@@ -53,13 +53,13 @@ def test_seeds_are_averaged_and_pruned_between_and_test_seeds_are_others(
     monkeypatch.setattr(Display, "show", lambda _, trials, seconds_left, num_tests: counts.append(num_tests))
     sweep(tmp_path, *arguments)
     assert list(dict.fromkeys(counts)) == [(0, 0), (0, 4), (1, 4), (2, 4), (3, 4)]  # before the last one's end
-    means = [sum(value(lr, 0.02, seed) for seed in (10, 11, 12)) / 3 for lr in (1e-4, 5e-4, 7e-4)]
+    means = [sum(value(lr, 0.1, seed) for seed in (10, 11, 12)) / 3 for lr in (1e-4, 5e-4, 7e-4)]
     assert [t.value for t in trials(tmp_path)] == pytest.approx(means)
     assert all(starts(tmp_path / "0" / f"seed_{seed}") == 1 for seed in (10, 11, 12))
     tested = sorted(path.name for path in (tmp_path / "test").iterdir())
     assert tested == [f"{number}_seed_{seed}" for number in (1, 2) for seed in (1000010, 1000011)]
     best = (1e-4, 5e-4, 7e-4)[means.index(max(means))]
-    held_out = [value(best, 0.02, seed) for seed in (1000010, 1000011)]
+    held_out = [value(best, 0.1, seed) for seed in (1000010, 1000011)]
     results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert results["test"]["mean"] == pytest.approx(sum(held_out) / 2)
     error = abs(held_out[0] - held_out[1]) / 2
