@@ -58,7 +58,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Scripted:
         update = next(updates)
         weights[update] = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
         score, kl = WORTH[update]
-        return metrics | {"eval/score": score, "eval/kl": kl}, rows
+        return metrics | {"eval/score": score, "eval/kl": kl, "eval/kl_bound": kl}, rows
 
     def append_and_wait(self: Run, row: dict[str, Any]) -> None:
         append(self, row)
@@ -115,7 +115,7 @@ def test_a_summary_counts_over_all_starts(scripted: Scripted) -> None:
     assert summary["seconds"] == pytest.approx(sum(row["perf/update_seconds"] for row in rows))
     phases = [f"tokens/{phase}" for phase in ("sample", "score", "optimize")]
     assert summary["tokens"] == sum(row[name] for row in rows for name in phases)
-    assert summary["last"] == {"update": 5, "score": 2.5, "kl": 4.0}
+    assert summary["last"] == {"update": 5, "score": 2.5, "kl": 4.0, "kl_bound": 4.0}
     assert summary["best"] == {"update": 2, "score": 3.0, "kl": 1.0}
     # The base policy's answers, which the second start finds, and those of five updates and three evaluations.
     (scoring,) = summary["scoring"].values()
