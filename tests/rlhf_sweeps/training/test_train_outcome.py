@@ -116,7 +116,7 @@ def test_a_summary_counts_over_all_starts(scripted: Scripted) -> None:
     phases = [f"tokens/{phase}" for phase in ("sample", "score", "optimize")]
     assert summary["tokens"] == sum(row[name] for row in rows for name in phases)
     assert summary["last"] == {"update": 5, "score": 2.5, "kl": 4.0, "kl_bound": 4.0}
-    assert summary["best"] == {"update": 2, "score": 3.0, "kl": 1.0}
+    assert summary["best"] == {"update": 2, "score": 3.0, "kl": 1.0, "kl_bound": 1.0}
     # The base policy's answers, which the second start finds, and those of five updates and three evaluations.
     (scoring,) = summary["scoring"].values()
     assert scoring["responses"] == 7 + 5 * 8 + 3 * 7
