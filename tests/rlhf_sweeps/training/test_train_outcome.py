@@ -22,7 +22,7 @@ from rlhf_sweeps.training.train import describe_failure, train
 # Five updates of 4 prompts that are answered twice; the last is evaluated although it is no second one.
 OVERRIDES = (
     *SMALL, "ppo.total_episodes=40", "ppo.rollouts_per_prompt=2", "ppo.response_length=6", "ppo.lr=1e-3",
-    "checkpoint.every=100", "reward_model=length", "objective.kl_budget=5", "name=scripted",
+    "checkpoint.every=100", "reward_model=length", "objective.kl_budget=5", "name=scripted", "eval.judges=[]",
 )  # fmt: skip
 # Update -> held-out score and KL: the best is not the last, and what is better is beyond the budget.
 WORTH = {2: (3.0, 1.0), 4: (9.0, 6.0), 5: (2.5, 4.0)}
