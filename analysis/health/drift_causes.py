@@ -29,6 +29,7 @@ from analysis.health.thresholds import (
 from analysis.records.runs import DIVERGED, RunRecord
 from analysis.wording.endings import format_ending
 from rlhf_sweeps.figures import format_number, format_share
+from rlhf_sweeps.verdicts.series import Series
 
 VALUE_LOSS = "value loss drowns the policy"
 VALUE_STEPS = "value model's steps too large"
@@ -193,10 +194,21 @@ def check_high_temperature(run: RunRecord, kinds: Collection[str]) -> Finding | 
         return None
     if entropy.start < NOISE_ENTROPY and not kinds:
         return None
+    return blame_temperature(HOT, temperature, entropy, "most of what the policy learns from is noise", "lower")
+
+
+def blame_temperature(kind: str, temperature: float, entropy: Series, why: str, remedy: str) -> Finding:
+    """The finding that the temperature of sampling is to blame.
+
+    Args:
+        entropy: of a token, in nats.
+        why: what such an entropy means.
+        remedy: the verb of what helps.
+    """
     text = f"answers are sampled at ppo.temperature={format_number(temperature)}, where a token has an entropy of "
-    text += f"{format_number(entropy.start)} nats: most of what the policy learns from is noise"
+    text += f"{format_number(entropy.start)} nats: {why}"
     evidence = {"ppo.temperature": temperature, "entropy at the start": entropy.start}
-    return Finding(HOT, int(entropy.updates[0]), text, evidence, "lower ppo.temperature (0.7 to 1 is usual)")
+    return Finding(kind, int(entropy.updates[0]), text, evidence, f"{remedy} ppo.temperature (0.7 to 1 is usual)")
 
 
 def check_weak_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | None:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from analysis.health.drift_causes import find_usual_lr, read_penalty
+from analysis.health.drift_causes import blame_temperature, find_usual_lr, read_penalty
 from analysis.health.learning import FLAT, NO_LEARNING
 from analysis.health.signals import Finding, read_config_value, read_score, read_series
 from analysis.health.thresholds import (
@@ -124,10 +124,8 @@ def check_low_temperature(run: RunRecord, kinds: Collection[str]) -> Finding | N
         return None
     if change.deviations > STILL_ERRORS and not kinds:
         return None
-    text = f"answers are sampled at ppo.temperature={format_number(temperature)}, where a token has an entropy of "
-    text += f"{format_number(entropy.start)} nats: they hardly vary, so that there is little to choose from"
-    evidence = {"ppo.temperature": temperature, "entropy at the start": entropy.start}
-    return Finding(COLD, int(entropy.updates[0]), text, evidence, "raise ppo.temperature (0.7 to 1 is usual)")
+    why = "they hardly vary, so that there is little to choose from"
+    return blame_temperature(COLD, temperature, entropy, why, "raise")
 
 
 def check_batch(run: RunRecord, kinds: Collection[str]) -> Finding | None:
