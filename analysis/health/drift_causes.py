@@ -194,21 +194,20 @@ def check_high_temperature(run: RunRecord, kinds: Collection[str]) -> Finding | 
         return None
     if entropy.start < NOISE_ENTROPY and not kinds:
         return None
-    return blame_temperature(HOT, temperature, entropy, "most of what the policy learns from is noise", "lower")
+    text, evidence = describe_temperature(temperature, entropy, "most of what the policy learns from is noise")
+    return Finding(HOT, int(entropy.updates[0]), text, evidence, "lower ppo.temperature (0.7 to 1 is usual)")
 
 
-def blame_temperature(kind: str, temperature: float, entropy: Series, why: str, remedy: str) -> Finding:
-    """The finding that the temperature of sampling is to blame.
+def describe_temperature(temperature: float, entropy: Series, why: str) -> tuple[str, dict[str, float]]:
+    """Text and evidence of a finding on the temperature of sampling.
 
     Args:
         entropy: of a token, in nats.
         why: what such an entropy means.
-        remedy: the verb of what helps.
     """
     text = f"answers are sampled at ppo.temperature={format_number(temperature)}, where a token has an entropy of "
     text += f"{format_number(entropy.start)} nats: {why}"
-    evidence = {"ppo.temperature": temperature, "entropy at the start": entropy.start}
-    return Finding(kind, int(entropy.updates[0]), text, evidence, f"{remedy} ppo.temperature (0.7 to 1 is usual)")
+    return text, {"ppo.temperature": temperature, "entropy at the start": entropy.start}
 
 
 def check_weak_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | None:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from analysis.health.drift_causes import blame_temperature, find_usual_lr, read_penalty
+from analysis.health.drift_causes import describe_temperature, find_usual_lr, read_penalty
 from analysis.health.learning import FLAT, NO_LEARNING
 from analysis.health.signals import Finding, read_config_value, read_score, read_series
 from analysis.health.thresholds import (
@@ -125,7 +125,8 @@ def check_low_temperature(run: RunRecord, kinds: Collection[str]) -> Finding | N
     if change.deviations > STILL_ERRORS and not kinds:
         return None
     why = "they hardly vary, so that there is little to choose from"
-    return blame_temperature(COLD, temperature, entropy, why, "raise")
+    text, evidence = describe_temperature(temperature, entropy, why)
+    return Finding(COLD, int(entropy.updates[0]), text, evidence, "raise ppo.temperature (0.7 to 1 is usual)")
 
 
 def check_batch(run: RunRecord, kinds: Collection[str]) -> Finding | None:

@@ -53,7 +53,7 @@ from rlhf_sweeps.record import Run
         (["model=huge"], "model/huge: there is no such choice (allowed: local, "),
         (["ppo.lr=[1"], "ppo.lr=[1: must be KEY=VALUE in Hydra's syntax (no viable alternative at input '[1')"),
         (["ppo.clip_range=1.5"], "ppo.clip_range=1.5: must be > 0 and < 1"),
-        (["~model"], "model: 7 of its keys have no value (model.dtype, ...); must be a choice: model=local, model="),
+        (["~model"], "model: 9 of its keys have no value (model.dtype, ...); must be a choice: model=local, model="),
         (
             ["search=lr_kl_clip"],
             "search=lr_kl_clip: used only in a sweep, and only -m starts one: python -m rlhf_sweeps",

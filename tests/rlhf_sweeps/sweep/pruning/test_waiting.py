@@ -49,7 +49,8 @@ def test_a_trial_comes_back_once_it_is_in_the_better_half(own: float, expected: 
 def test_what_waited_is_gone_on_with_where_it_stopped_and_ends_as_it_would_have(tmp_path: Path) -> None:
     """Four points, the best last: the second one waits, and in the end all have been run to their end or a rung."""
     points = (1e-3, 2e-4, 3e-4, 5e-4)
-    sweep(tmp_path, f"ppo.lr={','.join(map(str, points))}", "hydra.sweeper.pruner=asha", "objective.kl_budget=null")
+    fixed = ("ppo.kl_coef=0.02", "objective.kl_budget=null", "hydra.sweeper.pruner=asha")
+    sweep(tmp_path, f"ppo.lr={','.join(map(str, points))}", *fixed)
     found = trials(tmp_path)
     assert sorted(trial.params["ppo.lr"] for trial in found) == sorted(points)
     assert sum(starts(tmp_path / str(number)) for number in range(4)) > 4
