@@ -29,7 +29,8 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     """Train the run in `folder`, and write a summary there in any case, unless the process is killed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     hide_in_log()
-    from rlhf_sweeps.training.train import describe_failure, train
+    from rlhf_sweeps.training.summary import describe_failure
+    from rlhf_sweeps.training.train import train
 
     # Overrides may hold interpolations, which only the task's config can resolve.
     hydra: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra, resolve=False)

@@ -92,7 +92,8 @@ def _copy_run(run: Run, copy: Run, clean: Clean, is_thinned: bool) -> None:
     copy.config_file.parent.mkdir(parents=True, exist_ok=True)
     _copy_texts([(run.config_file, copy.config_file), (run.overrides_file, copy.overrides_file)], clean)
     _copy_texts([(run.hydra_file, copy.hydra_file)], lambda text: _drop_storage(clean(text)))
-    for file, target in zip(run.row_files, copy.row_files, strict=True):
+    files, targets = (*run.row_files, run.confirmation_file), (*copy.row_files, copy.confirmation_file)
+    for file, target in zip(files, targets, strict=True):
         if file.is_file():
             shutil.copyfile(file, target)
     changed = {}

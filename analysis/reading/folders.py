@@ -57,6 +57,7 @@ def read_run(run: Run, name: str, trial: int | None = None, is_test: bool = Fals
         content.problems,
         run.folder,
         lambda: salvage_samples(run)[0],
+        run.confirmation,
     )
     return record if content.rows else _fill_from_wandb(record)
 

@@ -16,7 +16,7 @@ def find_policy_of_run(run: RunRecord) -> FinalPolicy | None:
     """By the run's summary, else by its recorded evaluations so far; None if it had none."""
     is_summarized = any(isinstance(run.summary.get(key), Mapping) for key in ("best", "last"))
     summary = run.summary if is_summarized else _summarize_evaluations(run)
-    return find_final_policy(summary, run.read_samples(), run.look_up("reward_model"))
+    return find_final_policy(summary, run.read_samples(), run.look_up("reward_model"), run.read_confirmation())
 
 
 def _summarize_evaluations(run: RunRecord) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class RunRecord:
         problems: sentences on parts of its record that could not be read.
         folder: its folder; None for a run that comes from elsewhere.
         read_samples: the evaluation samples, in the order of the record.
+        read_confirmation: the final policy's answers to the confirming prompts.
         objective: its objective by its sweep; None without one.
         axis: the metric that counts its rows: updates, or the counter of another trainer.
     """
@@ -69,6 +70,7 @@ class RunRecord:
     problems: tuple[str, ...] = ()
     folder: Path | None = None
     read_samples: Callable[[], Samples] = list
+    read_confirmation: Callable[[], Samples] = list
     objective: Objective | None = None
     axis: str = UPDATE
 

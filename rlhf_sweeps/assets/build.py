@@ -43,7 +43,8 @@ def build_pairs(out: Path) -> None:
     """Write the preference pairs as JSON lines."""
     folder = out / "human_like_mini"
     folder.mkdir(parents=True, exist_ok=True)
-    for split, pairs in zip(("train", "test"), grammar.write_pairs(SEED), strict=True):
+    parts = (*grammar.write_pairs(SEED), grammar.write_confirming_pairs(SEED))
+    for split, pairs in zip(("train", "test", "confirm"), parts, strict=True):
         (folder / f"{split}.jsonl").write_bytes(grammar.to_json_lines(pairs))
 
 

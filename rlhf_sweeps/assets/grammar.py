@@ -82,6 +82,7 @@ QUESTIONS = {
         "Got a memory of {act} to share?",
     ),
 }
+FORMS = [(kind, form) for kind in sorted(QUESTIONS) for form in QUESTIONS[kind]]
 
 # Moments are told in casual stories only, and are the longest to learn by heart; tips come next.
 KINDS_TO_LEARN = ("best", "like", "tip", "tip", "story", "story", "story")
@@ -264,17 +265,25 @@ def write_pairs(seed: int = 0) -> tuple[list[GrammarPair], list[GrammarPair]]:
     rng = random.Random(seed)
     topics = sorted(TOPICS)
     rng.shuffle(topics)
-    test, train = topics[:NUM_TEST_TOPICS], topics[NUM_TEST_TOPICS:]
-    return [pair for topic in train for pair in _write_pairs_of(rng, topic)], [
-        pair for topic in test for pair in _write_pairs_of(rng, topic)
-    ]
+    return _draw_pairs(rng, topics[NUM_TEST_TOPICS:]), _draw_pairs(rng, topics[:NUM_TEST_TOPICS])
 
 
-def _write_pairs_of(rng: random.Random, topic: str) -> Iterator[GrammarPair]:
-    forms = [(kind, form) for kind in sorted(QUESTIONS) for form in QUESTIONS[kind]]
-    for kind, form in rng.sample(forms, PAIRS_PER_TOPIC):
-        chosen, rejected = (write_answer(rng, topic, kind, style) for style in (CASUAL, FORMAL))
-        yield GrammarPair(topic=topic, prompt=form.format(act=topic), chosen=chosen, rejected=rejected)
+def write_confirming_pairs(seed: int = 0) -> list[GrammarPair]:
+    """The pairs of the test topics with the questions that the test pairs of the same seed leave out."""
+    _, test = write_pairs(seed)
+    prompts, topics = {pair["prompt"] for pair in test}, dict.fromkeys(pair["topic"] for pair in test)
+    rng = random.Random(f"confirming {seed}")
+    pairs = [_write_pair(rng, topic, *form) for topic in topics for form in FORMS]
+    return [pair for pair in pairs if pair["prompt"] not in prompts]
+
+
+def _draw_pairs(rng: random.Random, topics: Sequence[str]) -> list[GrammarPair]:
+    return [_write_pair(rng, topic, *form) for topic in topics for form in rng.sample(FORMS, PAIRS_PER_TOPIC)]
+
+
+def _write_pair(rng: random.Random, topic: str, kind: str, form: str) -> GrammarPair:
+    chosen, rejected = (write_answer(rng, topic, kind, style) for style in (CASUAL, FORMAL))
+    return GrammarPair(topic=topic, prompt=form.format(act=topic), chosen=chosen, rejected=rejected)
 
 
 def write_exchanges(num: int, seed: int) -> Iterator[tuple[str, str]]:

@@ -104,6 +104,8 @@ def _list_places(dataset: DatasetConfig, key: str, is_held_out: bool) -> Iterato
     """Yield keys and paths of the training rows, or of the held-out rows, of a data set or of a mixture."""
     for index, source in enumerate(dataset.sources):
         yield from _list_places(source, f"{key}.sources[{index}]", is_held_out)
+    if is_held_out and dataset.confirm_path is not None:
+        yield f"{key}.confirm_path", dataset.confirm_path
     if is_held_out and dataset.eval_path is not None:
         yield f"{key}.eval_path", dataset.eval_path
     elif dataset.path is not None:

@@ -7,6 +7,8 @@ from typing import Any
 FREE_KEYS = ("name", "tracking.", "checkpoint.", "sweep.")
 # Keys that records of earlier versions lack, with their defaults in conf/, which complete such a record.
 LATER_KEYS: Mapping[str, Any] = {"objective.kl_price": 0.1}  # per nat
+# Keys that affect no number of a run's training and evaluations: a record that lacks them gets the present values.
+ADOPTED = ("num_confirming", "confirm_path", "confirm_split")
 SUGGESTION = "suggested_"  # begins the names of keys that only other keys take over
 
 
@@ -25,11 +27,28 @@ def complete_settings(recorded: Mapping[str, Any], present: Mapping[str, Any]) -
     """The flat settings of a record, with those keys of `present` that its version did not have.
 
     They have the defaults of LATER_KEYS. A suggestion is taken from `present`: it affects a run's numbers only by the
-    key that takes it over, which is in the record.
+    key that takes it over, which is in the record. So are the ADOPTED keys, and both in the sources of a mixture, too.
     """
-    suggestions = {key: value for key, value in present.items() if key.rpartition(".")[2].startswith(SUGGESTION)}
     defaults = {key: value for key, value in LATER_KEYS.items() if key in present}
-    return {**suggestions, **defaults, **recorded}
+    lists = {
+        key: _complete_items(value, present.get(key)) for key, value in recorded.items() if isinstance(value, list)
+    }
+    return {**_select_adopted(present), **defaults, **recorded, **lists}
+
+
+def _select_adopted(present: Mapping[str, Any]) -> dict[str, Any]:
+    names = {key: key.rpartition(".")[2] for key in present}
+    return {key: present[key] for key, name in names.items() if name.startswith(SUGGESTION) or name in ADOPTED}
+
+
+def _complete_items(recorded: list[Any], present: Any) -> list[Any]:
+    """A list of nested settings, each completed from the one at its place; any other list as it is."""
+    if not isinstance(present, list) or len(present) != len(recorded):
+        return recorded
+    return [
+        {**_select_adopted(now), **before} if isinstance(before, dict) and isinstance(now, dict) else before
+        for before, now in zip(recorded, present, strict=True)
+    ]
 
 
 def describe_differences(old: dict[str, Any], new: dict[str, Any]) -> str:

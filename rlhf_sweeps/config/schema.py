@@ -67,6 +67,8 @@ class DatasetConfig:
     revision: str | None = MISSING
     eval_path: str | None = MISSING
     eval_split: str | None = MISSING
+    confirm_path: str | None = MISSING
+    confirm_split: str | None = MISSING
     prompt_column: str | None = MISSING
     chosen_column: str = text()
     rejected_column: str = text()
@@ -176,10 +178,11 @@ class ObjectiveConfig:
 
 @dataclass
 class EvalConfig:
-    """Evaluation on held-out prompts, every `every` updates and after the last one."""
+    """Evaluation on held-out prompts, every `every` updates and after the last one; at the end on confirming ones."""
 
     every: int = number(at_least=1)
     num_prompts: int = number(at_least=1)
+    num_confirming: int = number(at_least=0)
     # Choices of the group reward_model, for example [vader, tiny], replaced by their configs.
     judges: list[Any] = MISSING
     judge_each_other: bool = MISSING

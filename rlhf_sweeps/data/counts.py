@@ -9,13 +9,13 @@ from rlhf_sweeps.data.encoding import Encoded
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of the rows of a data set and its evaluation file.
+    """Counts of the rows of a data set, its evaluation file and its confirming file.
 
     Attributes:
         num_rows: all rows, bad ones included.
         num_bad_rows: unusable rows, which were skipped.
         num_duplicates: rows that repeat an earlier one; in a mixture, also one of an earlier source.
-        num_shared: rows left out of training because the evaluation file, or another source of a mixture, holds their
+        num_shared: rows left out of training because one of these files, or another source of a mixture, holds their
             prompt out.
         num_contradictions: preference pairs that occur with their answers swapped, too; they are kept.
     """
@@ -54,6 +54,8 @@ class _Data(Protocol):
     @property
     def held_out(self) -> Sequence[object]: ...
     @property
+    def confirming(self) -> Sequence[object]: ...
+    @property
     def noun(self) -> str: ...
     @property
     def counts(self) -> Counts: ...
@@ -62,7 +64,11 @@ class _Data(Protocol):
 
 
 def describe_counts(
-    data: _Data, training: Encoded | None = None, held_out: Encoded | None = None, num_with_control: int = 0
+    data: _Data,
+    training: Encoded | None = None,
+    held_out: Encoded | None = None,
+    num_with_control: int = 0,
+    confirming: Encoded | None = None,
 ) -> str:
     """One line for the log: the numbers of examples, and of those left out with the reasons; zeros are not mentioned.
 
@@ -72,12 +78,15 @@ def describe_counts(
         held_out: the held-out prompts of an allowed length that are evaluated on.
         num_with_control: the number of texts with control tokens, in addition to those that `training` and `held_out`
             count themselves.
+        confirming: the confirming prompts of an allowed length, which may be held-out prompts.
     """
     num_train = len(data.train if training is None else training.ids)
     num_held_out = len(data.held_out) if held_out is None else len(held_out.ids) + held_out.num_unread
     # The lengths of the other held-out prompts are unknown.
     evaluated = f" ({len(held_out.ids)} evaluated on)" if held_out is not None and held_out.num_unread else ""
-    encoded = [part for part in (training, held_out) if part is not None]
+    num_confirming = len(data.confirming if confirming is None else confirming.ids)
+    confirmed = f", {num_confirming} to confirm" if num_confirming else ""
+    encoded = [part for part in (training, held_out, confirming) if part is not None]
     counts = data.counts
     left_out = _list_counts(
         (sum(part.num_too_long for part in encoded), "too long", "too long"),
@@ -87,7 +96,8 @@ def describe_counts(
         (counts.num_shared, "for training whose prompt is held out", "for training whose prompts are held out"),
     )
     line = (
-        f"{data.noun}: {num_train} to train on, {num_held_out} held out{evaluated}, of {_count_rows(counts.num_rows)}"
+        f"{data.noun}: {num_train} to train on, {num_held_out} held out{evaluated}{confirmed}, "
+        f"of {_count_rows(counts.num_rows)}"
     )
     if left_out:
         line += f"; left out: {left_out}"

@@ -11,13 +11,13 @@ from rlhf_sweeps.files.sources import locate
 
 @dataclass(frozen=True)
 class DataLocation:
-    """The location of the rows to train on, or of those to hold out.
+    """The location of the rows to train on, of those to hold out, or of the confirming ones.
 
     Attributes:
         key: the key of the data set, for errors.
-        path_key: path or eval_path, below `key`.
+        path_key: path, eval_path or confirm_path, below `key`.
         split: the split of a hub id or a folder.
-        split_key: split or eval_split, below `key`.
+        split_key: split, eval_split or confirm_split, below `key`.
         is_split_asked_for: False if `split` is the default, which does not matter for a file.
     """
 
@@ -58,7 +58,7 @@ class DataLocation:
         if self.is_split_asked_for:
             raise ConfigError(
                 f"{self.key}.{self.split_key}={self.split}: {self.given} has no splits; "
-                f"a file or folder of held-out rows can be named by {self.key}.eval_path"
+                f"a file or folder of such rows can be named by {self.key}.{self.split_key.replace('split', 'path')}"
             )
 
 
@@ -70,12 +70,23 @@ def locate_training_rows(dataset: DatasetConfig, key: str) -> DataLocation:
 
 def locate_held_out_rows(dataset: DatasetConfig, key: str) -> DataLocation | None:
     """The location of the held-out rows; None if they are chosen from the data set's own rows."""
-    if dataset.eval_path is None and dataset.eval_split is None:
+    return _locate_part(dataset, key, "eval", dataset.eval_path, dataset.eval_split)
+
+
+def locate_confirming_rows(dataset: DatasetConfig, key: str) -> DataLocation | None:
+    """The location of the confirming rows; None if they are among the held-out rows."""
+    return _locate_part(dataset, key, "confirm", dataset.confirm_path, dataset.confirm_split)
+
+
+def _locate_part(
+    dataset: DatasetConfig, key: str, part: str, own_path: str | None, own_split: str | None
+) -> DataLocation | None:
+    if own_path is None and own_split is None:
         return None
-    path_key, path = ("path", dataset.path) if dataset.eval_path is None else ("eval_path", dataset.eval_path)
+    path_key, path = ("path", dataset.path) if own_path is None else (f"{part}_path", own_path)
     assert path is not None
-    split, is_asked_for = dataset.eval_split or dataset.split, dataset.eval_split is not None
-    return DataLocation(key, path_key, path, "eval_split", split, is_asked_for, dataset.subset, dataset.revision)
+    split, is_asked_for = own_split or dataset.split, own_split is not None
+    return DataLocation(key, path_key, path, f"{part}_split", split, is_asked_for, dataset.subset, dataset.revision)
 
 
 def list_files(dataset: DatasetConfig, key: str = "dataset") -> Iterator[Path]:
@@ -86,8 +97,8 @@ def list_files(dataset: DatasetConfig, key: str = "dataset") -> Iterator[Path]:
     """
     for number, source in enumerate(dataset.sources):
         yield from list_files(source, f"{key}.sources[{number}]")
-    places = () if dataset.sources else (locate_training_rows(dataset, key), locate_held_out_rows(dataset, key))
-    for place in filter(None, places):
+    locators = () if dataset.sources else (locate_training_rows, locate_held_out_rows, locate_confirming_rows)
+    for place in filter(None, (find(dataset, key) for find in locators)):
         located = place.locate()
         if located is not None:
             yield from (file for file in sorted([located, *located.rglob("*")]) if file.is_file())

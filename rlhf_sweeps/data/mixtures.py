@@ -18,8 +18,9 @@ def load_split(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
 
     The training part of a mixture contains every source at least once; sources are repeated until their shares are in
     proportion to their weights. The held-out part contains each example once, ordered so that its first entries keep
-    these shares until a source is used up. A prompt that one source holds out is left out of training in all others,
-    and an example that several sources have is taken from the first of them.
+    these shares until a source is used up, and so does the confirming part. A prompt that one source holds out is left
+    out of training in all others, and out of the confirming part; an example that several sources have is taken from
+    the first of them.
     """
     if dataset.sources:
         split, given = _mix(dataset, key, with_answers), f"{key}.sources"
@@ -30,7 +31,7 @@ def load_split(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
             f"{given}: no pairs are held out, since all pairs of held-out prompts are bad; "
             "eval_path can name a file to hold out"
         )
-    distinct = {id(example): example for example in (*split.train, *split.held_out)}
+    distinct = {id(example): example for example in (*split.train, *split.held_out, *split.confirming)}
     counts = dataclasses.replace(split.counts, num_contradictions=count_contradictions(distinct.values()))
     return dataclasses.replace(split, counts=counts)
 
@@ -43,14 +44,15 @@ def _mix(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
         check_not_empty(split.train, len(split.held_out), f"{its}.path={source.path}", with_answers)
     weights = [source.weight for source in dataset.sources]
     train = _repeat([split.train for split in splits], weights, keys)
-    held_out = [split.held_out for split in splits]
+    held_out, confirming = [split.held_out for split in splits], [split.confirming for split in splits]
     sources = tuple(
         SourceCounts(source.name, len(repeated), len(split.train), len(split.held_out))
         for source, repeated, split in zip(dataset.sources, train, splits, strict=True)
     )
     prompts = set().union(*(split.held_out_prompts for split in splits))
     counts = sum((split.counts for split in splits), Counts())
-    return Split(interleave(train, weights), interleave(held_out, weights), prompts, counts, sources)
+    parts = (interleave(train, weights), interleave(held_out, weights), interleave(confirming, weights))
+    return Split(parts[0], parts[1], prompts, counts, sources, confirming=parts[2])
 
 
 def interleave(parts: Sequence[Sequence[Item]], weights: Sequence[float]) -> list[Item]:
@@ -67,14 +69,18 @@ def interleave(parts: Sequence[Sequence[Item]], weights: Sequence[float]) -> lis
 def _separate(splits: Sequence[Split]) -> list[Split]:
     """The splits without training examples whose prompt any split holds out, and without examples of earlier splits."""
     all_held_out = set().union(*(split.held_out_prompts for split in splits))
+    evaluated = {example.identity for split in splits for example in split.held_out}
     seen: set[tuple[object, ...]] = set()
     apart = []
     for split in splits:
         allowed = [example for example in split.train if example.identity not in all_held_out]
-        train, held_out = _take_unseen(allowed, seen), _take_unseen(split.held_out, seen)
-        num_dropped = len(allowed) + len(split.held_out) - len(train) - len(held_out)
+        untouched = [example for example in split.confirming if example.identity not in evaluated]
+        parts = (allowed, split.held_out, untouched)
+        train, held_out, confirming = (_take_unseen(part, seen) for part in parts)
+        num_dropped = sum(map(len, parts)) - len(train) - len(held_out) - len(confirming)
         counts = Counts(num_duplicates=num_dropped, num_shared=len(split.train) - len(allowed))
-        apart.append(Split(train, held_out, split.held_out_prompts, split.counts + counts))
+        counts = split.counts + counts
+        apart.append(Split(train, held_out, split.held_out_prompts, counts, confirming=confirming))
     return apart
 
 

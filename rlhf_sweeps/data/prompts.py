@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from rlhf_sweeps.config.schema import DatasetConfig
@@ -13,12 +13,17 @@ from rlhf_sweeps.data.mixtures import load_split
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts. None occurs in both lists, and only the training part of a mixture repeats prompts."""
+    """Prompts. None occurs in two lists, and only the training part of a mixture repeats prompts.
+
+    Attributes:
+        confirming: see `Split`.
+    """
 
     train: list[Messages]
     held_out: list[Messages]
     counts: Counts
     sources: tuple[SourceCounts, ...] = ()
+    confirming: list[Messages] = field(default_factory=list)
     noun = "prompts"
 
 
@@ -38,8 +43,9 @@ def load_prompts(dataset: DatasetConfig, key: str = "dataset") -> Prompts:
     if (prompts := _read_ahead.pop(repr(dataset), None)) is not None:
         return prompts
     split = load_split(dataset, key, with_answers=False)
-    train, held_out = ([example.prompt for example in part] for part in (split.train, split.held_out))
-    return Prompts(train, held_out, split.counts, split.sources)
+    parts = (split.train, split.held_out, split.confirming)
+    train, held_out, confirming = ([example.prompt for example in part] for part in parts)
+    return Prompts(train, held_out, split.counts, split.sources, confirming)
 
 
 _read_ahead: dict[str, Prompts] = {}

@@ -1,4 +1,4 @@
-"""One data set as distinct examples, and the choice of those that are held out.
+"""One data set as distinct examples, and the choice of those that are held out, or that only confirm.
 
 The choice depends on the prompts alone. No reward model may be trained on the prompts that PPO holds out, and PPO must
 not train on the pairs that the report on a reward model uses. So neither bad answers nor the number of rows may change
@@ -12,7 +12,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import DatasetConfig
 from rlhf_sweeps.data.constants import END_OF_TENTH
 from rlhf_sweeps.data.counts import Counts, SourceCounts
-from rlhf_sweeps.data.locations import DataLocation, locate_held_out_rows, locate_training_rows
+from rlhf_sweeps.data.locations import DataLocation, locate_confirming_rows, locate_held_out_rows, locate_training_rows
 from rlhf_sweeps.data.messages import (
     Identity,
     Messages,
@@ -42,10 +42,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Split:
-    """Distinct examples; no prompt occurs in both parts.
+    """Distinct examples; no prompt occurs in two parts.
 
     Attributes:
-        held_out_prompts: the prompts that nothing may train on; some of them may have no usable pair.
+        confirming: those of confirm_path or confirm_split; without these empty, and some of `held_out` may confirm.
+        held_out_prompts: the prompts that nothing may train on, those of `confirming` included; some of them may have
+            no usable pair.
     """
 
     train: list[Example]
@@ -53,6 +55,7 @@ class Split:
     held_out_prompts: Set[Identity]
     counts: Counts
     sources: tuple[SourceCounts, ...] = ()
+    confirming: list[Example] = field(default_factory=list)
 
 
 def name_examples(with_answers: bool) -> str:
@@ -63,8 +66,8 @@ def name_examples(with_answers: bool) -> str:
 def split_source(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
     """The examples of a data set that is no mixture.
 
-    Without an evaluation file or split, `choose_held_out` chooses the held-out prompts. Held-out examples are ordered
-    by the hashes of their prompts, training examples as in the file.
+    Without an evaluation file or split, `choose_held_out` chooses the held-out prompts. Held-out and confirming
+    examples are ordered by the hashes of their prompts, training examples as in the file.
 
     Args:
         dataset: the config of the data set.
@@ -82,13 +85,37 @@ def split_source(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
     else:
         other = _read(place, dataset, with_answers)
         prompts = other.prompts
-        num_shared = sum(example.identity in prompts for example in own.examples)
-        counts = own.counts + other.counts + Counts(num_shared=num_shared)
+        counts = own.counts + other.counts
+    held_out = _sort_by_hash(example for example in other.examples if example.identity in prompts)
+    confirming = _read_confirming(dataset, key, with_answers, prompts)
+    elsewhere = confirming.prompts | (set() if place is None else prompts)
+    prompts = prompts | confirming.prompts
     train = [example for example in own.examples if example.identity not in prompts]
-    held_out = [example for example in other.examples if example.identity in prompts]
-    held_out.sort(key=lambda example: hash_prompt(example.identity))
+    num_shared = sum(example.identity in elsewhere for example in own.examples)
+    counts += confirming.counts + Counts(num_shared=num_shared)
     check_not_empty(train, len(held_out), f"{key}.path={dataset.path}", with_answers)
-    return Split(train, held_out, prompts, counts)
+    return Split(train, held_out, prompts, counts, confirming=confirming.examples)
+
+
+def _read_confirming(
+    dataset: DatasetConfig, key: str, with_answers: bool, held_out: Set[Identity]
+) -> "_DistinctExamples":
+    """The examples of the confirming file or split, without those whose prompts are held out; empty without one."""
+    place = locate_confirming_rows(dataset, key)
+    if place is None:
+        return _DistinctExamples()
+    confirming = _read(place, dataset, with_answers)
+    confirming.prompts -= held_out
+    if not confirming.prompts:
+        raise ConfigError(f"{place.given}: evaluations use all of its prompts, so that none is left to confirm")
+    confirming.examples = _sort_by_hash(
+        example for example in confirming.examples if example.identity in confirming.prompts
+    )
+    return confirming
+
+
+def _sort_by_hash(examples: Iterable[Example]) -> list[Example]:
+    return sorted(examples, key=lambda example: hash_prompt(example.identity))
 
 
 def choose_held_out(prompts: Collection[Identity]) -> set[Identity]:

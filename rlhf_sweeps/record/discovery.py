@@ -88,8 +88,9 @@ def find_owner(file: Path) -> Run | Sweep | None:
     A file with the name of a run's file belongs to one if its folder is a run, or if it holds evaluation samples.
     """
     run, sweep = Run(file.parent), Sweep(file.parent)
-    if file in (run.start_file, run.metrics_file, run.summary_file, run.samples_file):
-        is_ours = is_run(run.folder) or (file == run.samples_file and _has_rows(file, "update", "prompt"))
+    samples = (run.samples_file, run.confirmation_file)
+    if file in (run.start_file, run.metrics_file, run.summary_file, *samples):
+        is_ours = is_run(run.folder) or (file in samples and _has_rows(file, "update", "prompt"))
         return run if is_ours else None
     if file in (sweep.start_file, sweep.holder_file, sweep.study, sweep.hydra_file, sweep.comparison_file):
         return sweep if is_sweep(sweep.folder) else None

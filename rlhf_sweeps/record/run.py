@@ -42,7 +42,7 @@ class Run:
         checkpoint: the folder of the checkpoints.
         model: the folder of the export, which from_pretrained loads.
         base: results about the base policy, if the run belongs to no sweep.
-        start_file, metrics_file, samples_file, summary_file: the methods below read and write these.
+        start_file, metrics_file, samples_file, confirmation_file, summary_file: the methods below read and write these.
         config_file, hydra_file, overrides_file: the composed config, Hydra's own part of it, the user's overrides.
         log_file: the output of the run's process to stdout and stderr.
     """
@@ -55,6 +55,7 @@ class Run:
         self.start_file = self.folder / "run.json"
         self.metrics_file = self.folder / "metrics.jsonl"
         self.samples_file = self.folder / "samples.jsonl"
+        self.confirmation_file = self.folder / "confirmation.jsonl"
         self.summary_file = self.folder / "summary.json"
         self.config_file = self.folder / ".hydra" / "config.yaml"
         self.hydra_file = self.folder / ".hydra" / "hydra.yaml"
@@ -70,7 +71,8 @@ class Run:
             NotOursError: if it does, and nothing proves that a run was begun there.
         """
         model = (self.model.name, f"{self.model.name}{UNFINISHED}", f"rlhf_sweeps_former_{self.model.name}")
-        files = (self.start_file, self.metrics_file, self.samples_file, self.summary_file, self.log_file)
+        rows = (self.metrics_file, self.samples_file, self.confirmation_file)
+        files = (self.start_file, *rows, self.summary_file, self.log_file)
         folders = (self.checkpoint.name, self.hydra_file.parent.name, "base", locate_copy(self.start_file).parent.name)
         names = (*model, *folders, *(file.name for file in files), self._stop.name)
         refuse_foreign(self.folder, (*names, "sweep.json"), self.start_file, self.hydra_file, RUNS)
@@ -94,8 +96,8 @@ class Run:
             one sentence for each problem.
         """
         problems = [*mend_object(self.start_file), *mend_object(self.summary_file)]
-        files = (*self.row_files, self._stop, self.log_file, self.config_file, self.hydra_file, self.overrides_file)
-        for file in files:
+        ours = (self.config_file, self.hydra_file, self.overrides_file)
+        for file in (*self.row_files, self.confirmation_file, self._stop, self.log_file, *ours):
             problems += set_aside(file)
         return problems
 
@@ -127,6 +129,14 @@ class Run:
     def samples(self) -> list[dict[str, Any]]:
         """Evaluation samples: update, prompt, response, score, base_response, base_score, and all judges' scores."""
         return _read_updates(self.samples_file)
+
+    def confirmation(self) -> list[dict[str, Any]]:
+        """The answers of the final policy to the confirming prompts, as `samples`; empty without such prompts."""
+        return _read_updates(self.confirmation_file)
+
+    def write_confirmation(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write them at the end of a run."""
+        write_atomically(self.confirmation_file, "".join(map(format_row, rows)))
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one update's metrics."""
@@ -175,6 +185,7 @@ class Run:
                 write_atomically(
                     path, "".join(format_row(row) for row in _read_updates(path) if row["update"] <= update)
                 )
+        remove(self.confirmation_file)
         if self.summary_file.exists():
             # A run that wrote a summary has obeyed the request to stop; without a summary the request still stands.
             remove(self._stop)
@@ -192,7 +203,7 @@ class Run:
         Args:
             exported: the paths, within model/, of the files that the run wrote there.
         """
-        left = [*self.row_files, *(self.model / name for name in exported)]
+        left = [*self.row_files, self.confirmation_file, *(self.model / name for name in exported)]
         files = {path.relative_to(self.folder).as_posix(): digest_file(path) for path in left if path.is_file()}
         write_object(self.summary_file, {"schema_version": SCHEMA_VERSION, **hide_in_summary(summary), "files": files})
 

@@ -7,6 +7,7 @@ from rlhf_sweeps.sweep.decision import is_decided
 from rlhf_sweeps.sweep.results import find_best, rank, read_setting_values
 from rlhf_sweeps.sweep.study.tested import make_test_entry, unwrap_single
 from rlhf_sweeps.sweep.study.trials import SweepTrial
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy, measure_confirmation
 
 
 def make_results(
@@ -14,6 +15,7 @@ def make_results(
     directions: Sequence[str],
     comparison: Mapping[str, Any] | None = None,
     is_comparison: bool = False,
+    policies: Sequence[FinalPolicy | None] = (),
 ) -> dict[str, Any]:
     """The content of optimization_results.yaml, in plain values.
 
@@ -24,16 +26,21 @@ def make_results(
     if no trial is complete. best_is_decided says whether the best setting is better than every other one by more than
     noise; false: it only leads; null: there is no other.
 
+    confirmed has what the best setting's policies come to on prompts that chose nothing (`measure_confirmation`); null
+    if they were not measured there.
+
     If reward models are compared, `comparison` has the best setting of each, in the order of comparison.json.
 
     Args:
         comparison: of reward models, the result of `compare`; None without a comparison.
         is_comparison: whether objectives of different reward models cannot be compared. Then no setting is the best:
             the keys above are null, or there are no solutions.
+        policies: of the best setting, one for each run.
     """
     content = _make_best([] if is_comparison else find_best(trials, directions), directions)
     if content.get("best_trial") is not None:
         content["best_is_decided"] = is_decided(rank(trials, directions), directions)
+        content["confirmed"] = measure_confirmation(policies)
     return content if comparison is None else {**content, "comparison": list(_list_compared(trials, comparison))}
 
 

@@ -42,7 +42,7 @@ from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.execution.executors import Executor
-from rlhf_sweeps.sweep.gains import find_final_policies
+from rlhf_sweeps.sweep.gains import find_final_policies, list_runs
 from rlhf_sweeps.sweep.opening import describe, open_study
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
@@ -220,7 +220,8 @@ def _train(
         engine.save()
         with report_activity("recording the results of the sweep"):
             comparison = _compare(sweep, plan, trials)
-            sweep.write_results(make_results(trials, plan.directions, comparison, plan.has_own_scales))
+            policies = find_final_policies(sweep, find_best(trials, plan.directions), plan.seeds)
+            sweep.write_results(make_results(trials, plan.directions, comparison, plan.has_own_scales, policies))
             tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [])
 
     with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.has_own_scales) as display:
@@ -273,8 +274,7 @@ def _print_answer(
         print(write_table(comparison), end="\n\n")
     trials, recorded = engine.schedule.trials, read_plan(sweep.start() or {})
     if winners := find_best(trials, plan.directions):
-        run = sweep.run(winners[0].number, plan.seeds[0] if len(plan.seeds) > 1 else None)
-        hydra = salvage_hydra(run, []) or hydra
+        hydra = salvage_hydra(list_runs(sweep, winners[0], plan.seeds)[0], []) or hydra
     if (upload := describe_upload(sweep.folder)) is not None:
         print_adapted(upload)
     print_adapted(
@@ -296,5 +296,5 @@ def _print_answer(
     if plan.config.sweep.report and engine.stopping != INTERRUPTED:
         print_adapted(write_report(sweep.folder, plan.settings.storage))
     if winners and not plan.has_own_scales:
-        policies = find_final_policies(sweep, winners[0], plan.seeds)
+        policies = find_final_policies(sweep, winners, plan.seeds)
         print(write_answer(trials, plan.directions, policies, plan.config.objective.kl_budget))

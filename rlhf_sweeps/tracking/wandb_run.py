@@ -225,6 +225,7 @@ class Tracker:
         try:
             if self._is_on:
                 entries = hide_in_summary(summary)
+                entries |= {f"confirmed/{name}": x for name, x in (entries.get("confirmed") or {}).items()}
                 run.summary.update({name: x for name, x in entries.items() if isinstance(x, str | int | float)})
                 _remove_entries(run, [name for name, x in summary.items() if x is None])
                 if self._log_model and model_dir is not None:

@@ -32,6 +32,7 @@ class Evaluator:
     All evaluations use the same random numbers, so that their results differ because of the policy only.
 
     Args:
+        purpose: of the random numbers; other purposes have other numbers.
         scorer: the reward model that the policy is trained with; its scores are scaled.
         judges: other reward models by name; their scores are not scaled.
     """
@@ -46,6 +47,7 @@ class Evaluator:
         scorer: Scorer,
         judges: Mapping[str, Scorer],
         seed: int,
+        purpose: str = "evaluation",
     ) -> None:
         self.prompts = prompts
         self.sampler = sampler
@@ -56,14 +58,20 @@ class Evaluator:
         self.judges = judges
         self.scale = UNIT
         self.seed = seed
+        self.purpose = purpose
         self._base_responses: Sequence[str] = ()
         self._base_scores = torch.empty(0)
         self._judges_base_scores: dict[str, Tensor] = {}
 
+    def turn_to(self, prompts: Encoded, purpose: str) -> "Evaluator":
+        """The same comparison on other prompts, with other random numbers."""
+        parts = (self.sampler, self.tokenizer, self.language_model, self.ref_policy, self.scorer, self.judges)
+        return Evaluator(prompts, *parts, self.seed, purpose)
+
     def take_base(self, base_policy: BasePolicy, scale: Scale) -> tuple[BaseAnswers, Tensor]:
         """Store the base policy's answers and scores before the first evaluation; returns them, scores (prompts,)."""
         self.scale = scale
-        answers = base_policy.answers(self.prompts, "evaluation", self.seed)
+        answers = base_policy.answers(self.prompts, self.purpose, self.seed)
         self._base_responses = answers.exchanges.responses
         self._base_scores = scale.apply(base_policy.scores(answers, self.scorer))
         self._judges_base_scores = {name: base_policy.scores(answers, judge) for name, judge in self.judges.items()}
@@ -79,7 +87,7 @@ class Evaluator:
         A row holds prompt, response, score, base_response, base_score, and judge/<name>/score and
         judge/<name>/base_score for each judge.
         """
-        noise = make_generator(self.seed, "evaluation", 0, policy.device)
+        noise = make_generator(self.seed, self.purpose, 0, policy.device)
         batch = self.sampler.sample(policy, self.prompts.ids, noise)
         exchanges = make_exchanges(
             self.prompts.messages,

@@ -10,8 +10,9 @@ import transformers
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_sweeps import __version__
+from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import Config
-from rlhf_sweeps.data import Encoded, describe_counts, encode, list_files, load_prompts
+from rlhf_sweeps.data import Encoded, Prompts, describe_counts, encode, list_files, load_prompts
 from rlhf_sweeps.models.loading import describe_tokenizer
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import BaseRecord, take_stamp
@@ -25,11 +26,13 @@ class EncodedPrompts:
 
     Attributes:
         held_out: the first eval.num_prompts of the held-out prompts.
+        confirming: the prompts that no evaluation uses, at most eval.num_confirming; it may be empty.
         line: a line for the log with their numbers.
     """
 
     training: Encoded
     held_out: Encoded
+    confirming: Encoded
     line: str
 
 
@@ -46,7 +49,8 @@ def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: Bas
     def find() -> EncodedPrompts:
         with report_activity("reading and tokenizing the prompts"):
             prompts = _encode(config, tokenizer)
-        record.write(name, [_as_row(prompts.training), _as_row(prompts.held_out), {"line": prompts.line}])
+        parts = (prompts.training, prompts.held_out, prompts.confirming)
+        record.write(name, [*map(_as_row, parts), {"line": prompts.line}])
         return prompts
 
     return record.read_or_find(lambda: _read(record, name), find)
@@ -57,10 +61,33 @@ def _encode(config: Config, tokenizer: PreTrainedTokenizerBase) -> EncodedPrompt
     lengths = (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
     training = encode(prompts.train, tokenizer, *lengths)
     held_out = encode(prompts.held_out, tokenizer, *lengths, most=config.eval.num_prompts, noun="held-out prompt")
-    line, wanted = describe_counts(prompts, training, held_out), config.eval.num_prompts
+    confirming = _encode_confirming(config, prompts, held_out, tokenizer)
+    line, wanted = describe_counts(prompts, training, held_out, confirming=confirming), config.eval.num_prompts
     if len(held_out.ids) < wanted:
         line += f"; evaluations use all that are held out, fewer than eval.num_prompts={wanted}"
-    return EncodedPrompts(training, held_out, line)
+    if config.eval.num_confirming and not confirming.ids:
+        line += "; none is left to confirm the result (dataset.confirm_path, or a smaller eval.num_prompts)"
+    return EncodedPrompts(training, held_out, confirming, line)
+
+
+def _encode_confirming(
+    config: Config, prompts: Prompts, held_out: Encoded, tokenizer: PreTrainedTokenizerBase
+) -> Encoded:
+    """The confirming prompts: those of the data set's own file or split, else held-out prompts after `held_out`.
+
+    Raises:
+        ConfigError: if no prompt of that file or split has an allowed length.
+    """
+    most, lengths = config.eval.num_confirming, (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
+    unused = prompts.held_out[len(prompts.held_out) - held_out.num_unread :]
+    if not most or not (prompts.confirming or unused):
+        return Encoded([], [], 0)
+    try:
+        return encode(prompts.confirming or unused, tokenizer, *lengths, most=most, noun="confirming prompt")
+    except ConfigError:
+        if prompts.confirming:
+            raise
+        return Encoded([], [], 0)
 
 
 def _make_key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -68,7 +95,7 @@ def _make_key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:
     versions = (__version__, transformers.__version__)
     files = [(str(file), take_stamp(file)) for file in list_files(config.dataset)]
     reader = (config.model, describe_tokenizer(tokenizer))
-    parts = (versions, asdict(config.dataset), files, reader, config.eval.num_prompts)
+    parts = (versions, asdict(config.dataset), files, reader, config.eval.num_prompts, config.eval.num_confirming)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
@@ -77,8 +104,9 @@ def _read(record: BaseRecord, name: str) -> EncodedPrompts | None:
         rows = record.read(name)
         if not rows:
             return None
-        training, held_out, last = rows
-        return EncodedPrompts(_from_row(training), _from_row(held_out), last["line"])
+        *parts, last = rows
+        training, held_out, confirming = map(_from_row, parts)
+        return EncodedPrompts(training, held_out, confirming, last["line"])
     except (ValueError, KeyError, TypeError, IndexError) as error:
         log.warning("%s: cannot be used and is made anew (%r)", name, error)
         return None

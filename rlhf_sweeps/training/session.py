@@ -45,6 +45,7 @@ class Session:
     """The parts of a run, and its state in addition to that of the trainer.
 
     Attributes:
+        confirming: the prompts for the end of the run; perhaps none.
         policy_digest: a hash of the base policy's weights.
         adapter: the LoRA adapter, if one is trained in place of the policy's weights.
         best: the best evaluation within the KL budget so far.
@@ -60,6 +61,7 @@ class Session:
     evaluator: Evaluator
     loader: Loader
     training: Encoded
+    confirming: Encoded
     policy: PreTrainedModel
     policy_digest: str
     tokenizer: PreTrainedTokenizerBase
@@ -106,7 +108,7 @@ class Session:
             scorer.state = scorer_state
         self.checkpoint = folder
 
-    def ask_base_policy(self, sweep: Sweep | None) -> None:
+    def ask_base_policy(self, sweep: Sweep | None) -> BasePolicy:
         """Compute the base policy's answers and the scales of the reward models, unless the record has them.
 
         Raises:
@@ -124,6 +126,7 @@ class Session:
             if config.ppo.value_model == "reward_model" and scale != UNIT:
                 self.trainer.value_model.rescale(scale.mean, scale.deviation)
             self.trainer.start_values(make_responses(answers, self.evaluator.prompts, self.policy.device), scores)
+        return base_policy
 
     def score(self, indices: Sequence[int], batch: Responses) -> Tensor:
         """One score each of the responses to these training prompts, (batch,)."""
@@ -194,7 +197,7 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     models.check_ids(policy, tokenizer, given)
     policy_digest = models.hash_model(policy)  # before training
     batch = BatchSize("ppo.rollout_batch_size", ppo.rollout_batch_size)
-    messages = [*training.messages, *held_out.messages]
+    messages = [*training.messages, *held_out.messages, *prompts.confirming.messages]
     loader = Loader(tokenizer, batch, device, config.dataset, ppo.complete_turn, messages, template_date.hold)
     scorer = loader.scorer(config.reward_model, "reward_model")
     judges = {judge.name: loader.scorer(judge, f"eval.judges[{n}]") for n, judge in enumerate(config.eval.judges)}
@@ -204,7 +207,8 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
         ref_policy, adapter = _prepare_training(config, policy, value_model)
     language_model = models.make_language_model(policy, ppo)
     sampler = models.make_sampler(policy, tokenizer, ppo, batch)
-    check_models(ppo, language_model, value_model, sampler, (*training.ids, *held_out.ids), given)
+    ids = (*training.ids, *held_out.ids, *prompts.confirming.ids)
+    check_models(ppo, language_model, value_model, sampler, ids, given)
     trainer = PPOTrainer(
         ppo,
         language_model,
@@ -218,8 +222,8 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     )
     _announce(config, run, policy)
     evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, scorer, judges, config.seed)
-    session = Session(config, run, trainer, evaluator, loader, training, policy, policy_digest, tokenizer, adapter)
-    return session
+    parts = (trainer, evaluator, loader, training, prompts.confirming, policy, policy_digest, tokenizer, adapter)
+    return (session := Session(config, run, *parts))
 
 
 def _has_begun(run: Run, sweep: Sweep | None) -> bool:

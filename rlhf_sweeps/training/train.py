@@ -2,53 +2,36 @@
 
 import contextlib
 import logging
-import platform
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from rlhf_sweeps import __version__
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.references import redact, take_fingerprints
 from rlhf_sweeps.config.schema import Config, as_dict
 from rlhf_sweeps.models.card import write_model_card
-from rlhf_sweeps.platforms import system
-from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.process.activity import report_activity
-from rlhf_sweeps.process.environment import find_fault
 from rlhf_sweeps.process.exit_status import INTERRUPTED, choose_exit_status
-from rlhf_sweeps.process.failures import DivergedError, RewardModelError
 from rlhf_sweeps.process.interruption import Interruption
 from rlhf_sweeps.process.progress import Progress
 from rlhf_sweeps.record import InUseError, Run, Sweep, mask_words
 from rlhf_sweeps.tracking import wandb_run as tracking
 from rlhf_sweeps.tracking.names import name_part
 from rlhf_sweeps.training import checkpoints
+from rlhf_sweeps.training.base_policy import BasePolicy
+from rlhf_sweeps.training.confirmation import confirm
 from rlhf_sweeps.training.earlier_start import mend_earlier_start
 from rlhf_sweeps.training.export import export
 from rlhf_sweeps.training.last_lines import report_end
 from rlhf_sweeps.training.session import Session, load_session
-from rlhf_sweeps.verdicts.final_policies import find_final_policy, measure_policies
-from rlhf_sweeps.verdicts.objective import (
-    KL_BOUND,
-    NET_SCORE,
-    Evaluation,
-    compute_objectives,
-    ends_beyond_budget,
-    list_updates_within_budget,
-)
+from rlhf_sweeps.training.summary import describe_failure, measure_peak_memory, read_versions, summarize
+from rlhf_sweeps.verdicts.objective import KL_BOUND, NET_SCORE, Evaluation
 
 # Reasons to stop a run that will be continued, and a run whose policy is not needed: neither policy is exported.
 RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
 UNWANTED = ("pruned",)
-PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -109,16 +92,16 @@ def _train(
         name=_name_run(config, mask_words(overrides)),
         group=None if sweep is None else sweep.folder.absolute().name,
         job_type="train",
-        settings={**as_dict(config), "overrides": mask_words(overrides), "versions": _read_versions()},
+        settings={**as_dict(config), "overrides": mask_words(overrides), "versions": read_versions()},
         part=part if sweep is None else name_part(run.folder, sweep.folder),
         is_named=any(override.startswith("name=") for override in overrides),
     )
     try:
         with Interruption() as interruption:
             with report_activity("asking the base policy"):
-                session.ask_base_policy(sweep)
+                base_policy = session.ask_base_policy(sweep)
             stop_reason = _loop(session, tracker, interruption, after_update)
-        summary = _finish(session, stop_reason)
+        summary = _finish(session, base_policy, stop_reason)
     except BaseException as error:
         summary = {}
         if isinstance(error, Exception):
@@ -149,7 +132,7 @@ def _loop(
                 is_best = _evaluate(session, row, tracker)
             row |= {
                 "perf/update_seconds": time.perf_counter() - start,
-                "perf/peak_memory_mb": _measure_peak_memory_mb(),
+                "perf/peak_memory_mb": measure_peak_memory(),
             }
             start = time.perf_counter()
             session.seconds += row["perf/update_seconds"]
@@ -190,44 +173,13 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
     return is_best
 
 
-def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
-    """Export the best policy, write the summary, and log the results."""
-    run, best, last = session.run, session.best, session.last
+def _finish(session: Session, base_policy: BasePolicy, stop_reason: str | None) -> dict[str, Any]:
+    """Export the best policy, let it confirm, write the summary, and log the results."""
+    run, best = session.run, session.best
     if reason := run.find_gap(session.trainer.update):
         log.warning("%s; the objective is computed from this file", reason)
-    rows = run.metrics()
-    values = compute_objectives(rows, session.config.objective)
-    evaluations = {
-        "best": asdict(best) if best else None,
-        "last": asdict(last) if last else None,
-        "updates_within_budget": list_updates_within_budget(rows, session.config.objective),
-    }
-    policies = [find_final_policy(evaluations, run.samples(), session.config.reward_model.name)]
-    gain = measure_policies(policies)
-    summary: dict[str, Any] = {
-        "status": "stopped" if stop_reason else "complete",
-        "stop_reason": stop_reason,
-        "objective": values[0] if values else None,
-        "objectives": values,
-        "best_update": best.update if best else None,
-        "base_score": session.evaluator.base_score,
-        "against_base": asdict(gain) if gain else None,
-        "is_beyond_budget": ends_beyond_budget(rows, session.config.objective),
-        **evaluations,
-        "updates": session.trainer.update,
-        "episodes": session.trainer.update * session.config.ppo.batch_size,
-        "tokens": session.tokens,
-        "seconds": session.seconds,
-        "scale": asdict(session.evaluator.scale),
-        "scoring": {
-            scorer.name: {**asdict(scorer.cost), "seconds_per_1000": scorer.cost.seconds_per_1000}
-            for scorer in session.loader.scorers
-        },
-        "peak_memory_mb": _measure_peak_memory_mb(),
-        "device": str(session.policy.device),
-        "versions": _read_versions(),
-    }
     if stop_reason in (*RESUMABLE, *UNWANTED):
+        summary, _ = summarize(session, stop_reason)
         run.write_summary(summary)
         if stop_reason in UNWANTED:
             checkpoints.remove(run.checkpoint)
@@ -237,12 +189,13 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         assert session.checkpoint is not None  # the best update always has a checkpoint
         checkpoints.read_state(session.checkpoint)  # raises if it is damaged
         checkpoints.load_weights(session.checkpoint / "best.safetensors", session.policy)
+    summary, policy = summarize(session, stop_reason, confirm(session, base_policy))
     run.write_summary(summary, exported=_export(session, summary))
     if session.config.checkpoint.keep:
         checkpoints.remove_others(run.checkpoint, [session.checkpoint])
     else:
         checkpoints.remove(run.checkpoint)
-    report_end(session.config, run, summary, policies)
+    report_end(session.config, run, summary, [policy])
     return summary
 
 
@@ -259,40 +212,8 @@ def _export(session: Session, summary: dict[str, Any]) -> list[str]:
         return export(session.run.model, save, write_model_card(session.config, summary, session.run.metrics()))
 
 
-def describe_failure(error: BaseException, update: int) -> dict[str, Any]:
-    """The summary of a run that failed in this update."""
-    at_fault = find_fault(error)
-    message = {
-        "message": at_fault or f"{type(error).__name__}: {error}",
-        "traceback": "".join(traceback.format_exception(error)),
-        "update": update,
-        "objective": None,
-    }
-    if isinstance(error, DivergedError):
-        return {"status": "diverged", **message}
-    if is_out_of_memory(error.__cause__ or error):
-        cause = "out_of_memory"
-    elif at_fault is not None:
-        cause = "environment"
-    else:
-        cause = "reward_model" if isinstance(error, RewardModelError) else "error"
-    return {"status": "failed", "cause": cause, **message}
-
-
 def _name_run(config: Config, overrides: Sequence[str]) -> str:
     """A short name from the changed keys, such as kl_coef=0.01,seed=0."""
     changed = [override.partition("=") for override in overrides if not override.startswith(("tracking", "seed="))]
     words = [f"{key.rpartition('.')[2]}={value}" for key, _, value in changed] or [redact(config.name)]
     return ",".join([*words, f"seed={config.seed}"])
-
-
-def _read_versions() -> dict[str, str]:
-    own = {"python": platform.python_version(), "rlhf_sweeps": __version__}
-    return own | {package: version(package) for package in PACKAGES}
-
-
-def _measure_peak_memory_mb() -> float:
-    """The process's peak memory so far: of the GPU if there is one, else its resident memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return system.peak_memory() / 2**20

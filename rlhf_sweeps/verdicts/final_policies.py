@@ -1,17 +1,20 @@
 """The policies by which runs are compared with the base policy, and the sentence about them: one for all outputs.
 
 A run is judged by its best evaluation within the KL budget. A run that had none is judged by its last evaluation, and
-then the sentence says so first: what lies beyond the budget is no success.
+then the sentence says so first: what lies beyond the budget is no success. If the policies of all runs were confirmed
+on prompts that chose nothing, the sentence rests on these prompts.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
+from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, list_judges, measure_gain, read_differences
 from rlhf_sweeps.verdicts.cross_fitting import WIDENING, choose_for_each
-from rlhf_sweeps.verdicts.objective import describe_excess
+from rlhf_sweeps.verdicts.objective import KL_BOUND, describe_excess
 
 NO_JUDGE = "no judge scored the answers, so over-optimization cannot be seen (eval.judges)"
 
@@ -28,6 +31,8 @@ class FinalPolicy:
         kl_bound: the upper bound of the KL, which is held against the budget; the KL where it is unknown.
         judged: judge -> the differences in that evaluation under it.
         is_cross_fitted: whether each difference is that of the evaluation which the other prompts would choose.
+        score: the mean score on the confirming prompts; nan of other prompts, or if unknown.
+        confirmed: the same policy on the confirming prompts; None if it was not measured there.
     """
 
     update: int
@@ -37,18 +42,24 @@ class FinalPolicy:
     kl_bound: float
     judged: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     is_cross_fitted: bool = False
+    score: float = math.nan
+    confirmed: "FinalPolicy | None" = None
 
 
 def find_final_policy(
-    summary: Mapping[str, Any], samples: Iterable[Mapping[str, Any]], own: str | None = None
+    summary: Mapping[str, Any],
+    samples: Iterable[Mapping[str, Any]],
+    own: str | None = None,
+    confirmation: Sequence[Mapping[str, Any]] = (),
 ) -> FinalPolicy | None:
     """The policy by which a run is judged; None if the run had no evaluation.
 
     Args:
-        summary: with the keys `best`, `last` and `updates_within_budget`, as in summary.json; what is damaged counts
-            as missing.
+        summary: with the keys `best`, `last`, `updates_within_budget` and `confirmed`, as in summary.json; what is
+            damaged counts as missing.
         samples: the rows of samples.jsonl.
         own: the name of the run's reward model, which is no judge of its own policy.
+        confirmation: the rows of confirmation.jsonl.
     """
     rows_by_update: dict[float, list[Mapping[str, Any]]] = {}
     for row in samples:
@@ -70,8 +81,30 @@ def find_final_policy(
                     judge: _measure(rows, choice, place_of_prompt, judge) for judge in list_judges(rows) if judge != own
                 },
                 is_cross_fitted=place_of_prompt is not None,
+                confirmed=_find_confirmed(summary.get("confirmed"), confirmation, update, key == "best", own),
             )  # fmt: skip
     return None
+
+
+def _find_confirmed(
+    confirmed: Any, rows: Sequence[Mapping[str, Any]], update: float, is_within: bool, own: str | None
+) -> FinalPolicy | None:
+    """The policy of this update on the confirming prompts, if the record is whole and of this update."""
+    if not isinstance(confirmed, Mapping) or not rows or any(row.get("update") != update for row in rows):
+        return None
+    kl, score = (_read_number(confirmed, key, math.nan) for key in ("eval/kl", "eval/score"))
+    differences = read_differences(rows)
+    if confirmed.get("update") != update or confirmed.get("num_prompts") != len(differences):
+        return None
+    judged = {judge: read_differences(rows, judge) for judge in list_judges(rows) if judge != own}
+    kl_bound = _read_number(confirmed, KL_BOUND, kl)
+    return FinalPolicy(int(update), kl, is_within, differences, kl_bound, judged, score=score)
+
+
+def choose_measured(policies: Sequence[FinalPolicy | None]) -> Sequence[FinalPolicy | None]:
+    """The policies on the confirming prompts if all were measured there, else on the prompts that chose them."""
+    confirmed = [policy.confirmed if policy is not None else None for policy in policies]
+    return policies if None in confirmed else confirmed
 
 
 def _list_choice(summary: Mapping[str, Any]) -> list[float]:
@@ -107,12 +140,30 @@ def measure_policies(policies: Sequence[FinalPolicy | None], num_settings: int =
         policies: one for each run of the setting.
         num_settings: the number of settings that this one was chosen from by these runs.
     """
-    differences = [policy.differences if policy is not None else {} for policy in policies]
+    measured = choose_measured(policies)
+    differences = [policy.differences if policy is not None else {} for policy in measured]
     return measure_gain(differences, num_settings, _choose_widening(policies))
 
 
+def measure_confirmation(policies: Sequence[FinalPolicy | None]) -> dict[str, Any] | None:
+    """score and kl (means over the runs), gain over the base policy, low and high (its 95 % interval), num_prompts, and
+    num_seeds, all on the confirming prompts; None if a run was not measured there.
+
+    Args:
+        policies: one for each run of the setting.
+    """
+    confirmed = [policy.confirmed for policy in policies if policy is not None and policy.confirmed is not None]
+    gain = measure_policies(policies)
+    if not confirmed or len(confirmed) < len(policies) or gain is None:
+        return None
+    score, kl = (fmean(getattr(policy, name) for policy in confirmed) for name in ("score", "kl"))
+    interval = {"gain": gain.mean, "low": gain.low, "high": gain.high}
+    return {"score": score, "kl": kl, **interval, "num_prompts": gain.num_prompts, "num_seeds": gain.num_seeds}
+
+
 def _choose_widening(policies: Sequence[FinalPolicy | None]) -> float:
-    return WIDENING if any(policy is not None and policy.is_cross_fitted for policy in policies) else 1.0
+    measured = choose_measured(policies)
+    return WIDENING if any(policy is not None and policy.is_cross_fitted for policy in measured) else 1.0
 
 
 def write_verdict(
@@ -131,11 +182,7 @@ def write_verdict(
         is_plural: whether the name stands for several trials.
         num_settings: the number of settings that this one was chosen from by these runs.
     """
-    test = describe_test(
-        measure_policies(policies, num_settings),
-        num_settings,
-        is_cross_fitted=any(policy is not None and policy.is_cross_fitted for policy in policies),
-    )
+    test = describe_test(measure_policies(policies, num_settings), num_settings, policies)
     beyond = [policy for policy in policies if policy is not None and not policy.is_within]
     verb, their = ("are", "their") if is_plural else ("is", "its")
     if beyond and len(beyond) == len(policies):
@@ -146,10 +193,11 @@ def write_verdict(
     if beyond:
         share = f"{len(beyond)} of {len(policies)} runs had no policy within the KL budget"
         return f"{name} {verb} not known to be better than the base policy: {share}"
+    excess = _describe_excess_there(policies, kl_budget)
     if name:
-        return f"at {their} best held-out score, {name} {verb} {test}"
+        return f"at {their} best held-out score, {name} {verb} {test}{excess}"
     updates = [policy.update for policy in policies if policy is not None]
-    return f"the policy{f' of update {updates[0]}' if updates else ''} is {test}"
+    return f"the policy{f' of update {updates[0]}' if updates else ''} is {test}{excess}"
 
 
 def write_judgement(
@@ -157,15 +205,16 @@ def write_judgement(
 ) -> str | None:
     """What the judges say of a setting, whose own reward model may have been over-optimized.
 
-    The judges read the answers by which the setting was chosen, and what is luck there may please them, too. So their
-    intervals are adjusted for the number of settings as well as for their own. None if the verdict says nothing of a
-    policy within the KL budget, or without samples.
+    The judges may read the answers by which the setting was chosen, and what is luck there may please them, too. So
+    their intervals are adjusted for the number of settings as well as for their own. None if the verdict says nothing
+    of a policy within the KL budget, or without samples.
 
     Args:
         policies: one for each run of the setting.
         name, is_plural, num_settings: see `write_verdict`.
     """
-    measured = [policy for policy in policies if policy is not None and policy.is_within and policy.differences]
+    chosen = choose_measured(policies)
+    measured = [policy for policy in chosen if policy is not None and policy.is_within and policy.differences]
     if not measured or len(measured) < len(policies):
         return None
     judges = sorted(set(measured[0].judged).intersection(*(policy.judged for policy in measured[1:])))
@@ -178,19 +227,31 @@ def write_judgement(
     return "; ".join(f"judged by {judge}, {name} {verb} {describe_gain(gain)}" for judge, gain in gains.items())
 
 
-def describe_test(gain: Gain | None, num_settings: int = 1, is_cross_fitted: bool = False) -> str:
+def describe_test(gain: Gain | None, num_settings: int = 1, policies: Sequence[FinalPolicy | None] = ()) -> str:
     """`better than the base policy by 1.75 [1.41, 2.09] (held-out score, 120 prompts, 1 seed)`; after `is`.
 
     Args:
         num_settings: see `write_verdict`.
+        policies: the gain is theirs.
     """
     if gain is None:
         return describe_gain(gain)
-    prompts, seeds = _count(gain.num_prompts, "prompt"), _count(gain.num_seeds, "seed")
-    text, basis = describe_gain(gain), f"held-out score, {prompts}, {seeds}"
-    basis += ", cross-fitted" if is_cross_fitted else ""
+    text, basis, seeds = describe_gain(gain), f"held-out score, {_count(gain.num_prompts, 'prompt')}", gain.num_seeds
+    if confirmed := measure_confirmation(policies):
+        figures = f"score {format_number(confirmed['score'])} and KL {format_number(confirmed['kl'])}"
+        basis = f"{figures} on {_count(gain.num_prompts, 'prompt')} that chose nothing"
+    basis += f", {_count(seeds, 'seed')}"
+    basis += ", cross-fitted" if _choose_widening(policies) > 1 else ""
     basis += f", best of {num_settings} settings" if num_settings > 1 else ""
     return f"{text.removesuffix(')')}; {basis})" if text.endswith(")") else f"{text} ({basis})"
+
+
+def _describe_excess_there(policies: Sequence[FinalPolicy | None], kl_budget: float | None) -> str:
+    """That the KL on the confirming prompts is beyond the budget, although it was not where the policy was chosen."""
+    confirmed = measure_confirmation(policies)
+    if confirmed is None or kl_budget is None or not confirmed["kl"] > kl_budget:
+        return ""
+    return f"; there its KL is beyond the budget ({format_number(confirmed['kl'])} > {format_number(kl_budget)})"
 
 
 def _compare_kl(beyond: Sequence[FinalPolicy], kl_budget: float | None) -> str:

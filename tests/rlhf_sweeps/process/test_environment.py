@@ -16,7 +16,7 @@ from rlhf_sweeps.process.environment import EnvironmentFault, find_fault
 from rlhf_sweeps.process.exit_status import choose_exit_status
 from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.record import InUseError, Run, Sweep
-from rlhf_sweeps.training.train import describe_failure
+from rlhf_sweeps.training.summary import describe_failure
 
 
 class SafetensorError(Exception):

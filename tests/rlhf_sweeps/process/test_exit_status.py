@@ -22,7 +22,7 @@ from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.tracking import wandb_run as tracking
-from rlhf_sweeps.training.train import describe_failure
+from rlhf_sweeps.training.summary import describe_failure
 
 ONLINE = "tracking.mode=online"
 

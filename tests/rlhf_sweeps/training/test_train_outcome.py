@@ -17,7 +17,8 @@ from rlhf_sweeps.process.failures import DivergedError, RewardModelError
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.training import train as train_module
 from rlhf_sweeps.training.evaluation import Evaluator
-from rlhf_sweeps.training.train import describe_failure, train
+from rlhf_sweeps.training.summary import describe_failure, measure_peak_memory
+from rlhf_sweeps.training.train import train
 
 # Five updates of 4 prompts that are answered twice; the last is evaluated although it is no second one.
 OVERRIDES = (
@@ -134,8 +135,8 @@ def test_a_card_names_a_base_that_the_hub_has(scripted: Scripted) -> None:
 
 def test_memory_is_counted_in_mebibytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(train_module.system, "peak_memory", lambda: 3 * 2**20)
-    assert train_module._measure_peak_memory_mb() == 3.0
+    monkeypatch.setattr("rlhf_sweeps.training.summary.system.peak_memory", lambda: 3 * 2**20)
+    assert measure_peak_memory() == 3.0
 
 
 def test_a_run_asked_to_stop_at_its_last_update_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
