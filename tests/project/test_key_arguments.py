@@ -11,7 +11,7 @@ from conftest import Compose
 from helpers.followed_keys import TRACKED
 
 from rlhf_sweeps.config.schema import TrackingConfig
-from rlhf_sweeps.data.locations import locate_held_out_rows, locate_training_rows
+from rlhf_sweeps.data.locations import locate_confirming_rows, locate_held_out_rows, locate_training_rows
 from rlhf_sweeps.data.tables import load_by_name
 from rlhf_sweeps.files.hub import fetch_config
 from rlhf_sweeps.models import loading as models
@@ -96,6 +96,10 @@ def test_what_load_dataset_is_asked_for(compose_config: Compose, monkeypatch: py
         place = locate_held_out_rows(compose_config(*given, *more).dataset, "dataset")
         if place is not None:
             load_by_name(place)
+    place = locate_confirming_rows(compose_config(*given, "dataset.confirm_split=last").dataset, "dataset")
+    assert place is not None
+    load_by_name(place)
+    assert asked.pop() == (path, "odd", {"split": "last", "revision": "7"})
     assert asked == [
         (path, "odd", {"split": "part", "revision": "7"}),
         (path, "odd", {"split": "held", "revision": "7"}),

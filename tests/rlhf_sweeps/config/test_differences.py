@@ -7,10 +7,19 @@ from conftest import Compose
 from rlhf_sweeps.config.differences import LATER_KEYS, complete_settings, describe_changed_settings, flatten
 from rlhf_sweeps.config.schema import as_dict
 
-EARLIER: dict[str, Any] = {"model": {"suggested_lr": 1e-5}, "objective": {"kl_budget": 15.0}}
+EARLIER: dict[str, Any] = {
+    "model": {"suggested_lr": 1e-5},
+    "dataset": {"sources": [{}]},
+    "objective": {"kl_budget": 15.0},
+}
 NOW: dict[str, Any] = {
     "model": {"suggested_lr": 1e-5, "suggested_kl_budget": 15.0},
-    "dataset": {"suggested_judges": []},
+    "dataset": {
+        "suggested_judges": [],
+        "confirm_path": "a",
+        "sources": [{"confirm_path": "b", "suggested_judges": []}],
+    },
+    "eval": {"num_confirming": 128},
     "objective": {"kl_budget": 15.0, "kl_price": 0.1},
 }
 
@@ -28,6 +37,8 @@ def test_a_later_key_has_its_default_in_the_record() -> None:
 
 def test_other_differences_are_named() -> None:
     changed = {**NOW, "model": {"suggested_lr": 1e-4, "suggested_kl_budget": 15.0}, "eval": {"every": 5}}
+    other_source = {**NOW, "dataset": {**NOW["dataset"], "sources": [{"path": "c"}]}}
+    assert describe_changed_settings(EARLIER, other_source) == "dataset.sources was [{}], is [{'path': 'c'}]"
     text = "eval.every was None, is 5, model.suggested_lr was 1e-05, is 0.0001"
     assert describe_changed_settings(EARLIER, changed) == text
 

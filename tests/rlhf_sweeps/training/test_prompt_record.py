@@ -104,6 +104,7 @@ CHANGES: dict[str, Change] = {
     "longest": lambda config, _: replace(config, dataset=replace(config.dataset, max_prompt_length=20)),
     "shortest": lambda config, _: replace(config, dataset=replace(config.dataset, min_prompt_length=2)),
     "evaluated": lambda config, _: replace(config, eval=replace(config.eval, num_prompts=2)),
+    "confirming": lambda config, _: replace(config, eval=replace(config.eval, num_confirming=1)),
     "model": lambda config, _: replace(config, model=replace(config.model, revision="other")),
 }
 

@@ -36,6 +36,7 @@ class Scripted:
     Attributes:
         first, summary: of the first start and of the second.
         weights: of the policy at each evaluation.
+        confirmed: the weights that were confirmed, each time.
         was_exported: whether the first start left a model.
     """
 
@@ -44,6 +45,7 @@ class Scripted:
     first: dict[str, Any]
     summary: dict[str, Any]
     weights: dict[int, dict[str, Tensor]]
+    confirmed: list[dict[str, Tensor]]
     was_exported: bool
 
 
@@ -51,13 +53,18 @@ class Scripted:
 def scripted(tmp_path_factory: pytest.TempPathFactory) -> Scripted:
     config, run = composed(*OVERRIDES), Run(tmp_path_factory.mktemp("scripted"))
     weights: dict[int, dict[str, Tensor]] = {}
+    confirmed: list[dict[str, Tensor]] = []
     evaluate, append = Evaluator.evaluate, Run.append_metrics
     updates = iter(WORTH)
 
     def scripted_evaluate(self: Evaluator, policy: Any) -> Any:
         metrics, rows = evaluate(self, policy)
+        now = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+        if self.purpose == "confirmation":
+            confirmed.append(now)
+            return metrics, rows
         update = next(updates)
-        weights[update] = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+        weights[update] = now
         score, kl = WORTH[update]
         return metrics | {"eval/score": score, "eval/kl": kl, "eval/kl_bound": kl}, rows
 
@@ -72,7 +79,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Scripted:
         first = train(config, run.folder)
         was_exported = run.model.exists()
         summary = train(config, run.folder)
-    return Scripted(run, config, first, summary, weights, was_exported)
+    return Scripted(run, config, first, summary, weights, confirmed, was_exported)
 
 
 def test_the_best_policy_within_the_budget_is_exported(scripted: Scripted) -> None:
@@ -83,6 +90,22 @@ def test_the_best_policy_within_the_budget_is_exported(scripted: Scripted) -> No
     assert exported
     assert all(torch.equal(tensor, best[name]) for name, tensor in exported.items())
     assert not all(torch.equal(tensor, last[name]) for name, tensor in exported.items())
+
+
+def test_the_exported_policy_is_confirmed_once_on_prompts_that_chose_nothing(scripted: Scripted) -> None:
+    (weights,) = scripted.confirmed
+    assert all(torch.equal(tensor, scripted.weights[2][name]) for name, tensor in weights.items())
+    told, rows = scripted.summary["confirmed"], scripted.run.confirmation()
+    assert (told["update"], {row["update"] for row in rows}) == (2, {2})
+    # The twelve topics of the test pairs, with the 6 of 16 questions that these leave out.
+    assert told["num_prompts"] == len({row["prompt"] for row in rows}) == 72
+    assert not {row["prompt"] for row in rows} & {row["prompt"] for row in scripted.run.samples()}
+    assert told["eval/score"] == pytest.approx(sum(row["score"] for row in rows) / 72)
+    assert scripted.summary["against_base"]["num_prompts"] == 72
+    difference = sum(row["score"] - row["base_score"] for row in rows) / 72
+    assert scripted.summary["against_base"]["mean"] == pytest.approx(difference)
+    assert scripted.first["confirmed"] is None
+    assert "confirmation.jsonl" in scripted.summary["files"]
 
 
 def test_the_card_is_that_of_the_best_policy(scripted: Scripted) -> None:

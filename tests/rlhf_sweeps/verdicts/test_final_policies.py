@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from rlhf_sweeps.verdicts.final_policies import NO_JUDGE, find_final_policy, write_judgement, write_verdict
+import pytest
+
+from rlhf_sweeps.verdicts.final_policies import (
+    NO_JUDGE,
+    find_final_policy,
+    measure_confirmation,
+    write_judgement,
+    write_verdict,
+)
 
 # Mean 10, deviation 1, 3 prompts: 10 -+ 4.303 / sqrt(3).
 GAINS = [9.0, 10.0, 11.0]
@@ -68,3 +76,56 @@ def test_the_judges_that_scored_all_runs_are_heard_and_adjusted_for_their_number
     unseen = find_final_policy({"best": {"update": 9}}, rows)
     for policies in ([], [None], [both, None], [both, beyond], [beyond], [both, unseen]):
         assert write_judgement(policies) is None
+
+
+def confirmed(update: int, gains: list[float], **figures: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A summary with its confirmation, and the rows of confirmation.jsonl."""
+    rows = [
+        {"update": update, "prompt": f"c{n}", "score": gain, "base_score": 0.0, "judge/a/score": 0.0}
+        | {"judge/a/base_score": gain}
+        for n, gain in enumerate(gains)
+    ]
+    told = {"update": update, "num_prompts": len(gains), "eval/score": sum(gains) / len(gains), "eval/kl": 4.0}
+    return {"best": {"update": 2, "kl": 3.0}, "confirmed": told | figures}, rows
+
+
+# Mean 5, deviation 1, 4 prompts: 5 -+ 3.182 * sqrt(2 / 3) / 2.
+FEWER = [4.0, 5.0, 5.0, 6.0]
+
+
+def test_prompts_that_chose_nothing_have_the_last_word() -> None:
+    summary, rows = confirmed(2, FEWER)
+    policy = find_final_policy(summary, samples(2), "own", rows)
+    basis = "score 5 and KL 4 on 4 prompts that chose nothing, 1 seed"
+    assert write_verdict([policy], 15.0, "trial 3") == (
+        f"at its best held-out score, trial 3 is better than the base policy by 5 [3.7, 6.3] ({basis})"
+    )
+    assert write_judgement([policy], "trial 3") == (
+        "judged by a, trial 3 is worse than the base policy by 5 [3.7, 6.3]"
+    )
+    found = measure_confirmation([policy])
+    assert found is not None
+    assert {key: found[key] for key in ("score", "kl", "gain", "num_prompts", "num_seeds")} == {
+        "score": 5.0, "kl": 4.0, "gain": 5.0, "num_prompts": 4, "num_seeds": 1,
+    }  # fmt: skip
+    assert write_verdict([policy], 3.5).endswith(f"({basis}); there its KL is beyond the budget (4 > 3.5)")
+
+
+def test_a_run_without_them_sends_all_back_to_the_prompts_that_chose() -> None:
+    summary, rows = confirmed(2, FEWER)
+    both = [find_final_policy(summary, samples(2), "own", rows), find_final_policy(summary, samples(2), "own")]
+    assert measure_confirmation(both) is None
+    assert "held-out score, 3 prompts, 2 seeds" in write_verdict(both, 15.0, "trial 3")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"update": 3}, {"num_prompts": 5}, {"update": None}],
+    ids=["of another update", "with lost rows", "without an update"],
+)
+def test_a_damaged_confirmation_counts_as_none(change: dict[str, Any]) -> None:
+    summary, rows = confirmed(2, FEWER, **change)
+    assert measure_confirmation([find_final_policy(summary, samples(2), "own", rows)]) is None
+    earlier = [{**row, "update": 1} for row in rows]
+    assert measure_confirmation([find_final_policy(confirmed(2, FEWER)[0], samples(2), "own", earlier)]) is None
+    assert measure_confirmation([find_final_policy({**summary, "confirmed": "x"}, samples(2), "own", rows)]) is None
