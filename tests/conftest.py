@@ -34,6 +34,7 @@ SMALL = (
     "ppo.num_ppo_epochs=2",
     "eval.every=2",
     "eval.num_prompts=7",
+    "eval.num_confirming=5",
     "checkpoint.every=2",
     "tracking=disabled",
 )

@@ -1,7 +1,7 @@
 """The model card of the exported model, made from the record."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rlhf_sweeps.config.references import redact_config
@@ -49,6 +49,7 @@ def write_model_card(config: Config, summary: Mapping[str, Any], metrics: Sequen
         "## Held-out evaluation",
         "Compared with the base model on the same prompts, scored by the reward model.",
         write_markdown_table(("metric", "value"), evaluation),
+        *_describe_confirmation(summary.get("confirmed")),
         "## Training",
         write_markdown_table(("metric", "first update", "last update"), curves),
         "## Hyperparameters",
@@ -56,6 +57,14 @@ def write_model_card(config: Config, summary: Mapping[str, Any], metrics: Sequen
         f"{cost}; {versions}.",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _describe_confirmation(confirmed: Mapping[str, Any] | None) -> Iterator[str]:
+    """The score, the KL and what else was measured on the confirming prompts; nothing without them."""
+    if confirmed is not None:
+        yield f"The prompts above chose this policy. On {confirmed['num_prompts']} prompts that chose nothing:"
+        rows = [(name, format_number(value)) for name, value in confirmed.items() if "/" in name]
+        yield write_markdown_table(("metric", "value"), rows)
 
 
 def _describe_reward_model(config: RewardModelConfig) -> str:

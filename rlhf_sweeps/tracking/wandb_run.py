@@ -43,8 +43,10 @@ _SUMMARIES = {
 # The entries of the summary that a run's end writes: a run that is continued has not ended, and may end differently.
 _ENDING = (
     "status", "stop_reason", "cause", "message", "traceback", "objective", "best_update", "base_score", "updates",
-    "episodes", "tokens", "seconds", "peak_memory_mb", "device",
+    "episodes", "tokens", "seconds", "peak_memory_mb", "device", "confirmed_score", "confirmed_kl",
 )  # fmt: skip
+# The entries that say what came of the confirming prompts -> the metrics in the summary's `confirmed`.
+_CONFIRMED = {"confirmed_score": "eval/score", "confirmed_kl": "eval/kl"}
 
 # By default the file that `wandb sync` reads is 15 s behind; a killed run would lose them.
 _ENVIRONMENT = {"WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "2"}
@@ -225,7 +227,8 @@ class Tracker:
         try:
             if self._is_on:
                 entries = hide_in_summary(summary)
-                entries |= {f"confirmed/{name}": x for name, x in (entries.get("confirmed") or {}).items()}
+                confirmed = entries.get("confirmed") or {}
+                entries |= {name: confirmed.get(metric) for name, metric in _CONFIRMED.items()}
                 run.summary.update({name: x for name, x in entries.items() if isinstance(x, str | int | float)})
                 _remove_entries(run, [name for name, x in summary.items() if x is None])
                 if self._log_model and model_dir is not None:

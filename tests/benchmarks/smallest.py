@@ -18,7 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 TRL = "trl==1.12.0"  # the last release with PPO
-FEW = ("ppo.batch_size=4", "ppo.num_minibatches=1", "ppo.total_episodes=4", "eval.num_prompts=2")
+FEW = ("ppo.batch_size=4", "ppo.num_minibatches=1", "ppo.total_episodes=4", "eval.num_prompts=2",
+       "eval.num_confirming=2")  # fmt: skip
 
 
 def make_trl(folder: Path) -> str:

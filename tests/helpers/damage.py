@@ -35,6 +35,7 @@ QUICK = (
     "ppo.num_ppo_epochs=1",
     "eval.every=2",
     "eval.num_prompts=5",
+    "eval.num_confirming=3",
     "checkpoint.every=1",
     "tracking=disabled",
 )

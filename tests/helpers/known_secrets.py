@@ -36,7 +36,8 @@ normalize: null
 # In code they are put together, so that tracebacks, which quote it, do not hold them.
 SECRET = re.compile(rb"literal-(one|two|three|four|five|six)|variable-(one|two|six)|4711004711")
 KEYED = "def score(prompts, responses, api_key): return [0.0] * len(responses)\n"
-FAST = ("ppo.batch_size=8", "ppo.total_episodes=8", "eval.num_prompts=2", "ppo.response_length=4", "device=cpu")
+FAST = ("ppo.batch_size=8", "ppo.total_episodes=8", "eval.num_prompts=2", "ppo.response_length=4", "device=cpu",
+        "eval.num_confirming=2")  # fmt: skip
 
 
 @pytest.fixture

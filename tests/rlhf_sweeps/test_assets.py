@@ -21,6 +21,7 @@ Pairs = list[dict[str, str]]
 SHA256 = {
     "train": "18ab0bcf78ac2727e3761de0ba6310c1139d517c9a36b3ec6755a27ae614d5bc",
     "test": "f17f1921c96d2b97288a7960ae3066abf1d6595ace4391f0d3960926a46e1583",
+    "confirm": "910f660e9d6598c6a86ba8f3fec01b908e1a47bbda23d4091b46adfc905a71f6",
 }
 EMOJI = "😊😄😂🙌✨🎉💛"
 FORMAL = re.compile(
@@ -66,22 +67,25 @@ def test_an_unknown_asset_is_refused_with_the_known_ones() -> None:
 
 
 def test_pairs_are_what_the_grammar_writes() -> None:
-    for split, pairs in zip(("train", "test"), grammar.write_pairs(), strict=True):
+    parts = (*grammar.write_pairs(), grammar.write_confirming_pairs())
+    for split, pairs in zip(("train", "test", "confirm"), parts, strict=True):
         stored = (folder("human_like_mini") / f"{split}.jsonl").read_bytes()
         assert stored == grammar.to_json_lines(pairs)
         assert hashlib.sha256(stored).hexdigest() == SHA256[split]
 
 
 def test_splits_are_full_and_share_no_topic_and_no_prompt() -> None:
-    train, test = read_split("train"), read_split("test")
-    assert (len(train), len(test)) == (480, 120)
+    train, test, confirm = map(read_split, ("train", "test", "confirm"))
+    # Of 16 questions on each of 12 topics, the 6 that the test pairs leave out.
+    assert (len(train), len(test), len(confirm)) == (480, 120, 72)
     for field in ("topic", "prompt"):
-        assert not {pair[field] for pair in train} & {pair[field] for pair in test}
-    prompts = [pair["prompt"] for pair in train + test]
+        assert not {pair[field] for pair in train} & {pair[field] for pair in test + confirm}
+    assert {pair["topic"] for pair in confirm} == {pair["topic"] for pair in test}
+    prompts = [pair["prompt"] for pair in train + test + confirm]
     assert len(set(prompts)) == len(prompts)
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("split", ["train", "test", "confirm"])
 @pytest.mark.parametrize(
     "mark",
     [

@@ -112,7 +112,7 @@ def test_of_several_tested_settings_the_best_is_that_on_the_test_seeds() -> None
         "objective 2 on 2 test seeds, chosen by objective 5  ppo.kl_coef=0.00  outputs/sweep/0",
     ]
     results = make_results(trials, ["maximize"])
-    assert list(results) == ["name", "best_params", "test", "best_value", "best_trial", "best_is_decided"]
+    assert list(results) == ["name", "best_params", "test", "best_value", "best_trial", "best_is_decided", "confirmed"]
     assert (results["best_trial"], results["best_value"], results["test"]["mean"]) == (1, 4.0, 3.0)
 
 
@@ -235,7 +235,17 @@ VALUES = {"ppo.lr": 0.00001, "ppo.batch_size": 8, "reward_model": "tiny", "ppo.k
 def test_results_as_hydras_plugin_writes_them() -> None:
     trials = [make(0, [1.5], settings=SETTINGS), make(1, [0.5])]
     expected = {"name": "optuna", "best_params": VALUES, "best_value": 1.5, "best_trial": 0, "best_is_decided": False}
+    expected["confirmed"] = None
     assert written(make_results(trials, ["maximize"])) == expected
+    policies = [
+        FinalPolicy(4, 2.0, True, {}, 2.0, confirmed=FinalPolicy(4, 3.0, True, {"a": 9.0, "b": 11.0}, 3.5, score=8.0))
+    ]
+    told = written(make_results(trials, ["maximize"], policies=policies))["confirmed"]
+    # Mean 10, standard error 1, one degree of freedom: 10 -+ 12.706.
+    assert told == pytest.approx(
+        {"score": 8.0, "kl": 3.0, "gain": 10.0, "low": -2.706, "high": 22.706, "num_prompts": 2, "num_seeds": 1},
+        abs=1e-3,
+    )
     trials[0].tested = {102: [3.0], 100: [1.0]}
     assert written(make_results(trials, ["maximize"])) == {
         **expected,

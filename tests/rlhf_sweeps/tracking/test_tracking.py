@@ -109,7 +109,8 @@ def test_two_open_runs_in_one_process_stay_apart(server: WandbStub) -> None:
 def test_a_run_that_goes_on_has_not_ended(server: WandbStub) -> None:
     """What an earlier start has said of its end is taken back at once, as the record does: the next may be killed."""
     first = {"status": "stopped", "stop_reason": "waiting", "objective": 1.5, "seconds": 3.0}
-    start().finish(exit_code=0, summary=first)
+    start().finish(exit_code=0, summary=first | {"confirmed": {"eval/score": 1.25, "eval/kl": 3.0, "num_prompts": 72}})
+    first |= {"confirmed_score": 1.25, "confirmed_kl": 3.0}
     assert server.runs["abc"].summary.items() >= first.items()
     tracker = start()
     tracker.log({"update": 1})

@@ -185,13 +185,15 @@ def test_a_policy_with_other_weights_in_the_same_folder_is_asked_anew(compose_co
     config = compose_config(*SMALL, "ppo.total_episodes=8", "model=local", f"model.path={folder}")
     for number in range(2):
         train(config, tmp_path / str(number), sweep)
-    (first,) = (tmp_path / "sweep" / "base").glob("responses_*")
+    before = set((tmp_path / "sweep" / "base").glob("responses_*"))
     weights = load_file(folder / "model.safetensors")
     weights["model.norm.weight"] = weights["model.norm.weight"] * 0.5
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     train(config, tmp_path / "other", sweep)
-    (second,) = set((tmp_path / "sweep" / "base").glob("responses_*")) - {first}
-    assert first.read_bytes() != second.read_bytes()
+    after = set((tmp_path / "sweep" / "base").glob("responses_*")) - before
+    # Answers to the evaluations' prompts, and to the confirming ones.
+    assert (len(before), len(after)) == (2, 2)
+    assert not {file.read_bytes() for file in before} & {file.read_bytes() for file in after}
 
 
 @pytest.mark.parametrize("what", ["messages", "end tokens", "settings", "tokens", "purpose", "seed"])

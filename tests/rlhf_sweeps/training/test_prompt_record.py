@@ -29,7 +29,7 @@ NUM_PROMPTS = 100
 @pytest.fixture
 def config(compose_config: Compose, tmp_path: Path) -> Config:
     path = write_lines(tmp_path / "x.jsonl", [pair(f"question {number}") for number in range(NUM_PROMPTS)])
-    return replace(compose_config("eval.num_prompts=3"), dataset=dataset(path))
+    return replace(compose_config("eval.num_prompts=3", "eval.num_confirming=2"), dataset=dataset(path))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_second_trial_finds_what_the_first_one_read(
     ]
     assert first.training.ids == expected
     assert first.line == (
-        f"prompts: {len(prompts.train)} to train on, {len(prompts.held_out)} held out (3 evaluated on), "
+        f"prompts: {len(prompts.train)} to train on, {len(prompts.held_out)} held out (3 evaluated on), 2 to confirm, "
         f"of {NUM_PROMPTS} rows"
     )
 

@@ -103,7 +103,7 @@ def test_the_seed_decides_on_prompts_sampling_evaluation_and_adapters(compose_co
 # What a session is made of anew at every start; all else must survive a checkpoint.
 PARTS = {
     *("config", "run", "trainer", "evaluator", "loader", "training", "policy", "policy_digest", "tokenizer"),
-    *("adapter", "checkpoint"),
+    *("adapter", "checkpoint", "confirming"),
 }
 
 

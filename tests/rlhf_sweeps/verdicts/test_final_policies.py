@@ -1,5 +1,6 @@
 """A run is judged by its best evaluation within the KL budget; one that had none is never praised without saying so."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -78,7 +79,9 @@ def test_the_judges_that_scored_all_runs_are_heard_and_adjusted_for_their_number
         assert write_judgement(policies) is None
 
 
-def confirmed(update: int, gains: list[float], **figures: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def confirmed(
+    update: int, gains: list[float], figures: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A summary with its confirmation, and the rows of confirmation.jsonl."""
     rows = [
         {"update": update, "prompt": f"c{n}", "score": gain, "base_score": 0.0, "judge/a/score": 0.0}
@@ -86,7 +89,7 @@ def confirmed(update: int, gains: list[float], **figures: float) -> tuple[dict[s
         for n, gain in enumerate(gains)
     ]
     told = {"update": update, "num_prompts": len(gains), "eval/score": sum(gains) / len(gains), "eval/kl": 4.0}
-    return {"best": {"update": 2, "kl": 3.0}, "confirmed": told | figures}, rows
+    return {"best": {"update": 2, "kl": 3.0}, "confirmed": {**told, **(figures or {})}}, rows
 
 
 # Mean 5, deviation 1, 4 prompts: 5 -+ 3.182 * sqrt(2 / 3) / 2.
@@ -124,7 +127,7 @@ def test_a_run_without_them_sends_all_back_to_the_prompts_that_chose() -> None:
     ids=["of another update", "with lost rows", "without an update"],
 )
 def test_a_damaged_confirmation_counts_as_none(change: dict[str, Any]) -> None:
-    summary, rows = confirmed(2, FEWER, **change)
+    summary, rows = confirmed(2, FEWER, change)
     assert measure_confirmation([find_final_policy(summary, samples(2), "own", rows)]) is None
     earlier = [{**row, "update": 1} for row in rows]
     assert measure_confirmation([find_final_policy(confirmed(2, FEWER)[0], samples(2), "own", earlier)]) is None
