@@ -8,6 +8,7 @@ from functools import cached_property
 
 from analysis.comparison.groups import Group, Grouping, group_runs, list_seeds, stratify, write_seed_notes
 from analysis.comparison.judge_matrix import make_matrix
+from analysis.comparison.near_copies import write_near_copy_sentences
 from analysis.comparison.own_matrix import NOT_BEST, WinRateMatrix, read_own_pairs
 from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure_runs
 from analysis.records.runs import Source
@@ -123,7 +124,8 @@ def compare_groups(source: Source, by: str | None = None, metric: str | None = N
     ]
     groups.sort(key=lambda group: group.place or math.inf)
     seeds = own.write_notes(source) if own else write_seed_notes(source, grouped)
-    notes = [*measured.warnings, *grouped.notes, *seeds, *_write_notes(grouped, groups, strata)]
+    copies = write_near_copy_sentences(source.comparison) if measured.name == OTHER_JUDGES else []
+    notes = [*measured.warnings, *copies, *grouped.notes, *seeds, *_write_notes(grouped, groups, strata)]
     if any(NOT_BEST in group.excluded for group in groups):
         notes.append("each reward model is represented by its best setting, as at the end of the sweep")
     is_estimated = not own  # not taken from what the sweep has written

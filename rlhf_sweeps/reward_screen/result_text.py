@@ -8,6 +8,7 @@ from rlhf_sweeps.figures import format_interval, format_number, format_percent, 
 from rlhf_sweeps.reward_screen.constants import LONGEST_COLUMN
 from rlhf_sweeps.reward_screen.result import INDEPENDENT
 from rlhf_sweeps.verdicts.head_to_head import FEWEST_CLUSTERS
+from rlhf_sweeps.verdicts.near_copies import describe_near_copies
 from rlhf_sweeps.verdicts.pairs import BETTER
 from rlhf_sweeps.wording import WIDTH, align_columns, shorten
 
@@ -94,11 +95,7 @@ def _tell_near_copies(result: Mapping[str, Any]) -> Iterator[str]:
     for names in result["clusters"]:
         if len(names) > 1:
             agreement = [result["agreement"][a][b] for place, a in enumerate(names) for b in names[place + 1 :]]
-            yield (
-                f"{_join(names)} are near-copies (rank correlation within prompts "
-                f"{format_number(sum(agreement) / len(agreement))}, from {result['near_copy_from']} on): together they "
-                "have one vote"
-            )
+            yield describe_near_copies(names, sum(agreement) / len(agreement), result["near_copy_from"])
 
 
 def _answer(result: Mapping[str, Any]) -> Iterator[str]:

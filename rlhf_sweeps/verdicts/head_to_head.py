@@ -62,11 +62,11 @@ def vote(outcomes: Floats, clusters: Clusters) -> Floats:
     """The mean over groups of near-copies, each of which has one vote.
 
     Args:
-        outcomes: of each reward model as a judge, (judges, prompts).
+        outcomes: of each reward model as a judge, (judges, prompts) or (judges, seeds, prompts).
         clusters: those that vote, at least one.
 
     Returns:
-        (prompts,).
+        (prompts,) or (seeds, prompts).
     """
     return np.asarray(np.mean([outcomes[list(cluster)].mean(0) for cluster in clusters], axis=0))
 
