@@ -6,9 +6,8 @@ from typing import Any
 
 from rlhf_sweeps.figures import format_interval, format_number, format_percent, format_share
 from rlhf_sweeps.reward_screen.constants import LONGEST_COLUMN
-from rlhf_sweeps.reward_screen.result import INDEPENDENT
-from rlhf_sweeps.verdicts.head_to_head import FEWEST_CLUSTERS
-from rlhf_sweeps.verdicts.near_copies import describe_near_copies
+from rlhf_sweeps.verdicts.head_to_head import FEWEST_CLUSTERS, INDEPENDENT
+from rlhf_sweeps.verdicts.near_copies import average_agreement, describe_near_copies
 from rlhf_sweeps.verdicts.pairs import BETTER
 from rlhf_sweeps.wording import WIDTH, align_columns, shorten
 
@@ -94,8 +93,8 @@ def _describe_noise(entry: Entry) -> str:
 def _tell_near_copies(result: Mapping[str, Any]) -> Iterator[str]:
     for names in result["clusters"]:
         if len(names) > 1:
-            agreement = [result["agreement"][a][b] for place, a in enumerate(names) for b in names[place + 1 :]]
-            yield describe_near_copies(names, sum(agreement) / len(agreement), result["near_copy_from"])
+            correlation = average_agreement(names, result["agreement"])
+            yield describe_near_copies(names, correlation, result["near_copy_from"])
 
 
 def _answer(result: Mapping[str, Any]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from rlhf_sweeps.verdicts.intervals import Interval, estimate_win_rate
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE
 from rlhf_sweeps.verdicts.student import Floats
 
+INDEPENDENT = "independent judges"  # in the place of a judge: all that are no near-copies, each group with one vote
 FEWEST_CLUSTERS = 3  # of near-copies: two that are compared, and one that judges them
 
 # The numbers of the reward models in each group of near-copies.

@@ -5,7 +5,9 @@ judge of another.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +63,16 @@ def correlate_beyond_policies(first: Floats, second: Floats) -> float:
     ours, theirs = ranks - ranks.mean(1, keepdims=True)
     size = float(np.sqrt((ours**2).sum() * (theirs**2).sum()))
     return float((ours * theirs).sum()) / size if size > 0 else math.nan
+
+
+def average_agreement(names: Sequence[str], agreement: Mapping[str, Mapping[str, Any]]) -> float:
+    """The mean correlation of every two of some reward models.
+
+    Args:
+        names: at least two.
+        agreement: name -> name -> correlation.
+    """
+    return float(np.mean([agreement[first][second] for first, second in combinations(names, 2)]))
 
 
 def describe_near_copies(names: Sequence[str], correlation: float, threshold: float = NEAR_COPY) -> str:
