@@ -19,7 +19,7 @@ def make_content() -> dict[str, Any]:
     """screen.json: three of four are near-copies, and the fourth's judges and the third's curve are left out."""
     points = [
         {"reward_model": name, "judge": judge, "n": n, "kl": KLS[n], "score": None}
-        | dict(zip(("win_rate", "low", "high"), own[n], strict=True))
+        | dict(zip(("win_rate", "low", "high"), own[n] if judge == INDEPENDENT else (0.99, 0.98, 1.0), strict=True))
         for n in KLS
         for name, own in RATES.items()
         for judge in (name, INDEPENDENT)
