@@ -1,8 +1,9 @@
 """The judges of trained policies: near-copies share one vote, and none is an independent judge of another."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class JudgeGroup:
 
 
 def list_answers(
-    evaluations: Iterable[tuple[int, Mapping[str, Mapping[Hashable, Sequence[float]]]]], prompts: Sequence[Hashable]
+    evaluations: Iterable[tuple[int, Mapping[str, Mapping[Any, Sequence[float]]]]], prompts: Sequence[Any]
 ) -> Iterator[Answers]:
     """Yield the scores of each policy's answers, then those of the base policy's, which are the same for one seed.
 
