@@ -18,6 +18,7 @@ from analysis.sweep.importance import measure_importance
 from analysis.sweep.margin import measure_lead
 from analysis.sweep.settings import make_views
 from rlhf_sweeps.verdicts import estimates
+from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.noise import Noise
 from rlhf_sweeps.verdicts.pairs import GroupRanking, rank
 
@@ -48,7 +49,9 @@ def test_the_text_speaks_where_there_is_something_to_say() -> None:
 def add_settings(source: Source) -> Source:
     """The sweep with its settings in the configs of its runs, by which these are compared."""
     trials = [
-        replace(each, runs=[replace(own, config=own.config | each.settings, trial=each.number) for own in each.runs])
+        replace(
+            each, runs=[replace(own, config={**own.config, **each.settings}, trial=each.number) for own in each.runs]
+        )
         for each in source.trials
     ]
     return replace(source, trials=trials, runs=[own for each in trials for own in each.runs])
@@ -73,7 +76,7 @@ def test_comparisons_by_several_axes_share_one_rate(monkeypatch: pytest.MonkeyPa
         compare.compare_groups(source, by)
     assert shares == [1 / 2, 1 / 2, 1]
     # Settings of six runs each, by 2, 1 and 0 apart.
-    groups = {str(level): {(): level + random.normal(size=6)} for level in range(3)}
+    groups: dict[str, Strata] = {str(level): {(): level + random.normal(size=6)} for level in range(3)}
     whole, half = (rank(groups, share=share).pairs for share in (1.0, 0.5))
     assert [pair.p_value for pair in half] == pytest.approx([min(2 * pair.p_value, 1.0) for pair in whole])
     assert min(pair.p_value for pair in whole) < 0.5
