@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.arguments import check_command, parse_formats
+from analysis.arguments import add_curve_options, add_formats, check_command
 from analysis.output.files import write_files
-from analysis.output.formats import DEFAULT_FORMATS, FORMATS
+from analysis.output.formats import DEFAULT_FORMATS
 from analysis.output.parts import Part
 from analysis.output.places import choose_folder, choose_report_file
 from analysis.output.terminal import print_parts
@@ -21,7 +21,7 @@ from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.closed_output import tolerate_closed_output
-from rlhf_sweeps.process.option_parser import OptionParser, parse_count, parse_positive
+from rlhf_sweeps.process.option_parser import OptionParser, parse_positive
 from rlhf_sweeps.process.printed_commands import adapt_commands
 from rlhf_sweeps.record import STORAGE
 from rlhf_sweeps.versions import describe_versions
@@ -72,32 +72,8 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=describe_versions())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     curves = _add_command(commands, "curves", "training curves: figures, CSV, and in words what they do", _run_curves)
-    curves.add_argument(
-        "--metrics",
-        metavar="NAME,NAME",
-        help="metrics, or patterns such as judge/*/win_rate, or all (default: step reward, cumulative reward, "
-        "policy loss, entropy, KL)",
-    )
-    curves.add_argument("--by", metavar="KEY", help="mean and spread of the runs that share a config key's value")
-    curves.add_argument(
-        "--smooth", type=parse_count, metavar="UPDATES", help="smooth over this number of updates; 1: no smoothing"
-    )
-    curves.add_argument(
-        "--x",
-        choices=("updates", "episodes"),
-        help="the horizontal axis (default: episodes where batch sizes differ, else updates)",
-    )
-    curves.add_argument(
-        "--beside",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a table with another run's curves, such as published ones, drawn beside ours and compared with them, but "
-        "never counted as a run; may be given several times. Columns: update and one for each metric, under our names "
-        "or as reward, cumulative_reward, policy_loss, entropy, kl",
-    )
-    _add_formats(curves)
+    add_curve_options(curves)
+    add_formats(curves)
     compare = _add_command(
         commands, "compare", "groups of runs: intervals, pairwise comparisons, reward against KL", _run_compare
     )
@@ -105,7 +81,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "--by", metavar="KEY", help="a config key or group (default: the swept key, if only one was swept)"
     )
     compare.add_argument("--metric", metavar="NAME", help="the metric to compare by (default: the objective)")
-    _add_formats(compare)
+    add_formats(compare)
     _add_command(
         commands, "sweep", "which keys mattered, how flat the optimum is, what to try next, what it cost", _run_sweep
     )
@@ -116,6 +92,12 @@ def _make_parser() -> argparse.ArgumentParser:
         commands, "report", "all of these in one HTML file that opens offline", _run_report, out=False
     )
     report.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: PLACE/report.html)")
+    text = "how good the best of n answers is that reward models choose: the picture of a screen"
+    screen = commands.add_parser("screen", help=text, description=f"Draw {text}.")
+    screen.add_argument("folder", type=Path, metavar="FOLDER", help="of `python -m rlhf_sweeps.reward_models screen`")
+    screen.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: FOLDER/analysis)")
+    add_formats(screen)
+    screen.set_defaults(run=_run_screen)
     watch = commands.add_parser("watch", help="a live table of a running sweep", description="Show a live table.")
     watch.add_argument("folder", type=Path, metavar="FOLDER")
     watch.add_argument("--once", action="store_true", help="print the table once and stop")
@@ -173,16 +155,6 @@ def _add_publish(commands: "argparse._SubParsersAction[OptionParser]") -> None:
     )
     publish.add_argument("--table", action="store_true", help="write the table alone, of what is published")
     publish.set_defaults(run=_run_publish)
-
-
-def _add_formats(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--format",
-        type=parse_formats,
-        default=DEFAULT_FORMATS,
-        metavar="NAME,NAME",
-        help=f"formats of the figures: {', '.join(FORMATS)} (default: {','.join(DEFAULT_FORMATS)})",
-    )
 
 
 def _read_source(options: argparse.Namespace) -> Source:
@@ -268,6 +240,17 @@ def _run_report(options: argparse.Namespace) -> int:
     file = choose_report_file(source, options.out)
     with report_activity("writing the report"):
         return _print_paths([write_report(source, file)])
+
+
+def _run_screen(options: argparse.Namespace) -> int:
+    from analysis.reading.screens import read_screen
+    from analysis.views.screen import screen_view
+
+    parts = screen_view(read_screen(options.folder))
+    source = Source(options.folder.name, "folder", (), folder=options.folder)
+    paths = write_files(parts, choose_folder(source, options.out), options.format)
+    print_parts(parts)
+    return _print_paths(paths)
 
 
 def _run_watch(options: argparse.Namespace) -> int:

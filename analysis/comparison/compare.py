@@ -8,8 +8,10 @@ from functools import cached_property
 
 from analysis.comparison.groups import Group, Grouping, group_runs, list_seeds, stratify, write_seed_notes
 from analysis.comparison.judge_matrix import make_matrix
+from analysis.comparison.near_copies import write_near_copy_sentences
 from analysis.comparison.own_matrix import NOT_BEST, WinRateMatrix, read_own_pairs
 from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure_runs
+from analysis.comparison.thresholds import MAX_KEYS
 from analysis.records.runs import Source
 from analysis.wording.short_labels import list_labels, make_short_names
 from rlhf_sweeps.verdicts.estimates import Estimate, Strata, bound_as_rate
@@ -111,7 +113,7 @@ def compare_groups(source: Source, by: str | None = None, metric: str | None = N
         grouped = grouped.of_choice
     compared = own.select_compared(grouped) if own else grouped
     strata = {group.label: stratify(grouped, group.runs, measured.values) for group in compared.groups}
-    ranking = _rank_groups(compared, strata, measured)
+    ranking = _rank_groups(compared, strata, measured, _choose_share(source, grouped.keys))
     if own and ranking:
         ranking = own.rank_groups(ranking, strata)
     places = {label: place for place, label in enumerate(ranking.labels if ranking else (), start=1)}
@@ -123,7 +125,8 @@ def compare_groups(source: Source, by: str | None = None, metric: str | None = N
     ]
     groups.sort(key=lambda group: group.place or math.inf)
     seeds = own.write_notes(source) if own else write_seed_notes(source, grouped)
-    notes = [*measured.warnings, *grouped.notes, *seeds, *_write_notes(grouped, groups, strata)]
+    copies = write_near_copy_sentences(source.comparison) if measured.name == OTHER_JUDGES else []
+    notes = [*measured.warnings, *copies, *grouped.notes, *seeds, *_write_notes(grouped, groups, strata)]
     if any(NOT_BEST in group.excluded for group in groups):
         notes.append("each reward model is represented by its best setting, as at the end of the sweep")
     is_estimated = not own  # not taken from what the sweep has written
@@ -145,7 +148,15 @@ def compare_groups(source: Source, by: str | None = None, metric: str | None = N
     return GroupComparison(", ".join(grouped.keys), measured, groups, ranking, judged, grouped.alike, notes)
 
 
-def _rank_groups(compared: Grouping, strata: Mapping[str, Strata], measured: Measure) -> GroupRanking | None:
+def _choose_share(source: Source, keys: Sequence[str]) -> float:
+    """Of the rate of false claims: comparisons by single axes of a sweep have it in common (see `error_rate`)."""
+    is_by_axis = len(keys) == 1 and keys[0] in source.axes
+    return 1 / min(len(source.axes), MAX_KEYS) if is_by_axis else 1.0
+
+
+def _rank_groups(
+    compared: Grouping, strata: Mapping[str, Strata], measured: Measure, share: float
+) -> GroupRanking | None:
     """The groups that have a value, of equal ones the first trial first; None where none has."""
     groups = [group for group in compared.groups if strata[group.label]]
     if not groups:
@@ -159,7 +170,7 @@ def _rank_groups(compared: Grouping, strata: Mapping[str, Strata], measured: Mea
         for group in groups
     }
     test_seeds = {group.label: list_seeds(group.runs, measured.values) for group in groups if group.is_test}
-    return rank(by_choice, measured.is_lower_better, tested, seeds, test_seeds)
+    return rank(by_choice, measured.is_lower_better, tested, seeds, test_seeds, share)
 
 
 def _make_compared_group(

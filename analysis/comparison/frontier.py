@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.comparison.groups import Grouping
+from analysis.comparison.near_copies import average_other_judges
 from analysis.comparison.over_optimization import FittedLaw, fit_law
 from analysis.comparison.run_values import describe_scale, list_common_judges
 from analysis.records.runs import SCORES, TOO_LARGE, Floats, RunRecord
+from rlhf_sweeps.verdicts.judge_votes import JudgeGroup
 
 OWN, OTHERS = "own reward model", "other judges"
 _TRAINING_KL = "objective/kl"
@@ -103,18 +105,21 @@ def trace_all_frontiers(grouped: Grouping, most: int = 6) -> dict[str, list[Fron
     return {judge: lines for judge, lines in by_judge.items() if lines}
 
 
-def trace_path(run: RunRecord, judge: str | None = None, judges: Sequence[str] = ()) -> KlPath:
+def trace_path(
+    run: RunRecord, judge: str | None = None, judges: Sequence[str] = (), near_copies: Sequence[JudgeGroup] = ()
+) -> KlPath:
     """The KLs and gains of one run; empty if the record lacks one of them.
 
     Args:
         judge: None or OWN for the score of its own reward model, OTHERS for the mean win rate under those of `judges`
-            that are not its own, else the name of a judge, for its score.
+            that are independent of it, else the name of a judge, for its score.
+        near_copies: groups of judges that share one vote.
     """
     if judge == OTHERS:
         own = run.look_up("reward_model")
-        metrics = [f"judge/{name}/win_rate" for name in judges if name != own]
-        rates = [np.asarray(run.metrics.get(metric, np.full(len(run.updates), np.nan))) for metric in metrics]
-        gains = np.mean(rates, axis=0) - 0.5 if rates else np.full(len(run.updates), np.nan)
+        rates = {name: _read_values(run, f"judge/{name}/win_rate") for name in judges if name != own}
+        average = average_other_judges(str(own), rates, near_copies)
+        gains = np.full(len(run.updates), np.nan) if average is None else average - 0.5
         return _make_finite_path(_read_values(run, "eval/kl"), gains)
     prefix = "eval" if judge in (None, OWN) else f"judge/{judge}"
     gains = _read_values(run, f"{prefix}/score") - _read_values(run, f"{prefix}/base_score")

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from analysis.comparison.near_copies import read_near_copies
 from analysis.comparison.thresholds import MAX_RANGES, MAX_VALUES, MIN_IN_RANGE
 from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, convert_number
 from analysis.wording.errors import AnalysisError
 from analysis.wording.labels import label_values, make_identity, make_order_key
 from analysis.wording.short_labels import list_labels
 from rlhf_sweeps.verdicts.estimates import Strata
+from rlhf_sweeps.verdicts.judge_votes import JudgeGroup
 from rlhf_sweeps.verdicts.settings import mean_violations
 
 # States of runs that came to their end, also by their KL budget. A stopped run waits or was interrupted, and can go on.
@@ -54,12 +56,14 @@ class Grouping:
         others: other config keys in which runs of a group may differ, without seeds; a key of ranges is among them.
         groups: also those without a run that counts.
         notes: sentences for readers about the groups.
+        near_copies: groups of judges that share one vote.
     """
 
     keys: Sequence[str]
     others: Sequence[str]
     groups: Sequence[Group]
     notes: Sequence[str]
+    near_copies: Sequence[JudgeGroup] = ()
 
     @property
     def is_test(self) -> bool:
@@ -112,7 +116,7 @@ def group_runs(source: Source, by: str | None) -> Grouping:
     by_label: dict[str, list[RunRecord]] = {label: [] for label in order}
     for run in source.runs:
         by_label[named[run.name]].append(run)
-    ungrouped = Grouping(keys, others, [], notes)
+    ungrouped = Grouping(keys, others, [], notes, read_near_copies(source.comparison))
     are_settings = all(len({ungrouped.make_setting_key(run) for run in runs}) == 1 for runs in by_label.values())
     are_tested = _are_tested(by_label.values())
     # With several objectives, test seeds give no order.

@@ -70,7 +70,7 @@ def match_groups(grouped: Grouping, levels: Sequence[float] | None = None) -> Ma
     paths: dict[str, dict[Hashable, list[KlPath]]] = {}
     for group in grouped.groups:
         for run in group.runs:
-            way = trace_path(run, OTHERS if is_rate else OWN, judges)
+            way = trace_path(run, OTHERS if is_rate else OWN, judges, grouped.near_copies)
             if len(way.kls):
                 paths.setdefault(group.label, {}).setdefault(grouped.make_setting_key(run), []).append(way)
     if not paths:

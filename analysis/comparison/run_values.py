@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.comparison.near_copies import average_other_judges, read_near_copies
 from analysis.records.held_out_kl import select_held_out_kl
 from analysis.records.runs import REWARD, SCORES, TOO_LARGE, RunRecord, Source, convert_number
 from analysis.records.worth import recompute_objectives
@@ -14,6 +15,7 @@ from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import format_count, join_words
 from rlhf_sweeps.record import natural_key
 from rlhf_sweeps.record.quantities import OBJECTIVE as OBJECTIVE
+from rlhf_sweeps.verdicts.judge_votes import JudgeGroup
 
 OTHER_JUDGES, EVAL_SCORE, WIN_RATE = "win rate under the other judges", "eval/score", "eval/win_rate"
 _JUDGE, _WINS = "judge/", "/win_rate"
@@ -129,12 +131,17 @@ def list_other_judges(run: RunRecord) -> list[str]:
     return sorted((judge for judge in judges if judge != own), key=natural_key)
 
 
-def average_win_rate(run: RunRecord, update: float | None, judges: Sequence[str]) -> float | None:
-    """The mean win rate under the judges that are not a run's own; None if one of them is missing."""
+def average_win_rate(
+    run: RunRecord, update: float | None, judges: Sequence[str], near_copies: Sequence[JudgeGroup] = ()
+) -> float | None:
+    """The mean win rate under the independent judges of a run; None if a judge is missing, or none is independent."""
     own = run.look_up("reward_model")
-    rates = [read_value(run, f"{_JUDGE}{judge}{_WINS}", update) for judge in judges if judge != own]
-    recorded = [rate for rate in rates if rate is not None]
-    return float(np.mean(recorded)) if recorded and len(recorded) == len(rates) else None
+    rates = {judge: read_value(run, f"{_JUDGE}{judge}{_WINS}", update) for judge in judges if judge != own}
+    recorded = {judge: np.array(rate) for judge, rate in rates.items() if rate is not None}
+    if len(recorded) < len(rates):
+        return None
+    average = average_other_judges(str(own), recorded, near_copies)
+    return None if average is None else float(average)
 
 
 def list_common_judges(runs: Sequence[RunRecord]) -> list[str]:
@@ -150,10 +157,12 @@ def list_common_judges(runs: Sequence[RunRecord]) -> list[str]:
 
 def _measure_across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
     judges = list_common_judges(runs)
-    values = {run.name: average_win_rate(run, find_best_update(run), judges) for run in runs}
+    near_copies = read_near_copies(source.comparison)
+    values = {run.name: average_win_rate(run, find_best_update(run), judges, near_copies) for run in runs}
     if judges and sum(value is not None for value in values.values()) > len(runs) / 2:
         names = ", ".join(judges[:4]) + (f" and {len(judges) - 4} more" if len(judges) > 4 else "")
-        judged_by = f"all judges but the run's own reward model (judges: {names})"
+        own_judges = "own reward model and its near-copies" if near_copies else "own reward model"
+        judged_by = f"all judges but the run's {own_judges} (judges: {names})"
         text = f"mean win rate against the base policy under {judged_by}, {_AT_BEST}"
         return Measure(OTHER_JUDGES, text, _drop_missing(values), is_rate=True)
     own = {run.name: read_value(run, WIN_RATE, find_best_update(run)) for run in runs}

@@ -13,7 +13,7 @@ from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.error_rate import SHARE_OF_KEYS, share_p_values
 
 
-def compute_p_values(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
+def compute_p_values(axes: Sequence[Axis], positions: Floats, gains: Floats, share: float = 1.0) -> Floats:
     """For each axis the probability that permuted objectives make any axis look as important, (axes,).
 
     It is adjusted for the other claims about a sweep (see `error_rate`).
@@ -27,6 +27,7 @@ def compute_p_values(axes: Sequence[Axis], positions: Floats, gains: Floats) -> 
     Args:
         positions: nan where a key is not active, (settings, axes).
         gains: (settings,).
+        share: of the rate of the keys' claims, where there are several views.
     """
     num = len(gains)
     random = np.random.default_rng(0)
@@ -44,7 +45,7 @@ def compute_p_values(axes: Sequence[Axis], positions: Floats, gains: Floats) -> 
     smallest = p_values.min(axis=0)
     # The sweep as it is counts as one of the permutations; rounding must not tell it from its equals.
     shares = np.asarray([(smallest <= p_value * (1 + 1e-9)).mean() for p_value in p_values[:, 0]], dtype=np.float64)
-    return share_p_values(shares, SHARE_OF_KEYS)
+    return share_p_values(shares, share * SHARE_OF_KEYS)
 
 
 def _rank_rows(rows: Floats) -> Floats:

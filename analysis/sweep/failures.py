@@ -22,7 +22,9 @@ def find_bad_regions(view: View) -> list[Statement]:
         for cause in OF_SETTING
     ]
     kinds.append(("had no evaluation within objective.kl_budget", lambda trial: _has_fallen_back(trial.runs)))
-    return [statement for word, is_bad in kinds for statement in _describe_region(view, word, is_bad)]
+    ended = [trial for trial in view.trials if trial.state in (COMPLETE, PRUNED, FAILED)]
+    occurring = [(word, bad) for word, is_bad in kinds if any(bad := [is_bad(trial) for trial in ended])]
+    return [_describe_region(view, word, ended, np.array(bad), len(occurring)) for word, bad in occurring]
 
 
 def _has_fallen_back(runs: Sequence[RunRecord]) -> bool:
@@ -30,23 +32,24 @@ def _has_fallen_back(runs: Sequence[RunRecord]) -> bool:
     return any(run.objectives is not None and "best" in run.summary and run.summary["best"] is None for run in runs)
 
 
-def _describe_region(view: View, word: str, is_bad: Callable[[TrialRecord], bool]) -> list[Statement]:
-    """How many trials are bad, and the side of an axis that separates them from the others by more than chance."""
-    ended = [trial for trial in view.trials if trial.state in (COMPLETE, PRUNED, FAILED)]
-    bad = np.array([is_bad(trial) for trial in ended], dtype=bool)
+def _describe_region(view: View, word: str, ended: Sequence[TrialRecord], bad: np.ndarray, num_kinds: int) -> Statement:
+    """How many trials are bad, and the side of an axis that separates them from the others by more than chance.
+
+    Args:
+        num_kinds: of bad trials in this view, which share one rate of false claims with those of all other views.
+    """
     num = int(bad.sum())
-    if not num:
-        return []
     text = f"{num} of {len(ended)} trials {word}"
     p_value, axis, is_high = _find_parting_axis(view, ended, bad)
+    p_value = min(p_value * num_kinds * view.num_views, 1.0)
     if axis is None or p_value > REGION_CHANCE:
-        return [Statement(text, {"trials": float(num)})]
+        return Statement(text, {"trials": float(num)})
     places = np.array([axis.position(normalize_settings(trial).get(axis.key)) for trial in ended])
     edge = float(np.nanmin(places[bad]) if is_high else np.nanmax(places[bad]))
     num_inside = int((places >= edge).sum() if is_high else (places <= edge).sum())
     where = f"from {label_position(axis, edge)} on" if is_high else f"up to {label_position(axis, edge)}"
     text += f", all with {axis.key} {where} ({num_inside} trials are in this range)"
-    return [Statement(text, {"trials": float(num), "trials there": float(num_inside), "p value": p_value})]
+    return Statement(text, {"trials": float(num), "trials there": float(num_inside), "p value": p_value})
 
 
 def _find_parting_axis(view: View, ended: Sequence[TrialRecord], bad: np.ndarray) -> tuple[float, Axis | None, bool]:

@@ -98,7 +98,8 @@ def measure_importance(view: View, objective: int = 0) -> Importance:
     problem = _explain_problem(view, gains)
     if problem:
         return Importance(name, (), num, problem)
-    p_values = compute_p_values(view.axes, view.compute_positions([setting.values for setting in every]), gains)
+    positions = view.compute_positions([setting.values for setting in every])
+    p_values = compute_p_values(view.axes, positions, gains, view.share)
     chosen = pick_evenly(num, MAX_IMPORTANCE_SETTINGS)
     settings = [every[i] for i in chosen]
     fanova = _resample_shares(_compute_fanova, view.axes, settings, gains[chosen])

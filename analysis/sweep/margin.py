@@ -24,6 +24,7 @@ class Lead:
         noise: of one run.
         limit: the lead over the second setting that exceeds noise; nan where noise is unknown, or `pairs` decide.
         pairs: the best against each other setting, where several runs of both decide; None elsewhere.
+        share: of the rate of false claims; see `View.share`.
     """
 
     ranked: Sequence[Setting]
@@ -32,6 +33,7 @@ class Lead:
     noise: Noise
     limit: float
     pairs: Sequence[GroupPair] | None
+    share: float = 1.0
 
     @property
     def best(self) -> Setting:
@@ -49,7 +51,7 @@ class Lead:
             return []
         others = zip(self.ranked[1:], self.gaps[1:], self.sizes, strict=True)
         num_pairs = math.comb(len(self.ranked), 2)
-        return [setting for setting, gap, sizes in others if gap <= self.noise.margin(*sizes, num_pairs)]
+        return [setting for setting, gap, sizes in others if gap <= self.noise.margin(*sizes, num_pairs, self.share)]
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -77,7 +79,7 @@ class Lead:
         if math.isnan(self.limit):
             return None
         others = zip(self.gaps[1:], self.sizes, are_rivals, strict=True)
-        return all(gap > self.noise.margin(*sizes) for gap, sizes, is_rival in others if is_rival)
+        return all(gap > self.noise.margin(*sizes, share=self.share) for gap, sizes, is_rival in others if is_rival)
 
     @property
     def is_decided(self) -> bool:
@@ -97,11 +99,11 @@ def measure_lead(view: View, noise: Noise) -> Lead | None:
         return None
     gaps = [view.measure_gap(ranked[0], setting) for setting in ranked]
     are_tested = [view.are_tested(ranked[0], setting) for setting in ranked]
-    standing = Lead(ranked, gaps, are_tested, noise, math.nan, None)
+    standing = Lead(ranked, gaps, are_tested, noise, math.nan, None, view.share)
     sizes = standing.sizes[: MAX_PAIRED - 1]
     if all(min(pair) > 1 for pair in sizes) or (any(max(pair) > 1 for pair in sizes) and not noise.is_fitted):
         return replace(standing, pairs=_compare_pairs(view, ranked[:MAX_PAIRED]))
-    return replace(standing, limit=noise.margin(*sizes[0]))
+    return replace(standing, limit=noise.margin(*sizes[0], share=view.share))
 
 
 def _count_runs(best: Setting, other: Setting, is_tested: bool) -> tuple[int, int]:
@@ -124,6 +126,7 @@ def _compare_pairs(view: View, ranked: Sequence[Setting]) -> list[GroupPair]:
         tested,
         {str(place): setting.seeds for place, setting in enumerate(ranked)},
         {str(place): setting.test_seeds for place, setting in enumerate(ranked)},
+        view.share,
     )
     pair_of = {frozenset((pair.first, pair.second)): pair for pair in ranking.pairs}
     pairs = [pair_of[frozenset(("0", str(place)))] for place in range(1, len(ranked))]

@@ -7,7 +7,7 @@ views, one for each.
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -77,6 +77,7 @@ class View:
         trials: all of them, whatever became of them.
         tied: key -> the axis that it moves along with.
         metrics, directions: of the objectives.
+        num_views: of the sweep, this one among them.
     """
 
     label: str
@@ -87,6 +88,12 @@ class View:
     tied: Mapping[str, str]
     metrics: Sequence[str]
     directions: Sequence[str]
+    num_views: int = 1
+
+    @property
+    def share(self) -> float:
+        """Of the rate of false claims, which all views of a sweep have in common (see `error_rate`)."""
+        return 1 / self.num_views
 
     @property
     def names(self) -> list[str]:
@@ -163,7 +170,8 @@ def make_views(source: Source) -> list[View]:
     groups: dict[str, list[TrialRecord]] = defaultdict(list)
     for trial in source.trials:
         groups[_label_trial(trial)].append(trial)
-    return [_make_view(source, label, trials) for label, trials in groups.items()]
+    views = [_make_view(source, label, trials) for label, trials in groups.items()]
+    return [replace(view, num_views=len(views)) for view in views]
 
 
 def are_incomparable(source: Source, columns: Mapping[str, Sequence[str]] | None = None) -> bool:

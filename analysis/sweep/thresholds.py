@@ -70,7 +70,7 @@ DEVIATION_PER_MAD = 1.4826  # standard deviation of a normal distribution over i
 
 # Others.
 MAX_PAIRED = 30  # of the best settings, that are compared seed by seed
-REGION_CHANCE = 0.05  # p value, corrected for the axes, up to which failures lie in one part of an axis
+REGION_CHANCE = 0.05  # p value, corrected for axes, kinds and views, up to which failures lie in one part of an axis
 MIN_IN_BIN = 4  # settings of a bin
 MAX_BINS = 8  # bins of an interval
 LABEL_DIGITS = 3  # digits of a label

@@ -7,6 +7,7 @@ from dataclasses import replace
 from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.frontier import trace_all_frontiers
 from analysis.comparison.matched_kl import match_groups
+from analysis.comparison.thresholds import MAX_KEYS
 from analysis.output.charts import GREY, Chart, ChartAxis, Intervals, Layer, Panel, Points, Rule, Texts
 from analysis.output.parts import Cell, Column, Part, Sentences, Table, make_number_cell, make_text_cell
 from analysis.records.runs import Source
@@ -31,7 +32,6 @@ from rlhf_sweeps.figures import format_number, format_p_value, format_share
 from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN, GroupPair, describe_verdict
 
 # Chosen by looking at drawings and lists.
-_MAX_KEYS = 6  # config keys that differ between groups
 _MAX_GROUPS = 30  # of a chart
 _PERCENTILES = ("percentile_low", "percentile_high")
 _RUNS_BELOW = 0.22  # of a row: how far the runs stand below their mean
@@ -93,7 +93,7 @@ def make_compare_tab(results: Results) -> list[Part]:
 
 def _choose_keys(source: Source) -> list[str]:
     """The keys to compare by, reward models first; at most so many as a reader looks at."""
-    return sorted(source.axes, key=lambda key: key != "reward_model")[:_MAX_KEYS] if len(source.runs) > 1 else []
+    return sorted(source.axes, key=lambda key: key != "reward_model")[:MAX_KEYS] if len(source.runs) > 1 else []
 
 
 def _make_kl_parts(results: Results, key: str) -> list[Part]:

@@ -58,10 +58,11 @@ _rlhf_analysis() {
     local IFS=$'\n' cur=${COMP_WORDS[COMP_CWORD]}
     COMPREPLY=()
     case $COMP_CWORD,${COMP_WORDS[1]},$cur in
-    1,*) _rlhf_words curves compare sweep health report watch publish workspace --help --version ;;
+    1,*) _rlhf_words curves compare sweep health report screen watch publish workspace --help --version ;;
     *,curves,-*) _rlhf_words --help --storage --out --metrics --by --smooth --x --beside --format ;;
     *,compare,-*) _rlhf_words --help --storage --out --by --metric --format ;;
     *,sweep,-* | *,health,-* | *,report,-*) _rlhf_words --help --storage --out ;;
+    *,screen,-*) _rlhf_words --help --out --format ;;
     *,watch,-*) _rlhf_words --help --once --interval ;;
     *,publish,-*) _rlhf_words --help --experiment --table ;;
     *,workspace,-*) _rlhf_words --help --sweep --name --dry-run ;;

@@ -21,6 +21,7 @@ from rlhf_sweeps.record.commands import (
 )
 from rlhf_sweeps.record.discovery import find_owner, find_records, is_run, is_sweep, list_runs
 from rlhf_sweeps.record.files import (
+    SCREEN,
     InUseError,
     Stamp,
     analysis_folder,
@@ -75,6 +76,7 @@ __all__ = [
     "MASK",
     "MOST_FILE",
     "SCHEMA_VERSION",
+    "SCREEN",
     "SCREENS",
     "STORAGE",
     "TRAININGS",

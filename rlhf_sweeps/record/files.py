@@ -52,6 +52,9 @@ def analysis_folder(folder: Path) -> Path:
     return folder / "analysis"
 
 
+SCREEN = "screen.json"  # the result of a screen of reward models, in its folder
+
+
 class InUseError(RuntimeError):
     """Two processes would write one record."""
 

@@ -17,6 +17,7 @@ from rlhf_sweeps.config.references import redact
 from rlhf_sweeps.preflight import check_device, check_parts
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import (
+    SCREEN,
     SCREENS,
     InUseError,
     NotOursError,
@@ -26,7 +27,7 @@ from rlhf_sweeps.record import (
     write_continuation,
 )
 from rlhf_sweeps.reward_screen.config import RewardScreenConfig, from_hydra, register
-from rlhf_sweeps.reward_screen.files import RECORDED, SCREEN
+from rlhf_sweeps.reward_screen.files import RECORDED
 from rlhf_sweeps.wording import display_path
 
 # Keys that may change between two starts in one folder: answers and scores that are recorded there are used again.

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf_sweeps.record import write_atomically, write_object
+from rlhf_sweeps.record import SCREEN, write_atomically, write_object
 from rlhf_sweeps.record.rows import format_row
 
-SCREEN, TABLE, ANSWERS = "screen.json", "screen.csv", "answers.jsonl"
+TABLE, ANSWERS = "screen.csv", "answers.jsonl"
 RECORDED = (SCREEN, TABLE, ANSWERS, "base")  # what a screen writes, beside its log and .hydra/
 
 

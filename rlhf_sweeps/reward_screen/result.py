@@ -9,6 +9,7 @@ import numpy as np
 
 from rlhf_sweeps.verdicts.best_of_n import bound_kl, estimate_scores, estimate_win_rates, list_sizes
 from rlhf_sweeps.verdicts.head_to_head import (
+    INDEPENDENT,
     Duel,
     Standing,
     find_winner,
@@ -22,8 +23,6 @@ from rlhf_sweeps.verdicts.near_copies import NEAR_COPY, correlate_ranks, find_cl
 from rlhf_sweeps.verdicts.over_optimized import find_first_loss
 from rlhf_sweeps.verdicts.student import CONFIDENCE, Floats
 from rlhf_sweeps.verdicts.teaching import Teaching, measure_teaching
-
-INDEPENDENT = "independent judges"  # in the place of a judge: all that are no near-copies, each group with one vote
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from rlhf_sweeps.figures import format_interval, format_number, format_percent, format_share
 from rlhf_sweeps.reward_screen.constants import LONGEST_COLUMN
-from rlhf_sweeps.reward_screen.result import INDEPENDENT
-from rlhf_sweeps.verdicts.head_to_head import FEWEST_CLUSTERS
+from rlhf_sweeps.verdicts.head_to_head import FEWEST_CLUSTERS, INDEPENDENT
+from rlhf_sweeps.verdicts.near_copies import average_agreement, describe_near_copies
 from rlhf_sweeps.verdicts.pairs import BETTER
 from rlhf_sweeps.wording import WIDTH, align_columns, shorten
 
@@ -93,12 +93,8 @@ def _describe_noise(entry: Entry) -> str:
 def _tell_near_copies(result: Mapping[str, Any]) -> Iterator[str]:
     for names in result["clusters"]:
         if len(names) > 1:
-            agreement = [result["agreement"][a][b] for place, a in enumerate(names) for b in names[place + 1 :]]
-            yield (
-                f"{_join(names)} are near-copies (rank correlation within prompts "
-                f"{format_number(sum(agreement) / len(agreement))}, from {result['near_copy_from']} on): together they "
-                "have one vote"
-            )
+            correlation = average_agreement(names, result["agreement"])
+            yield describe_near_copies(names, correlation, result["near_copy_from"])
 
 
 def _answer(result: Mapping[str, Any]) -> Iterator[str]:

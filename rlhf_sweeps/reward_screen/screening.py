@@ -20,7 +20,8 @@ from rlhf_sweeps.ppo.memory import BatchSize, keep_freed_memory
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.seeds import make_generator
 from rlhf_sweeps.process.activity import report_activity
-from rlhf_sweeps.record import BaseRecord
+from rlhf_sweeps.process.printed_commands import print_adapted
+from rlhf_sweeps.record import BaseRecord, write_command, write_folder
 from rlhf_sweeps.reward_models.load import Loader
 from rlhf_sweeps.reward_models.scorer import Scorer
 from rlhf_sweeps.reward_screen.config import RewardScreenConfig
@@ -69,6 +70,7 @@ def screen(config: RewardScreenConfig, folder: Path) -> None:
     settings = redact(dataclasses.asdict(config))
     write_screen(folder, {"schema_version": SCHEMA_VERSION_OF_SCREEN, "config": settings, **result}, rows)
     print(write_text(result))
+    print_adapted(f"picture: {write_command('python', '-m', 'analysis', 'screen', write_folder(display_path(folder)))}")
     print(f"all in {display_path(folder)}")
 
 

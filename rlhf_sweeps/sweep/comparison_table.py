@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rlhf_sweeps.figures import format_interval, format_number, format_percent, format_share
+from rlhf_sweeps.verdicts.near_copies import describe_near_copies
 from rlhf_sweeps.wording import WIDTH, align_columns, shorten
 
 LONGEST_TABLE_NAME = 24  # characters of a reward model in the table; chosen
@@ -28,8 +29,12 @@ def write_table(comparison: Mapping[str, Any]) -> str:
     else:
         lines.append("nothing to compare: no reward model has a run with a usable evaluation")
     lines += _write_ranking(comparison["ranking"])
+    copies = [
+        describe_near_copies(group["judges"], group["correlation"], comparison["near_copy_from"])
+        for group in comparison["near_copies"]
+    ]
     warnings = [*_warn_of_over_optimization(comparison), *_warn_of_few_seeds(entries)]
-    for note in [*warnings, *_list_left_out(comparison["left_out"])]:
+    for note in [*copies, *warnings, *_list_left_out(comparison["left_out"])]:
         lines += _wrap(note)
     return "\n".join(lines)
 

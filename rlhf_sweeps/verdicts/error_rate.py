@@ -1,12 +1,15 @@
 """How often the analysis of one sweep may claim anything that is not so: one rate for all of its claims together.
 
 Where no setting differs, at most 5 % of sweeps get any false claim: of a winner, of a setting that is behind, of a key
-that matters, of an edge beyond which better values lie. This holds for one objective and one reward model; a comparison
-of groups by another key has a rate of its own, and so have the parts of an axis on which runs fail. The claims have
-shares of these 5 %. The winner's has no share: it has to be better than every other setting by a test of each pair
-alone, which equal settings pass in 5 % of sweeps over 2 settings, 2 % over 3 and less than 1 % from 6 settings on.
-Edges, ranges and choices are only spoken of for keys that matter, or for settings that are behind, so they have no
-share either. tests/benchmarks/verdicts.py measures all this."""
+that matters, of an edge beyond which better values lie. This holds for one objective. The claims have shares of these
+5 %. The winner's has no share: it has to be better than every other setting by a test of each pair alone, which equal
+settings pass in 5 % of sweeps over 2 settings, 2 % over 3 and less than 1 % from 6 settings on. Edges, ranges and
+choices are only spoken of for keys that matter, or for settings that are behind, so they have no share either. Where
+each reward model has a view of its own, the views share the 5 % evenly. tests/benchmarks/verdicts.py measures all this.
+
+Four other kinds of claims have 5 % each: comparisons of groups by single axes, which all axes share; the ranking of
+reward models; the parts of an axis on which trials fail, which all causes and views share; and the parts of an axis on
+which runs have a finding of health, which all findings share."""
 
 from collections.abc import Sequence
 

@@ -15,6 +15,7 @@ from rlhf_sweeps.verdicts.intervals import Interval, estimate_win_rate
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE
 from rlhf_sweeps.verdicts.student import Floats
 
+INDEPENDENT = "independent judges"  # in the place of a judge: all that are no near-copies, each group with one vote
 FEWEST_CLUSTERS = 3  # of near-copies: two that are compared, and one that judges them
 
 # The numbers of the reward models in each group of near-copies.
@@ -62,11 +63,11 @@ def vote(outcomes: Floats, clusters: Clusters) -> Floats:
     """The mean over groups of near-copies, each of which has one vote.
 
     Args:
-        outcomes: of each reward model as a judge, (judges, prompts).
+        outcomes: of each reward model as a judge, (judges, prompts) or (judges, seeds, prompts).
         clusters: those that vote, at least one.
 
     Returns:
-        (prompts,).
+        (prompts,) or (seeds, prompts).
     """
     return np.asarray(np.mean([outcomes[list(cluster)].mean(0) for cluster in clusters], axis=0))
 

@@ -15,6 +15,8 @@ import numpy as np
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.verdicts.crossed import Difference, compare_by_prompt
 from rlhf_sweeps.verdicts.intervals import Outcomes, estimate_mean, estimate_win_rate
+from rlhf_sweeps.verdicts.judge_votes import average_votes, group_judges, list_answers
+from rlhf_sweeps.verdicts.near_copies import NEAR_COPY
 from rlhf_sweeps.verdicts.over_optimized import count_wins, find_over_optimized
 from rlhf_sweeps.verdicts.pairs import NOISE
 from rlhf_sweeps.verdicts.student import CONFIDENCE
@@ -71,7 +73,9 @@ def compare(settings: Sequence[ComparedSetting]) -> dict[str, Any]:
         confidence, num_prompts, judges (names, the reward models' first), and
         reward_models: reward_model, trial, settings, seeds, num_seeds, updates, kls, update and kl (their means),
             judges (name -> num_seeds, num_prompts, base_score, and score, gain, win_rate with mean, low, high) and
-            others (the win rate under all other judges together, or null); only those that have a usable run;
+            others (the win rate under all independent judges together, or null); only those that have a usable run;
+        near_copy_from: the correlation from which judges are near-copies;
+        near_copies: judges, correlation: see `JudgeGroup`; each group has one vote, and none of it judges another;
         ranking: reward_model, mean, low, high and within_noise_of (the first reward model before it whose lead over it
             is within noise, or null), best win rate under the other judges first;
         pairs: first, second, value, low, high, p_value, verdict: of every two reward models, see `crossed`;
@@ -94,20 +98,28 @@ def compare(settings: Sequence[ComparedSetting]) -> dict[str, Any]:
     own = [setting.reward_model for setting, _ in usable if setting.reward_model in scored]
     judges = list(dict.fromkeys([*own, *scored]))
     order = sorted(prompts)
+    answers = list_answers(((each.seed, each.scores) for _, evaluations in usable for each in evaluations), order)
+    groups = group_judges(judges, list(answers))
     entries, others, outcomes = [], {}, []
     for setting, evaluations in usable:
         scores = _collect_scores(setting, evaluations, judges, order, left_out)
-        wins = _mean_wins_of_others(setting, len(evaluations), scores)
+        # Wins can be averaged only over the same seeds, so a judge that has not scored every seed does not count.
+        judged = {judge: count_wins(pairs) for judge, pairs in scores.items() if len(pairs) == len(evaluations)}
+        wins = average_votes(setting.reward_model, judged, groups)
         entries.append(_make_entry(setting, evaluations, scores, wins))
         outcomes.append((setting.reward_model, scores))
         if wins is not None:
             others[setting.reward_model] = wins
+        elif judged.keys() - {setting.reward_model}:
+            left_out.append(f"{setting.reward_model}: is not ranked, since all other judges are near-copies of it")
     pairs = compare_by_prompt(others)
     return {
         "confidence": CONFIDENCE,
         "num_prompts": len(order),
         "judges": judges,
         "reward_models": entries,
+        "near_copy_from": NEAR_COPY,
+        "near_copies": [asdict(group) for group in groups if len(group.judges) > 1],
         "ranking": _rank(entries, pairs),
         "pairs": [asdict(pair) for pair in pairs],
         "over_optimized": list(find_over_optimized(outcomes)),
@@ -217,19 +229,6 @@ def _collect_scores(
             rows = [[by_prompt[prompt] for prompt in prompts] for by_prompt in scored]
             by_judge[judge] = np.array(rows, dtype=np.float64)
     return by_judge
-
-
-def _mean_wins_of_others(setting: ComparedSetting, num_seeds: int, scores: Mapping[str, Outcomes]) -> Outcomes | None:
-    """The mean wins under all other judges, (seeds, prompts); None without another judge.
-
-    Wins can be averaged only over the same seeds, so a judge that has not scored every seed does not count.
-    """
-    others = [
-        count_wins(pairs)
-        for judge, pairs in scores.items()
-        if judge != setting.reward_model and len(pairs) == num_seeds
-    ]
-    return np.asarray(np.mean(others, axis=0)) if others else None
 
 
 def _make_entry(

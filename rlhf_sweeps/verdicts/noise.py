@@ -29,7 +29,7 @@ class Noise:
         """Whether there is an estimate above 0; runs that are all equal do not show how much others would differ."""
         return self.freedom > 0 and self.deviation > 0
 
-    def margin(self, num_first: int, num_second: int, num_pairs: int = 1) -> float:
+    def margin(self, num_first: int, num_second: int, num_pairs: int = 1, share: float = 1.0) -> float:
         """The least difference of two means that is significant at 5 %, by Student's test.
 
         The comparison of the best setting with the second needs no adjustment: among equal settings, the best two are
@@ -39,10 +39,11 @@ class Noise:
             num_first, num_second: the number of runs in each of the two means.
             num_pairs: the number of pairs that could be compared; beyond 1 the margin is adjusted for it, and for the
                 other claims about a sweep (see `error_rate`).
+            share: of the 5 %, where there are several rankings.
         """
         error = self.deviation * math.sqrt(1 / num_first + 1 / num_second)
         level = SIGNIFICANCE_LEVEL if num_pairs == 1 else SIGNIFICANCE_LEVEL * SHARE_OF_PAIRS / num_pairs
-        return student_quantile(self.freedom, 1 - level) * error if self.is_known else math.nan
+        return student_quantile(self.freedom, 1 - share * level) * error if self.is_known else math.nan
 
 
 def pool_noise(groups: Iterable[Floats]) -> Noise:

@@ -19,7 +19,7 @@ from itertools import combinations
 import numpy as np
 
 from rlhf_sweeps.verdicts.blocks import BlockNoise, compare_blocks, pool_blocks
-from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL, adjust_pairs
+from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL, adjust_pairs, share_p_values
 from rlhf_sweeps.verdicts.estimates import (
     Estimate,
     Probability,
@@ -116,6 +116,7 @@ def rank(
     tested: Mapping[str, Strata] | None = None,
     seeds: SeedsOfGroups | None = None,
     test_seeds: SeedsOfGroups | None = None,
+    share: float = 1.0,
 ) -> GroupRanking:
     """Sort groups by their means (see `choose_statistic`) and compare every two.
 
@@ -127,24 +128,23 @@ def rank(
         is_lower_better: whether a lower value is better.
         tested: the values on test seeds, of the groups that have some.
         seeds, test_seeds: label -> the seeds of the values of a group with one setting, if they are known.
+        share: of the rate of false claims, where there are several rankings.
     """
     sign, tested = -1.0 if is_lower_better else 1.0, tested or {}
     statistic = choose_statistic([*groups.values(), *tested.values()])
     chosen, on_tests = _Samples(groups, statistic, seeds or {}), _Samples(tested, statistic, test_seeds or {})
     blocks = pool_blocks([chosen.runs, on_tests.runs])
     estimates = {label: (on_tests if label in tested else chosen).estimate(label) for label in groups}
-    # Decides between groups that are equal on test seeds.
-    by_worth = sorted(groups, key=lambda label: -sign * chosen.value(label))
+    by_worth = sorted(groups, key=lambda label: -sign * chosen.value(label))  # decides where test seeds tie
     labels = sorted(by_worth, key=lambda label: (label not in tested, -sign * estimates[label].value))
     repeated = [on_tests.estimate(label) for label in tested]
-    if len(tested) < len(groups):
-        repeated += [chosen.estimate(label) for label in groups]
+    repeated += [chosen.estimate(label) for label in groups if len(tested) < len(groups)]
     noise = _pool_noise(repeated)
     names = list(combinations(labels[:MOST_GROUPS], 2))
     differences = [_compare(on_tests if {*both} <= {*tested} else chosen, *both, noise, blocks) for both in names]
     contenders = [label for label in labels[1:] if label in tested and labels[0] in tested] or labels[1:]
     p_values = adjust_pairs(
-        np.array([difference.p_value for difference in differences], dtype=np.float64),
+        share_p_values(np.array([difference.p_value for difference in differences]), share),
         [difference.names[0] == labels[0] and difference.names[1] in contenders for difference in differences],
         [sign * difference.value > 0 for difference in differences],
         math.comb(len(labels), 2),

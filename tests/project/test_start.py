@@ -29,7 +29,7 @@ for words in commands:
     print("ended:", status, *sorted(set({slow}) & set(sys.modules)), file=sys.stderr)
 """
 RUNS, TRAININGS, ANALYSIS, ANSWERS = "rlhf_sweeps", "rlhf_sweeps.reward_models", "analysis", "rlhf_sweeps.sample"
-COMMANDS = ("curves", "compare", "sweep", "health", "report", "watch", "workspace")
+COMMANDS = ("curves", "compare", "sweep", "health", "report", "screen", "watch", "workspace")
 
 
 def start(module: str, *commands: str, folder: Path) -> set[str]:

@@ -1,12 +1,26 @@
 """What is claimed about sweeps in which nothing differs; tests/benchmarks/verdicts.py measures it over many more."""
 
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pytest
 from helpers.null_sweeps import NULLS, grid, list_claims
+from helpers.sweep_sources import of, run, swept, trial
 
+from analysis.comparison import compare
+from analysis.records.runs import Source
 from analysis.sweep import importance
 from analysis.sweep.analysis import analyse_sweep
+from analysis.sweep.failures import find_bad_regions
+from analysis.sweep.importance import measure_importance
+from analysis.sweep.margin import measure_lead
+from analysis.sweep.settings import make_views
 from rlhf_sweeps.verdicts import estimates
+from rlhf_sweeps.verdicts.estimates import Strata
+from rlhf_sweeps.verdicts.noise import Noise
+from rlhf_sweeps.verdicts.pairs import GroupRanking, rank
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +44,91 @@ def test_the_text_speaks_where_there_is_something_to_say() -> None:
         (analysis,) = analyse_sweep(source).views
         best = max(analysis.view.settings, key=lambda setting: float(np.mean(setting.by_run)))
         assert analysis.view.best is best
+
+
+def add_settings(source: Source) -> Source:
+    """The sweep with its settings in the configs of its runs, by which these are compared."""
+    trials = [
+        replace(
+            each, runs=[replace(own, config={**own.config, **each.settings}, trial=each.number) for own in each.runs]
+        )
+        for each in source.trials
+    ]
+    return replace(source, trials=trials, runs=[own for each in trials for own in each.runs])
+
+
+def test_comparisons_by_several_axes_share_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two axes each p value is twice that of a ranking alone; all axes at once are the settings, as in a sweep."""
+    random = np.random.default_rng(2)
+    axes = {"ppo.lr": ("0.0001", "0.001", "0.01"), "ppo.kl_coef": ("0.1", "0.2")}
+    points: list[dict[str, object]] = [dict(zip(axes, both, strict=True)) for both in product(*axes.values())]
+    values = [number // 2 + random.normal(size=3) for number in range(6)]  # better by 1 from one learning rate on
+    space = {key: f"choice({','.join(own)})" for key, own in axes.items()}
+    source = add_settings(swept(points, values, space=space))
+    shares = []
+
+    def note_share(*given: Any) -> GroupRanking:
+        shares.append(given[-1])
+        return rank(*given)
+
+    monkeypatch.setattr(compare, "rank", note_share)
+    for by in ("ppo.lr", "ppo.kl_coef", "ppo.lr,ppo.kl_coef"):
+        compare.compare_groups(source, by)
+    assert shares == [1 / 2, 1 / 2, 1]
+    # Settings of six runs each, by 2, 1 and 0 apart.
+    groups: dict[str, Strata] = {str(level): {(): level + random.normal(size=6)} for level in range(3)}
+    whole, half = (rank(groups, share=share).pairs for share in (1.0, 0.5))
+    assert [pair.p_value for pair in half] == pytest.approx([min(2 * pair.p_value, 1.0) for pair in whole])
+    assert min(pair.p_value for pair in whole) < 0.5
+
+
+def make_compared(num_models: int) -> Source:
+    """Reward models with four learning rates each, of which the third is better, and three seeds."""
+    random = np.random.default_rng(8)
+    trials = []
+    for number in range(4 * num_models):
+        setting = {"reward_model": f"model{number // 4}", "ppo.lr": f"{10.0 ** -(number % 4 + 1):g}"}
+        values = 1.5 * (number % 4 == 2) + 0.3 * random.normal(size=3)
+        runs = [run(number, seed, float(value)) for seed, value in enumerate(values)]
+        trials.append(trial(number, setting, [float(values.mean())], runs=runs))
+    names = ",".join(f"model{number}" for number in range(num_models))
+    return of(trials, space={"reward_model": f"choice({names})", "ppo.lr": "choice(0.1,0.01,0.001,0.0001)"})
+
+
+def test_the_views_of_reward_models_share_one_rate() -> None:
+    """With three views each p value is three times that of a view alone, up to 1."""
+    views = make_views(make_compared(3))
+    assert [view.num_views for view in views] == [3, 3, 3]
+    for view in views:
+        alone = replace(view, num_views=1)
+        ours, own = (measure_lead(each, each.estimate_noise()) for each in (view, alone))
+        assert ours is not None
+        assert own is not None
+        expected = [min(3 * pair.p_value, 1.0) for pair in own.pairs or ()]
+        assert [pair.p_value for pair in ours.pairs or ()] == pytest.approx(expected)
+    search = replace(make_views(NULLS["search of 20"](1))[0], num_views=1)
+    many = replace(search, num_views=4)
+    shared, whole = ([key.p_value for key in measure_importance(each).keys] for each in (many, search))
+    assert shared == pytest.approx([min(4 * p_value, 1.0) for p_value in whole])
+    # Student's quantile of 10 degrees of freedom is 2.228 at 5 % and 2.634 at half of it; the error is 0.5.
+    noise = Noise(0.5, 10.0)
+    assert [noise.margin(2, 2), noise.margin(2, 2, share=0.5)] == pytest.approx([1.114, 1.317], abs=0.001)
+
+
+def test_the_parts_of_an_axis_where_trials_fail_share_one_rate() -> None:
+    """The last 3 of 8 learning rates diverged, which chance does in 2 of C(8, 3) = 56 sweeps: 0.0357 for one cause."""
+    trials = [trial(number, {"ppo.lr": f"{10.0 ** -(8 - number):g}"}, [1.0 * number]) for number in range(5)]
+    trials += [
+        trial(number, {"ppo.lr": f"{10.0 ** -(8 - number):g}"}, None, state="failed", cause="diverged")
+        for number in range(5, 8)
+    ]
+    (view,) = make_views(of(trials, space={"ppo.lr": "interval(1e-9, 1)"}))
+    (statement,) = find_bad_regions(view)
+    assert statement.evidence["p value"] == pytest.approx(2 / 56)
+    (statement,) = find_bad_regions(replace(view, num_views=2))
+    assert "p value" not in statement.evidence
+    # One more trial fails for another reason: two causes, and 2 / C(9, 3) = 2 / 84 becomes 0.0476.
+    trials.append(trial(8, {"ppo.lr": "3e-9"}, None, state="failed", cause="out_of_memory"))
+    (view,) = make_views(of(trials, space={"ppo.lr": "interval(1e-9, 1)"}))
+    diverged, _ = find_bad_regions(view)
+    assert diverged.evidence["p value"] == pytest.approx(2 * 2 / 84)

@@ -129,7 +129,7 @@ def read_result(folder: Path) -> dict[str, Any]:
 def test_a_screen_says_and_writes_what_it_found(screened: tuple[Path, str]) -> None:
     folder, output = screened
     assert "5 answers to each of 6 held-out prompts, 30 in all, scored by 3 reward models" in output
-    assert output.splitlines()[-1] == "all in s"
+    assert output.splitlines()[-2:] == ["picture: python -m analysis screen s", "all in s"]
     result = read_result(folder)
     assert (result["n"], result["num_prompts"], result["schema_version"]) == (4, 6, 1)
     assert [entry["name"] for entry in result["reward_models"]] == ["tiny", "length", "asks"]

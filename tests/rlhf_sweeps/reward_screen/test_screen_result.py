@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlhf_sweeps.reward_screen.files import ANSWERS, SCREEN, TABLE, write_screen
-from rlhf_sweeps.reward_screen.result import INDEPENDENT, make_result
+from rlhf_sweeps.record import SCREEN
+from rlhf_sweeps.reward_screen.files import ANSWERS, TABLE, write_screen
+from rlhf_sweeps.reward_screen.result import make_result
 from rlhf_sweeps.reward_screen.result_text import write_text
+from rlhf_sweeps.verdicts.head_to_head import INDEPENDENT
 from rlhf_sweeps.verdicts.student import Floats
 
 
