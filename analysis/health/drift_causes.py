@@ -7,10 +7,8 @@ import numpy as np
 from analysis.health import hacking, learning, optimizer, policy
 from analysis.health.signals import Finding, read_config_value, read_series, read_together
 from analysis.health.thresholds import (
-    EXPLAINED,
     HIGH_ENTROPY_GROWTH,
     HIGH_LR_TIMES,
-    HIGH_VALUE_LR_TIMES,
     LOOSE_PER_MOVE,
     LORA_LR_TIMES,
     MANY_PASSES,
@@ -20,8 +18,6 @@ from analysis.health.thresholds import (
     STILL_LARGE,
     STRONG_BONUS,
     USUAL_PASSES,
-    VALUE_NORM,
-    VALUE_SHARE,
     WARM,
     WIDE_RANGE,
     WIDE_SCORES,
@@ -31,14 +27,13 @@ from analysis.wording.endings import format_ending
 from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.verdicts.series import Series
 
-VALUE_LOSS = "value loss drowns the policy"
-VALUE_STEPS = "value model's steps too large"
 WIDE_CLIP = "clip range too wide"
 MANY_EPOCHS = "too many epochs"
 HIGH_LR = "learning rate too high"
 NO_DECAY = "learning rate does not fall"
 ENTROPY_BONUS = "entropy bonus too strong"
 HOT = "temperature too high"
+VAIN_PENALTY = "KL penalty without effect"
 WEAK_PENALTY = "KL penalty too weak"
 
 # What runs have whose policy moves too far.
@@ -53,49 +48,6 @@ _TOO_FAR = {
     learning.SCORE_FALLS,
     learning.NO_GAIN,
 }
-
-
-def check_value_loss(run: RunRecord, kinds: Collection[str]) -> Finding | None:
-    """Nearly all of the gradient of a trunk that policy and value model share is the value loss's, and is clipped."""
-    weight, limit = read_config_value(run, "ppo.vf_coef"), read_config_value(run, "ppo.max_grad_norm")
-    norms, value_norms = read_series(run, "policy/grad_norm"), read_series(run, "value/grad_norm")
-    if run.config.get("ppo.value_model") != "shared" or not weight or not len(norms) or not len(value_norms):
-        return None
-    norm, value_norm = float(np.median(norms.values)), float(np.median(value_norms.values))
-    if norm < VALUE_NORM * (limit or 1.0) or value_norm < VALUE_SHARE * norm:
-        return None
-    spread = read_series(run, "objective/scores_std")
-    text = f"the gradient of the trunk that policy and value model share has a norm of {format_number(norm)}"
-    text += f" (ppo.max_grad_norm={format_number(limit)})" if limit else ""
-    text += f", and that of the value head {format_number(value_norm)}: the value loss, weighted by "
-    text += f"ppo.vf_coef={format_number(weight)}, drowns the policy's loss"
-    is_wide = len(spread) > 0 and spread.start > WIDE_SCORES
-    scale = "bring scores to a common scale (ppo.score_scaling=scale, reward_model.normalize=true)"
-    if is_wide:
-        text += f"; the scores deviate by {format_number(spread.start)}"
-    advice = f"{f'{scale}; ' if is_wide else ''}lower ppo.vf_coef (0.02 suits a shared trunk), or give the value model "
-    advice += "a trunk of its own (ppo.value_model=policy)"
-    evidence = {"norm of the trunk's gradient": norm, "norm of the value head's": value_norm, "ppo.vf_coef": weight}
-    return Finding(VALUE_LOSS, int(norms.updates[0]), text, evidence, advice)
-
-
-def check_value_steps(run: RunRecord, kinds: Collection[str]) -> Finding | None:
-    """The value model learns at a rate far above the usual one, and its values foresee nothing."""
-    rate, lr = read_config_value(run, "ppo.value_lr"), read_config_value(run, "ppo.lr")
-    explained = read_series(run, "val/explained_variance")
-    if not rate or not lr or len(explained) < 5:
-        return None
-    usual = lr * (10.0 if run.config.get("ppo.value_model") == "shared" else 1.0)
-    level = float(np.median(explained.values[2:]))
-    is_lost = level <= EXPLAINED or {optimizer.VALUE_MODEL, optimizer.LOSS_RUNS_AWAY} & set(kinds)
-    if rate < HIGH_VALUE_LR_TIMES * usual or not is_lost:
-        return None
-    text = f"ppo.value_lr={format_number(rate)} is {format_number(rate / usual)} times its default, and the values "
-    text += f"explain {format_share(level)} of the returns' variance in the median update"
-    evidence = {"ppo.value_lr": rate, "its default": usual, "explained variance": level}
-    return Finding(
-        VALUE_STEPS, int(explained.updates[0]), text, evidence, f"lower ppo.value_lr (default: {format_number(usual)})"
-    )
 
 
 def check_clip_range(run: RunRecord, kinds: Collection[str]) -> Finding | None:
@@ -228,6 +180,18 @@ def check_weak_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | None
     if spread.start > WIDE_SCORES:
         advice = f"bring scores to a common scale (ppo.score_scaling=scale, reward_model.normalize=true); {advice}"
     return Finding(WEAK_PENALTY, _find_first(run), text, evidence, advice)
+
+
+def check_vain_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """The policy moves too far under a penalty whose estimate has no gradient on average."""
+    coefficient, kl = read_penalty(run), read_series(run, "objective/kl")
+    is_vain = run.config.get("ppo.kl_in") == "loss" and run.config.get("ppo.kl_estimator") == "k1"
+    if not is_vain or not coefficient or not len(kl) or not _TOO_FAR & set(kinds):
+        return None
+    text = f"the KL penalty (ppo.kl_coef={format_number(coefficient)}) is a part of the loss (ppo.kl_in=loss), where "
+    text += f"ppo.kl_estimator=k1 has no gradient on average; the KL ends at {format_ending(kl.ending, 'nats')}"
+    advice = "set ppo.kl_estimator=k3 (or k2), or ppo.kl_in=reward"
+    return Finding(VAIN_PENALTY, _find_first(run), text, {"KL at the end": kl.ending.mean}, advice)
 
 
 def read_penalty(run: RunRecord) -> float | None:

@@ -68,9 +68,8 @@ def check_learning(run: RunRecord) -> Finding | None:
     change = measure_gain(scores)
     if farthest > STILL_KL or change.deviations > STILL_ERRORS:
         return None
-    text = "the policy stays where it began, and the score's change of "
-    text += f"{format_number(change.size)} is within four standard errors; the KL ends at "
-    text += format_ending(kl.ending, "nats")
+    text = f"the policy stays where it began: the KL ends at {format_ending(kl.ending, 'nats')}, and the score "
+    text += f"{describe_change(change)}, which may be noise"
     lr = read_config_value(run, "ppo.lr")
     advice = (
         f"raise ppo.lr{f' (now {format_number(lr)})' if lr else ''}; lower ppo.kl_coef; check whether "
@@ -78,6 +77,11 @@ def check_learning(run: RunRecord) -> Finding | None:
     )
     evidence = {"KL at the end": kl.ending.mean, "gain in score": change.size, "its standard error": change.error}
     return Finding(NO_LEARNING, int(kl.updates[0]), text, evidence, advice)
+
+
+def describe_change(change: Change) -> str:
+    """How far the score moves over a run, as the rest of a sentence."""
+    return f"changes by {format_number(change.size)} (standard error: {format_number(change.error)})"
 
 
 def _is_warming_up(run: RunRecord) -> bool:
@@ -98,10 +102,8 @@ def check_gain(run: RunRecord) -> Finding | None:
     if _is_worth_something(run, scores, change):
         return None
     update = kl.where(kl.values > SPENT_KL)
-    text = (
-        f"the KL ends at {format_ending(kl.ending, 'nats')}, but the score has not risen (change "
-        f"{format_number(change.size)} +- {format_number(change.error)})"
-    )
+    text = f"the KL ends at {format_ending(kl.ending, 'nats')}, but the score has not risen: it "
+    text += describe_change(change)
     evidence = {"KL at the end": kl.ending.mean, "change in score": change.size, "its standard error": change.error}
     advice = "lower ppo.lr, raise ppo.kl_coef, larger ppo.batch_size;"
     advice += " check whether the reward model distinguishes the answers"
@@ -116,8 +118,7 @@ def check_flat_score(run: RunRecord) -> Finding | None:
     change = measure_gain(scores)
     if _is_worth_something(run, scores, change):
         return None
-    text = f"the score has not risen (change {format_number(change.size)} +- {format_number(change.error)}); the KL "
-    text += f"ends at {format_ending(kl.ending)} nats"
+    text = f"the score has not risen: it {describe_change(change)}; the KL ends at {format_ending(kl.ending, 'nats')}"
     evidence = {"KL at the end": kl.ending.mean, "change in score": change.size, "its standard error": change.error}
     advice = "train longer (ppo.total_episodes); raise ppo.lr; lower ppo.kl_coef; larger ppo.batch_size; check whether "
     advice += "the reward model distinguishes the answers"

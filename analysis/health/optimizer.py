@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from analysis.health.hacking import is_own_score_up
 from analysis.health.signals import Finding, read_config_value, read_series, read_together
 from analysis.health.thresholds import (
     CLIPPED,
@@ -177,8 +178,9 @@ def check_value_model(run: RunRecord) -> Finding | None:
 
     Where nearly all answers of a batch get the same score, little is left to explain, and the share that is explained
     may be far below zero in the best of runs. So batches are pooled by their rewards' variance. A run is judged as a
-    whole only by updates whose rewards deviate at least half as much as at first, if these are most; and values that
-    foresaw something once count as lost only where what they leave is as much as all there was at first.
+    whole only by updates whose rewards deviate at least half as much as at first, if these are most, and only if its
+    own score does not rise: a policy may learn without values. Values that foresaw something once count as lost only
+    where what they leave is as much as all there was at first.
     """
     updates, explained, variances = _read_explained(run)
     if len(updates) < 10:
@@ -193,7 +195,7 @@ def check_value_model(run: RunRecord) -> Finding | None:
     best = float(_pool_explained(explained[counts], variances[counts], 0.0, width).max(initial=-np.inf))
     evidence = {f"best explained variance over {width} updates": best, "median at the end": late}
     if best <= EXPLAINED:
-        if counts.sum() < max(12, LEAST_COUNTED * len(updates)) or not first > 0:
+        if counts.sum() < max(12, LEAST_COUNTED * len(updates)) or not first > 0 or is_own_score_up(run):
             return None
         text = f"the value model explains {format_share(max(best, 0.0))} of the returns' variance at best"
         return Finding(VALUE_MODEL, int(updates[0]), f"{text} (over any {width} updates){end}", evidence, advice)

@@ -84,6 +84,7 @@ VALUE_NORM = 2.0  # times ppo.max_grad_norm, of a shared trunk's gradient; sound
 VALUE_SHARE = 1.0  # of that norm, which the value head's has; sound runs: 0.1, ppo.vf_coef=20: 4
 WIDE_SCORES = 10.0  # standard deviation of the scores, from which their scale is blamed; chosen
 HIGH_VALUE_LR_TIMES = 20.0  # times the default of ppo.value_lr; chosen
+LOW_VALUE_LR_TIMES = 0.05  # times the default of ppo.value_lr; ppo=n_details has 0.1 of it, chosen
 WIDE_RANGE = 0.5  # ppo.clip_range; 0.1 to 0.3 are usual, chosen
 LOOSE_PER_MOVE = 0.06  # share clipped over the root of approxkl; sound runs: 0.1 and more, ppo.clip_range=0.9: 0.036
 STILL_LARGE = 0.05  # approxkl at the end, nats a token; sound runs: up to 0.003, a constant rate: 0.17
