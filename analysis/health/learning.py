@@ -43,13 +43,12 @@ def check_constant_scores(run: RunRecord) -> Finding | None:
         return None
     if spread.start <= SAME_SCORES * max(size, 1e-12):
         same = format_number(level.ending.mean) if len(level) else "-"
-        text = f"the reward model gives all answers the same score ({same})"
-        advice = "check reward_model (template, label, patterns): nothing can be learned from equal scores"
+        text = f"the reward model gives all answers the same score ({same}), from which nothing can be learned"
+        advice = "check reward_model (template, label, patterns)"
     else:
         text = f"the scores of a batch become equal: their standard deviation falls from {format_number(spread.start)}"
-        text += f" to {format_ending(spread.ending)}"
-        advice = "the reward model no longer distinguishes the answers: stop earlier (ppo.total_episodes), or add "
-        advice += "reward models (reward_model=ensemble)"
+        text += f" to {format_ending(spread.ending)}: the reward model no longer distinguishes the answers"
+        advice = "stop earlier (ppo.total_episodes), or add reward models (reward_model=ensemble)"
     return Finding(
         CONSTANT_SCORES,
         update,
@@ -105,7 +104,7 @@ def check_gain(run: RunRecord) -> Finding | None:
     text = f"the KL ends at {format_ending(kl.ending, 'nats')}, but the score has not risen: it "
     text += describe_change(change)
     evidence = {"KL at the end": kl.ending.mean, "change in score": change.size, "its standard error": change.error}
-    advice = "lower ppo.lr, raise ppo.kl_coef, larger ppo.batch_size;"
+    advice = "lower ppo.lr, raise ppo.kl_coef or ppo.batch_size;"
     advice += " check whether the reward model distinguishes the answers"
     return Finding(NO_GAIN, update, text, evidence, advice)
 
@@ -120,7 +119,7 @@ def check_flat_score(run: RunRecord) -> Finding | None:
         return None
     text = f"the score has not risen: it {describe_change(change)}; the KL ends at {format_ending(kl.ending, 'nats')}"
     evidence = {"KL at the end": kl.ending.mean, "change in score": change.size, "its standard error": change.error}
-    advice = "train longer (ppo.total_episodes); raise ppo.lr; lower ppo.kl_coef; larger ppo.batch_size; check whether "
+    advice = "train longer (ppo.total_episodes); raise ppo.lr or ppo.batch_size; lower ppo.kl_coef; check whether "
     advice += "the reward model distinguishes the answers"
     return Finding(FLAT, int(kl.updates[0]), text, evidence, advice)
 
@@ -171,5 +170,5 @@ def check_score_fall(run: RunRecord) -> Finding | None:
     text += f" {format_ending(ending)}"
     evidence = {"peak": float(means[peak]), "end": ending.mean, "standard error of the fall": error}
     advice = "use the best evaluation (model/ holds it); lower ppo.lr or let it fall (ppo.lr_schedule=linear);"
-    advice += " raise ppo.kl_coef; fewer ppo.total_episodes"
+    advice += " raise ppo.kl_coef; lower ppo.total_episodes"
     return Finding(SCORE_FALLS, update, text, evidence, advice)

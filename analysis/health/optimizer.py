@@ -56,7 +56,7 @@ def check_update_size(run: RunRecord) -> Finding | None:
         evidence["largest ratio"] = float(ratio_max.values.max())
     text = f"single updates move the policy by up to {format_number(level)} nats a token (policy/approxkl_avg, mean of"
     text += f" {approxkl.window} updates; 0.1 and less is usual)"
-    advice = "lower ppo.lr; set ppo.target_kl=0.02; fewer ppo.num_ppo_epochs; ppo.max_grad_norm=1"
+    advice = "lower ppo.lr or ppo.num_ppo_epochs; set ppo.target_kl=0.02 and ppo.max_grad_norm=1"
     return Finding(UPDATES_TOO_LARGE, update, text, evidence, advice)
 
 
@@ -113,7 +113,7 @@ def _make_never_clips(clipped: Series, range_text: str, moved: str, evidence: Ma
     subject = "nothing" if share <= UNCLIPPED else f"hardly anything ({format_share(share)} of the tokens)"
     advice = "lower ppo.clip_range (0.2 is usual), or bound updates by ppo.target_kl"
     if not moved:
-        advice = "harmless if the score rises; otherwise try a higher ppo.lr or more ppo.num_ppo_epochs"
+        advice = "nothing has to change if the score rises; otherwise raise ppo.lr or ppo.num_ppo_epochs"
     text = f"{subject} is ever clipped{range_text}{f', {moved}' if moved else ': updates are too small'}"
     return Finding(NEVER_CLIPS, int(clipped.updates[0]), text, evidence, advice)
 
@@ -151,7 +151,7 @@ def check_losses(run: RunRecord) -> Finding | None:
         advice = (
             "lower ppo.lr"
             if loss_name == "policy"
-            else "lower ppo.value_lr or ppo.vf_coef; ppo.score_clip, ppo.score_scaling"
+            else "lower ppo.value_lr or ppo.vf_coef; set ppo.score_clip or ppo.score_scaling"
         )
         return Finding(LOSS_RUNS_AWAY, update, text, {"before": before, "at the end": sizes.ending.mean}, advice)
     return None
@@ -190,7 +190,7 @@ def check_value_model(run: RunRecord) -> Finding | None:
     counts = variances >= LEAST_VARIANCE * first
     late = float(np.median(explained[-width:]))
     end = f"; at the end it predicts {'worse' if late < -WORSE else 'no better'} than a constant"
-    advice = "raise ppo.value_lr or ppo.vf_coef; ppo.value_warmup_updates=5; ppo.value_model=policy or reward_model;"
+    advice = "raise ppo.value_lr or ppo.vf_coef; set ppo.value_warmup_updates=5, or ppo.value_model=policy;"
     advice += " bring scores to a common scale (reward_model.normalize=true)"
     best = float(_pool_explained(explained[counts], variances[counts], 0.0, width).max(initial=-np.inf))
     evidence = {f"best explained variance over {width} updates": best, "median at the end": late}

@@ -90,8 +90,9 @@ def check_kl_budget(run: RunRecord) -> Finding | None:
         advice = "raise ppo.kl_coef or lower ppo.lr; evaluate more often (eval.every); or raise objective.kl_budget"
         return Finding(NEVER_WITHIN, lost.update, text, lost.evidence, advice)
     last = kl.bounds.updates[kl.bounds.values <= lost.limit][-1]
-    text = f"no evaluation after update {last:.0f} is within {budget} ({_describe_lowest(kl, lost)})"
-    advice = "the later updates do not count: raise ppo.kl_coef, set ppo.kl_target, or train less (ppo.total_episodes)"
+    text = f"no evaluation after update {last:.0f} is within {budget} ({_describe_lowest(kl, lost)}), so that "
+    text += "the later updates do not count"
+    advice = "raise ppo.kl_coef, set ppo.kl_target, or train less (ppo.total_episodes)"
     return Finding(OVER_BUDGET, lost.update, text, lost.evidence, advice)
 
 
@@ -129,7 +130,8 @@ def check_negative_kl(run: RunRecord) -> Finding | None:
     level = format_number(onset.evidence["mean KL at the end"])
     text = f"the KL estimate stays below zero ({level} nats at the end), although a KL is never negative"
     advice = (
-        "sample from the distribution that is compared (ppo.top_p=1, no dropout); ppo.kl_estimator=k3 is never negative"
+        "sample from the distribution that is compared (ppo.top_p=1, no dropout), or set ppo.kl_estimator=k3, which is "
+        "never negative"
     )
     return Finding(NEGATIVE_KL, onset.update, text, onset.evidence, advice)
 
