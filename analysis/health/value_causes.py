@@ -14,6 +14,7 @@ from analysis.health.thresholds import (
     VALUE_NORM,
     VALUE_SHARE,
     WIDE_SCORES,
+    WORSE,
 )
 from analysis.records.runs import RunRecord
 from rlhf_sweeps.figures import format_number, format_share
@@ -57,8 +58,8 @@ def check_value_steps(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     is_lost = level <= EXPLAINED or {optimizer.VALUE_MODEL, optimizer.LOSS_RUNS_AWAY} & set(kinds)
     if rate < HIGH_VALUE_LR_TIMES * usual or not is_lost:
         return None
-    text = f"ppo.value_lr={format_number(rate)} is {format_number(rate / usual)} times its default, and the values "
-    text += f"explain {format_share(level)} of the returns' variance in the median update"
+    text = f"ppo.value_lr={format_number(rate)} is {format_number(rate / usual)} times its default, and "
+    text += _describe_explained(level)
     evidence = {"ppo.value_lr": rate, "its default": usual, "explained variance": level}
     return Finding(
         VALUE_STEPS, int(explained.updates[0]), text, evidence, f"lower ppo.value_lr (default: {format_number(usual)})"
@@ -83,8 +84,17 @@ def check_still_value(run: RunRecord, kinds: Collection[str]) -> Finding | None:
         advice = f"raise ppo.value_lr (default: {format_number(usual)})"
     else:
         return None
-    text += f", and the values explain {format_share(max(level, 0.0))} of the returns' variance in the median update"
+    text += f", and {_describe_explained(level)}"
     return Finding(VALUE_STILL, int(explained.updates[0]), text, evidence | {"explained variance": level}, advice)
+
+
+def _describe_explained(level: float) -> str:
+    """The median explained variance, which is below 0 where a constant foresees the returns better."""
+    if level < -WORSE:
+        return (
+            f"in the median update a constant foresees the returns better (explained variance: {format_number(level)})"
+        )
+    return f"the values explain {format_share(max(level, 0.0))} of the returns' variance in the median update"
 
 
 def _find_usual_value_lr(run: RunRecord) -> float | None:

@@ -206,6 +206,10 @@ def test_a_value_model_without_a_weight_is_blamed_where_its_values_foresee_nothi
         untrained["value model hardly trained"].text == f"ppo.vf_coef=0 leaves the value model untrained, and {share}"
     )
     assert not found(run({"ppo.vf_coef": 0.0}, **CALM, val__explained_variance=0.04))
+    (worse,) = diagnose_run(run({"ppo.vf_coef": 0.0}, **CALM, val__explained_variance=-0.71))
+    assert worse.text.endswith(
+        "in the median update a constant foresees the returns better (explained variance: -0.71)"
+    )
 
 
 def test_a_temperature_that_makes_noise_is_blamed_in_any_run() -> None:
