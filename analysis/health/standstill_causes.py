@@ -22,6 +22,7 @@ from analysis.health.thresholds import (
     STILL_ERRORS,
     TINY_NORM,
     USUAL_EPS,
+    VERY_FEW_ANSWERS,
 )
 from analysis.records.runs import RunRecord
 from rlhf_sweeps.figures import format_number, format_share
@@ -132,14 +133,15 @@ def check_batch(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """So few answers in an update that its mean score is mostly noise, in a run that is sick or gains nothing."""
     size, scores = read_config_value(run, "ppo.batch_size"), read_score(run)
     spread, change = read_series(run, "objective/scores_std"), _measure_gain(run)
-    if size is None or size > FEW_ANSWERS or change is None:
+    if size is None or size > (FEW_ANSWERS if kinds else VERY_FEW_ANSWERS) or change is None:
         return None
     level = float(np.median(spread.values)) if len(spread) else 0.0
     is_noisy = level == 0.0 or scores.noise > NOISY_SCORE * level
     if not is_noisy or (change.deviations > NOISY_ERRORS and not kinds):
         return None
-    text = f"an update has {format_number(size)} answers (ppo.batch_size): its mean score has a noise of "
-    text += f"{format_number(scores.noise)}, where the run changes it by {format_number(change.size)}"
+    text = f"an update has {format_number(size)} answers (ppo.batch_size) and follows noise: their mean score varies "
+    text += f"by {format_number(scores.noise)} from update to update (standard deviation about the trend), and changes "
+    text += f"by {format_number(change.size)} over the whole run"
     evidence = {"ppo.batch_size": size, "noise of the mean score": scores.noise, "gain in score": change.size}
     advice = "raise ppo.batch_size (32 and more are usual), with more ppo.total_episodes for as many updates"
     return Finding(SMALL_BATCH, int(scores.updates[0]), text, evidence, advice)

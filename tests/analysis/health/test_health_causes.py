@@ -159,10 +159,10 @@ CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], list[tuple[dict[st
     ),
     "batch too small": (
         # A noise of 0.218 (see test_health_learning.py) is 0.44 of 0.5, and 0.29 of 0.75.
-        ({"ppo.batch_size": 4}, NOISY),
+        ({"ppo.batch_size": 8}, NOISY),
         [
-            ({"ppo.batch_size": 5}, NOISY),
-            ({"ppo.batch_size": 4}, NOISY | {"objective__scores_std": 0.75}),
+            ({"ppo.batch_size": 9}, NOISY),
+            ({"ppo.batch_size": 8}, NOISY | {"objective__scores_std": 0.75}),
             ({"ppo.batch_size": 4}, NOISY | {"objective__scores": FLAT + RISING}),
         ],
     ),
@@ -196,6 +196,13 @@ def test_updates_that_end_early_and_an_epsilon_that_swallows_gradients() -> None
     late = run({"ppo.target_kl": 1e-6, "ppo.num_ppo_epochs": 4}, **STILL, policy__epochs=2.1)
     assert "steps too small or too few" not in found(late)
     assert "ppo.adam_eps" in found(run({"ppo.adam_eps": 1e-2}, **STILL))["steps too small or too few"].text
+
+
+@pytest.mark.parametrize(("size", "expected"), [(4, ["batch too small"]), (5, [])])
+def test_very_few_answers_are_blamed_for_an_uncertain_gain(size: int, expected: list[str]) -> None:
+    """A gain of 0.2 is three standard errors of 0.069: the score rises, and nothing else is wrong."""
+    scores = np.where(UPDATES <= 50, 0.0, 0.2) + FLAT
+    assert list(found(run({"ppo.batch_size": size}, **NOISY | {"objective__scores": scores}))) == expected
 
 
 def test_a_value_model_without_a_weight_is_blamed_where_its_values_foresee_nothing() -> None:
