@@ -20,6 +20,7 @@ _RULES: dict[str, CauseRule] = {
     drift_causes.WIDE_CLIP: drift_causes.check_clip_range,
     drift_causes.MANY_EPOCHS: drift_causes.check_epochs,
     drift_causes.HIGH_LR: drift_causes.check_high_lr,
+    drift_causes.MANY_MINIBATCHES: drift_causes.check_minibatches,
     drift_causes.NO_DECAY: drift_causes.check_schedule,
     drift_causes.ENTROPY_BONUS: drift_causes.check_entropy_bonus,
     drift_causes.HOT: drift_causes.check_high_temperature,

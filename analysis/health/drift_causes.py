@@ -12,6 +12,7 @@ from analysis.health.thresholds import (
     LOOSE_PER_MOVE,
     LORA_LR_TIMES,
     MANY_PASSES,
+    MANY_STEPS,
     MOVES_FAR,
     NO_PRICE,
     NOISE_ENTROPY,
@@ -29,6 +30,7 @@ from rlhf_sweeps.verdicts.series import Series
 
 WIDE_CLIP = "clip range too wide"
 MANY_EPOCHS = "too many epochs"
+MANY_MINIBATCHES = "too many minibatches"
 HIGH_LR = "learning rate too high"
 NO_DECAY = "learning rate does not fall"
 ENTROPY_BONUS = "entropy bonus too strong"
@@ -82,6 +84,27 @@ def check_epochs(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     advice = f"lower ppo.num_ppo_epochs (1 to {USUAL_PASSES} are usual), or end updates early by ppo.target_kl=0.02"
     evidence = {"ppo.num_ppo_epochs": epochs, "largest approxkl": largest}
     return Finding(MANY_EPOCHS, int(moves.updates[0]), text, evidence, advice)
+
+
+def check_minibatches(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """So many steps of the optimizer in an update, each for a few answers, that the policy moves too far."""
+    epochs, count = read_config_value(run, "ppo.num_ppo_epochs"), read_config_value(run, "ppo.num_minibatches")
+    moves = read_series(run, "policy/approxkl_avg")
+    # Where gradients are accumulated, minibatches are no steps.
+    is_plain = not read_config_value(run, "ppo.accumulation_steps")
+    if not epochs or not count or epochs * count < MANY_STEPS or not is_plain:
+        return None
+    if not len(moves) or not _TOO_FAR & set(kinds):
+        return None
+    largest = float(moves.values.max())
+    text = (
+        f"an update makes {format_number(epochs * count)} steps (ppo.num_minibatches={format_number(count)} in each of "
+    )
+    text += f"{format_number(epochs)} passes), which move the policy by up to {format_number(largest)} nats a token in "
+    text += "one update"
+    evidence = {"steps of an update": epochs * count, "largest approxkl": largest}
+    advice = "lower ppo.num_minibatches (1 to 4 are usual), or end updates early by ppo.target_kl=0.02"
+    return Finding(MANY_MINIBATCHES, int(moves.updates[0]), text, evidence, advice)
 
 
 def check_high_lr(run: RunRecord, kinds: Collection[str]) -> Finding | None:

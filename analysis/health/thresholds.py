@@ -89,6 +89,7 @@ WIDE_RANGE = 0.5  # ppo.clip_range; 0.1 to 0.3 are usual, chosen
 LOOSE_PER_MOVE = 0.06  # share clipped over the root of approxkl; sound runs: 0.1 and more, ppo.clip_range=0.9: 0.036
 STILL_LARGE = 0.05  # approxkl at the end, nats a token; sound runs: up to 0.003, a constant rate: 0.17
 MANY_PASSES = 8  # ppo.num_ppo_epochs, from which they are blamed; chosen
+MANY_STEPS = 32  # of the optimizer in an update; 8 by default, chosen
 USUAL_PASSES = 4  # ppo.num_ppo_epochs, up to which they are usual
 HIGH_LR_TIMES = 3.0  # times the model's suggested rate; at 2 times runs were sound, at 4 times they broke
 LORA_LR_TIMES = 10.0  # times that rate, which adapters need

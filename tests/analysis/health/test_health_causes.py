@@ -23,6 +23,7 @@ WIDE: dict[str, Any] = {
 }  # 0.058 of the root, which is 0.05
 TINY: dict[str, Any] = {"model.suggested_lr": 5e-4}
 BONUS: dict[str, Any] = {"policy__entropy_avg": step(0.4, 0.65, 41), "loss__policy_avg": -0.01}  # 0.65 is 1.6 times 0.4
+STEPS: dict[str, Any] = {"ppo.num_ppo_epochs": 2}
 SLOW: dict[str, Any] = {"ppo.lr": 5e-4, "ppo.value_model": "shared"}
 LOSS: dict[str, Any] = {"ppo.kl_estimator": "k1", "ppo.kl_coef": 0.1}
 NOISY: dict[str, Any] = {"objective__scores": FLAT, "objective__scores_std": 0.5, "objective__kl": 0.5}
@@ -71,6 +72,14 @@ CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], list[tuple[dict[st
             (TINY | {"ppo.lr": 1.6e-3}, CALM),
             ({"ppo.lr": 1.6e-3}, BLOWN),  # what suits the model is unknown
             (TINY | {"ppo.lr": 1.4e-2, "ppo.lora_rank": 16}, BLOWN),
+        ],
+    ),
+    "too many minibatches": (
+        (STEPS | {"ppo.num_minibatches": 16}, {"policy__approxkl_avg": 0.2, **BLOWN}),
+        [
+            (STEPS | {"ppo.num_minibatches": 15}, {"policy__approxkl_avg": 0.2, **BLOWN}),
+            (STEPS | {"ppo.num_minibatches": 16}, {"policy__approxkl_avg": 0.2, **CALM}),
+            (STEPS | {"ppo.num_minibatches": 16, "ppo.accumulation_steps": 2}, {"policy__approxkl_avg": 0.2, **BLOWN}),
         ],
     ),
     "learning rate does not fall": (
