@@ -39,7 +39,7 @@ VAIN_PENALTY = "KL penalty without effect"
 WEAK_PENALTY = "KL penalty too weak"
 
 # What runs have whose policy moves too far.
-_TOO_FAR = {
+TOO_FAR = {
     DIVERGED,
     policy.KL_BLOW_UP,
     policy.ENTROPY_COLLAPSE,
@@ -61,7 +61,7 @@ def check_clip_range(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     move, share = float(np.median(moves)), float(np.median(shares))
     per_move = float(np.median(shares / np.sqrt(np.maximum(moves, 1e-30))))
     is_loose = move > MOVES_FAR and per_move < LOOSE_PER_MOVE
-    if not is_loose and not {optimizer.NEVER_CLIPS, *_TOO_FAR} & set(kinds):
+    if not is_loose and not {optimizer.NEVER_CLIPS, *TOO_FAR} & set(kinds):
         return None
     text = f"ppo.clip_range={format_number(clip_range)} holds back {format_share(share)} of the tokens in the median "
     text += f"update, although updates move the policy by {format_number(move)} nats a token"
@@ -76,7 +76,7 @@ def check_epochs(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """So many passes over each rollout that the policy moves far away from what it sampled."""
     epochs = read_config_value(run, "ppo.num_ppo_epochs")
     moves = read_series(run, "policy/approxkl_avg")
-    if epochs is None or epochs < MANY_PASSES or not len(moves) or not _TOO_FAR & set(kinds):
+    if epochs is None or epochs < MANY_PASSES or not len(moves) or not TOO_FAR & set(kinds):
         return None
     largest = float(moves.values.max())
     text = f"each rollout is used for {format_number(epochs)} passes (ppo.num_ppo_epochs), which move the policy by up "
@@ -94,7 +94,7 @@ def check_minibatches(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     is_plain = not read_config_value(run, "ppo.accumulation_steps")
     if not epochs or not count or epochs * count < MANY_STEPS or not is_plain:
         return None
-    if not len(moves) or not _TOO_FAR & set(kinds):
+    if not len(moves) or not TOO_FAR & set(kinds):
         return None
     largest = float(moves.values.max())
     text = (
@@ -110,7 +110,7 @@ def check_minibatches(run: RunRecord, kinds: Collection[str]) -> Finding | None:
 def check_high_lr(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """A learning rate far above what suits the model, where the policy moves too far."""
     lr, usual = read_config_value(run, "ppo.lr"), find_usual_lr(run)
-    if not lr or not usual or lr < HIGH_LR_TIMES * usual or not _TOO_FAR & set(kinds):
+    if not lr or not usual or lr < HIGH_LR_TIMES * usual or not TOO_FAR & set(kinds):
         return None
     moves = read_series(run, "policy/approxkl_avg")
     text = f"ppo.lr={format_number(lr)} is {format_number(lr / usual)} times the rate that suits the model "
@@ -126,7 +126,7 @@ def check_high_lr(run: RunRecord, kinds: Collection[str]) -> Finding | None:
 def check_schedule(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """The learning rate stays the same, and so do the updates, until the policy has moved too far."""
     lr, moves = read_config_value(run, "ppo.lr"), read_series(run, "policy/approxkl_avg")
-    if run.config.get("ppo.lr_schedule") != "constant" or not lr or not len(moves) or not _TOO_FAR & set(kinds):
+    if run.config.get("ppo.lr_schedule") != "constant" or not lr or not len(moves) or not TOO_FAR & set(kinds):
         return None
     if moves.end < STILL_LARGE:
         return None
@@ -209,7 +209,7 @@ def check_vain_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | None
     """The policy moves too far under a penalty whose estimate has no gradient on average."""
     coefficient, kl = read_penalty(run), read_series(run, "objective/kl")
     is_vain = run.config.get("ppo.kl_in") == "loss" and run.config.get("ppo.kl_estimator") == "k1"
-    if not is_vain or not coefficient or not len(kl) or not _TOO_FAR & set(kinds):
+    if not is_vain or not coefficient or not len(kl) or not TOO_FAR & set(kinds):
         return None
     text = f"the KL penalty (ppo.kl_coef={format_number(coefficient)}) is a part of the loss (ppo.kl_in=loss), where "
     text += f"ppo.kl_estimator=k1 has no gradient on average; the KL ends at {format_ending(kl.ending, 'nats')}"

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from analysis.health.drift_causes import describe_temperature, find_usual_lr, read_penalty
+from analysis.health.drift_causes import TOO_FAR, describe_temperature, find_usual_lr, read_penalty
 from analysis.health.learning import FLAT, NO_LEARNING, describe_change
 from analysis.health.signals import Finding, read_config_value, read_score, read_series
 from analysis.health.thresholds import (
@@ -133,7 +133,8 @@ def check_batch(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """So few answers in an update that its mean score is mostly noise, in a run that is sick or gains nothing."""
     size, scores = read_config_value(run, "ppo.batch_size"), read_score(run)
     spread, change = read_series(run, "objective/scores_std"), _measure_gain(run)
-    if size is None or size > (FEW_ANSWERS if kinds else VERY_FEW_ANSWERS) or change is None:
+    most = FEW_ANSWERS if (TOO_FAR | _STILL) & set(kinds) else VERY_FEW_ANSWERS
+    if size is None or size > most or change is None:
         return None
     level = float(np.median(spread.values)) if len(spread) else 0.0
     is_noisy = level == 0.0 or scores.noise > NOISY_SCORE * level
