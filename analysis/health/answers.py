@@ -108,11 +108,8 @@ def check_truncation(run: RunRecord) -> Finding | None:
     text = f"at the end {format_ending(cut.ending, write=format_share)} of the answers are cut{at}, at the start "
     text += format_share(start)
     text += f"; each that is cut loses ppo.missing_eos_penalty={format_number(penalty)}" if penalty else ""
-    advice = (
-        "length may be rewarded: set ppo.missing_eos_penalty, raise ppo.kl_coef"
-        if rises
-        else "raise ppo.response_length"
-    )
+    text += "; the share rises, as where length is rewarded" if rises else ""
+    advice = "set ppo.missing_eos_penalty, raise ppo.kl_coef" if rises else "raise ppo.response_length"
     advice += "; check that the model ends its answers (its end token, ppo.stop_strings)"
     evidence = {"share at the start": start, "share at the end": cut.ending.mean}
     return Finding(TRUNCATED, begins, text, evidence, advice)

@@ -5,7 +5,7 @@ An unusual value of a key alone is no cause: the run must be sick as well, in th
 
 from collections.abc import Callable, Collection, Sequence
 
-from analysis.health import answers, drift_causes, learning, optimizer, phrases, standstill_causes
+from analysis.health import answers, drift_causes, learning, optimizer, phrases, standstill_causes, value_causes
 from analysis.health.signals import Finding
 from analysis.health.states import MEMORY
 from analysis.records.runs import RunRecord
@@ -15,11 +15,12 @@ CauseRule = Callable[[RunRecord, Collection[str]], Finding | None]
 
 # Each rule and its kind, the most specific first: only the first cause of a run is named.
 _RULES: dict[str, CauseRule] = {
-    drift_causes.VALUE_LOSS: drift_causes.check_value_loss,
-    drift_causes.VALUE_STEPS: drift_causes.check_value_steps,
+    value_causes.VALUE_LOSS: value_causes.check_value_loss,
+    value_causes.VALUE_STEPS: value_causes.check_value_steps,
     drift_causes.WIDE_CLIP: drift_causes.check_clip_range,
     drift_causes.MANY_EPOCHS: drift_causes.check_epochs,
     drift_causes.HIGH_LR: drift_causes.check_high_lr,
+    drift_causes.MANY_MINIBATCHES: drift_causes.check_minibatches,
     drift_causes.NO_DECAY: drift_causes.check_schedule,
     drift_causes.ENTROPY_BONUS: drift_causes.check_entropy_bonus,
     drift_causes.HOT: drift_causes.check_high_temperature,
@@ -28,6 +29,8 @@ _RULES: dict[str, CauseRule] = {
     standstill_causes.NO_STEPS: standstill_causes.check_steps,
     standstill_causes.SHORT_DISCOUNT: standstill_causes.check_discount,
     standstill_causes.COLD: standstill_causes.check_low_temperature,
+    value_causes.VALUE_STILL: value_causes.check_still_value,
+    drift_causes.VAIN_PENALTY: drift_causes.check_vain_penalty,
     drift_causes.WEAK_PENALTY: drift_causes.check_weak_penalty,
     standstill_causes.SMALL_BATCH: standstill_causes.check_batch,
 }

@@ -7,21 +7,18 @@ import numpy as np
 from analysis.health import hacking, learning, optimizer, policy
 from analysis.health.signals import Finding, read_config_value, read_series, read_together
 from analysis.health.thresholds import (
-    EXPLAINED,
     HIGH_ENTROPY_GROWTH,
     HIGH_LR_TIMES,
-    HIGH_VALUE_LR_TIMES,
     LOOSE_PER_MOVE,
     LORA_LR_TIMES,
     MANY_PASSES,
+    MANY_STEPS,
     MOVES_FAR,
     NO_PRICE,
     NOISE_ENTROPY,
     STILL_LARGE,
     STRONG_BONUS,
     USUAL_PASSES,
-    VALUE_NORM,
-    VALUE_SHARE,
     WARM,
     WIDE_RANGE,
     WIDE_SCORES,
@@ -31,18 +28,18 @@ from analysis.wording.endings import format_ending
 from rlhf_sweeps.figures import format_number, format_share
 from rlhf_sweeps.verdicts.series import Series
 
-VALUE_LOSS = "value loss drowns the policy"
-VALUE_STEPS = "value model's steps too large"
 WIDE_CLIP = "clip range too wide"
 MANY_EPOCHS = "too many epochs"
+MANY_MINIBATCHES = "too many minibatches"
 HIGH_LR = "learning rate too high"
 NO_DECAY = "learning rate does not fall"
 ENTROPY_BONUS = "entropy bonus too strong"
 HOT = "temperature too high"
+VAIN_PENALTY = "KL penalty without effect"
 WEAK_PENALTY = "KL penalty too weak"
 
 # What runs have whose policy moves too far.
-_TOO_FAR = {
+TOO_FAR = {
     DIVERGED,
     policy.KL_BLOW_UP,
     policy.ENTROPY_COLLAPSE,
@@ -55,49 +52,6 @@ _TOO_FAR = {
 }
 
 
-def check_value_loss(run: RunRecord, kinds: Collection[str]) -> Finding | None:
-    """Nearly all of the gradient of a trunk that policy and value model share is the value loss's, and is clipped."""
-    weight, limit = read_config_value(run, "ppo.vf_coef"), read_config_value(run, "ppo.max_grad_norm")
-    norms, value_norms = read_series(run, "policy/grad_norm"), read_series(run, "value/grad_norm")
-    if run.config.get("ppo.value_model") != "shared" or not weight or not len(norms) or not len(value_norms):
-        return None
-    norm, value_norm = float(np.median(norms.values)), float(np.median(value_norms.values))
-    if norm < VALUE_NORM * (limit or 1.0) or value_norm < VALUE_SHARE * norm:
-        return None
-    spread = read_series(run, "objective/scores_std")
-    text = f"the gradient of the trunk that policy and value model share has a norm of {format_number(norm)}"
-    text += f" (ppo.max_grad_norm={format_number(limit)})" if limit else ""
-    text += f", and that of the value head {format_number(value_norm)}: the value loss, weighted by "
-    text += f"ppo.vf_coef={format_number(weight)}, drowns the policy's loss"
-    is_wide = len(spread) > 0 and spread.start > WIDE_SCORES
-    scale = "bring scores to a common scale (ppo.score_scaling=scale, reward_model.normalize=true)"
-    if is_wide:
-        text += f"; the scores deviate by {format_number(spread.start)}"
-    advice = f"{f'{scale}; ' if is_wide else ''}lower ppo.vf_coef (0.02 suits a shared trunk), or give the value model "
-    advice += "a trunk of its own (ppo.value_model=policy)"
-    evidence = {"norm of the trunk's gradient": norm, "norm of the value head's": value_norm, "ppo.vf_coef": weight}
-    return Finding(VALUE_LOSS, int(norms.updates[0]), text, evidence, advice)
-
-
-def check_value_steps(run: RunRecord, kinds: Collection[str]) -> Finding | None:
-    """The value model learns at a rate far above the usual one, and its values foresee nothing."""
-    rate, lr = read_config_value(run, "ppo.value_lr"), read_config_value(run, "ppo.lr")
-    explained = read_series(run, "val/explained_variance")
-    if not rate or not lr or len(explained) < 5:
-        return None
-    usual = lr * (10.0 if run.config.get("ppo.value_model") == "shared" else 1.0)
-    level = float(np.median(explained.values[2:]))
-    is_lost = level <= EXPLAINED or {optimizer.VALUE_MODEL, optimizer.LOSS_RUNS_AWAY} & set(kinds)
-    if rate < HIGH_VALUE_LR_TIMES * usual or not is_lost:
-        return None
-    text = f"ppo.value_lr={format_number(rate)} is {format_number(rate / usual)} times its default, and the values "
-    text += f"explain {format_share(level)} of the returns' variance in the median update"
-    evidence = {"ppo.value_lr": rate, "its default": usual, "explained variance": level}
-    return Finding(
-        VALUE_STEPS, int(explained.updates[0]), text, evidence, f"lower ppo.value_lr (default: {format_number(usual)})"
-    )
-
-
 def check_clip_range(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """A clip range that lets nearly everything pass, in a run that is sick or whose updates are large."""
     clip_range, ratios = read_config_value(run, "ppo.clip_range"), read_series(run, "val/ratio_max")
@@ -107,7 +61,7 @@ def check_clip_range(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     move, share = float(np.median(moves)), float(np.median(shares))
     per_move = float(np.median(shares / np.sqrt(np.maximum(moves, 1e-30))))
     is_loose = move > MOVES_FAR and per_move < LOOSE_PER_MOVE
-    if not is_loose and not {optimizer.NEVER_CLIPS, *_TOO_FAR} & set(kinds):
+    if not is_loose and not {optimizer.NEVER_CLIPS, *TOO_FAR} & set(kinds):
         return None
     text = f"ppo.clip_range={format_number(clip_range)} holds back {format_share(share)} of the tokens in the median "
     text += f"update, although updates move the policy by {format_number(move)} nats a token"
@@ -122,7 +76,7 @@ def check_epochs(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """So many passes over each rollout that the policy moves far away from what it sampled."""
     epochs = read_config_value(run, "ppo.num_ppo_epochs")
     moves = read_series(run, "policy/approxkl_avg")
-    if epochs is None or epochs < MANY_PASSES or not len(moves) or not _TOO_FAR & set(kinds):
+    if epochs is None or epochs < MANY_PASSES or not len(moves) or not TOO_FAR & set(kinds):
         return None
     largest = float(moves.values.max())
     text = f"each rollout is used for {format_number(epochs)} passes (ppo.num_ppo_epochs), which move the policy by up "
@@ -132,10 +86,31 @@ def check_epochs(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     return Finding(MANY_EPOCHS, int(moves.updates[0]), text, evidence, advice)
 
 
+def check_minibatches(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """So many steps of the optimizer in an update, each for a few answers, that the policy moves too far."""
+    epochs, count = read_config_value(run, "ppo.num_ppo_epochs"), read_config_value(run, "ppo.num_minibatches")
+    moves = read_series(run, "policy/approxkl_avg")
+    # Where gradients are accumulated, minibatches are no steps.
+    is_plain = not read_config_value(run, "ppo.accumulation_steps")
+    if not epochs or not count or epochs * count < MANY_STEPS or not is_plain:
+        return None
+    if not len(moves) or not TOO_FAR & set(kinds):
+        return None
+    largest = float(moves.values.max())
+    text = (
+        f"an update makes {format_number(epochs * count)} steps (ppo.num_minibatches={format_number(count)} in each of "
+    )
+    text += f"{format_number(epochs)} passes), which move the policy by up to {format_number(largest)} nats a token in "
+    text += "one update"
+    evidence = {"steps of an update": epochs * count, "largest approxkl": largest}
+    advice = "lower ppo.num_minibatches (1 to 4 are usual), or end updates early by ppo.target_kl=0.02"
+    return Finding(MANY_MINIBATCHES, int(moves.updates[0]), text, evidence, advice)
+
+
 def check_high_lr(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """A learning rate far above what suits the model, where the policy moves too far."""
     lr, usual = read_config_value(run, "ppo.lr"), find_usual_lr(run)
-    if not lr or not usual or lr < HIGH_LR_TIMES * usual or not _TOO_FAR & set(kinds):
+    if not lr or not usual or lr < HIGH_LR_TIMES * usual or not TOO_FAR & set(kinds):
         return None
     moves = read_series(run, "policy/approxkl_avg")
     text = f"ppo.lr={format_number(lr)} is {format_number(lr / usual)} times the rate that suits the model "
@@ -151,7 +126,7 @@ def check_high_lr(run: RunRecord, kinds: Collection[str]) -> Finding | None:
 def check_schedule(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """The learning rate stays the same, and so do the updates, until the policy has moved too far."""
     lr, moves = read_config_value(run, "ppo.lr"), read_series(run, "policy/approxkl_avg")
-    if run.config.get("ppo.lr_schedule") != "constant" or not lr or not len(moves) or not _TOO_FAR & set(kinds):
+    if run.config.get("ppo.lr_schedule") != "constant" or not lr or not len(moves) or not TOO_FAR & set(kinds):
         return None
     if moves.end < STILL_LARGE:
         return None
@@ -228,6 +203,18 @@ def check_weak_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | None
     if spread.start > WIDE_SCORES:
         advice = f"bring scores to a common scale (ppo.score_scaling=scale, reward_model.normalize=true); {advice}"
     return Finding(WEAK_PENALTY, _find_first(run), text, evidence, advice)
+
+
+def check_vain_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """The policy moves too far under a penalty whose estimate has no gradient on average."""
+    coefficient, kl = read_penalty(run), read_series(run, "objective/kl")
+    is_vain = run.config.get("ppo.kl_in") == "loss" and run.config.get("ppo.kl_estimator") == "k1"
+    if not is_vain or not coefficient or not len(kl) or not TOO_FAR & set(kinds):
+        return None
+    text = f"the KL penalty (ppo.kl_coef={format_number(coefficient)}) is a part of the loss (ppo.kl_in=loss), where "
+    text += f"ppo.kl_estimator=k1 has no gradient on average; the KL ends at {format_ending(kl.ending, 'nats')}"
+    advice = "set ppo.kl_estimator=k3 (or k2), or ppo.kl_in=reward"
+    return Finding(VAIN_PENALTY, _find_first(run), text, {"KL at the end": kl.ending.mean}, advice)
 
 
 def read_penalty(run: RunRecord) -> float | None:

@@ -159,7 +159,8 @@ def check_held_out_score(run: RunRecord) -> Finding | None:
     )
     evidence = {"best win rate": best, "win rate at the end": end}
     advice = (
-        "more prompts, fewer passes over them (ppo.total_episodes), raise ppo.kl_coef; model/ holds the best evaluation"
+        "take more prompts, or fewer passes over them (ppo.total_episodes); raise ppo.kl_coef; use the best evaluation "
+        "(model/ holds it)"
     )
     return Finding(
         HELD_OUT_FALLS, _find_last_good_update(wins, means, best - ALIKE_ERRORS * error), text, evidence, advice

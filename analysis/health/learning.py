@@ -43,13 +43,12 @@ def check_constant_scores(run: RunRecord) -> Finding | None:
         return None
     if spread.start <= SAME_SCORES * max(size, 1e-12):
         same = format_number(level.ending.mean) if len(level) else "-"
-        text = f"the reward model gives all answers the same score ({same})"
-        advice = "check reward_model (template, label, patterns): nothing can be learned from equal scores"
+        text = f"the reward model gives all answers the same score ({same}), from which nothing can be learned"
+        advice = "check reward_model (template, label, patterns)"
     else:
         text = f"the scores of a batch become equal: their standard deviation falls from {format_number(spread.start)}"
-        text += f" to {format_ending(spread.ending)}"
-        advice = "the reward model no longer distinguishes the answers: stop earlier (ppo.total_episodes), or add "
-        advice += "reward models (reward_model=ensemble)"
+        text += f" to {format_ending(spread.ending)}: the reward model no longer distinguishes the answers"
+        advice = "stop earlier (ppo.total_episodes), or add reward models (reward_model=ensemble)"
     return Finding(
         CONSTANT_SCORES,
         update,
@@ -68,9 +67,8 @@ def check_learning(run: RunRecord) -> Finding | None:
     change = measure_gain(scores)
     if farthest > STILL_KL or change.deviations > STILL_ERRORS:
         return None
-    text = "the policy stays where it began, and the score's change of "
-    text += f"{format_number(change.size)} is within four standard errors; the KL ends at "
-    text += format_ending(kl.ending, "nats")
+    text = f"the policy stays where it began: the KL ends at {format_ending(kl.ending, 'nats')}, and the score "
+    text += f"{describe_change(change)}, which may be noise"
     lr = read_config_value(run, "ppo.lr")
     advice = (
         f"raise ppo.lr{f' (now {format_number(lr)})' if lr else ''}; lower ppo.kl_coef; check whether "
@@ -78,6 +76,11 @@ def check_learning(run: RunRecord) -> Finding | None:
     )
     evidence = {"KL at the end": kl.ending.mean, "gain in score": change.size, "its standard error": change.error}
     return Finding(NO_LEARNING, int(kl.updates[0]), text, evidence, advice)
+
+
+def describe_change(change: Change) -> str:
+    """How far the score moves over a run, as the rest of a sentence."""
+    return f"changes by {format_number(change.size)} (standard error: {format_number(change.error)})"
 
 
 def _is_warming_up(run: RunRecord) -> bool:
@@ -98,12 +101,10 @@ def check_gain(run: RunRecord) -> Finding | None:
     if _is_worth_something(run, scores, change):
         return None
     update = kl.where(kl.values > SPENT_KL)
-    text = (
-        f"the KL ends at {format_ending(kl.ending, 'nats')}, but the score has not risen (change "
-        f"{format_number(change.size)} +- {format_number(change.error)})"
-    )
+    text = f"the KL ends at {format_ending(kl.ending, 'nats')}, but the score has not risen: it "
+    text += describe_change(change)
     evidence = {"KL at the end": kl.ending.mean, "change in score": change.size, "its standard error": change.error}
-    advice = "lower ppo.lr, raise ppo.kl_coef, larger ppo.batch_size;"
+    advice = "lower ppo.lr, raise ppo.kl_coef or ppo.batch_size;"
     advice += " check whether the reward model distinguishes the answers"
     return Finding(NO_GAIN, update, text, evidence, advice)
 
@@ -116,10 +117,9 @@ def check_flat_score(run: RunRecord) -> Finding | None:
     change = measure_gain(scores)
     if _is_worth_something(run, scores, change):
         return None
-    text = f"the score has not risen (change {format_number(change.size)} +- {format_number(change.error)}); the KL "
-    text += f"ends at {format_ending(kl.ending)} nats"
+    text = f"the score has not risen: it {describe_change(change)}; the KL ends at {format_ending(kl.ending, 'nats')}"
     evidence = {"KL at the end": kl.ending.mean, "change in score": change.size, "its standard error": change.error}
-    advice = "train longer (ppo.total_episodes); raise ppo.lr; lower ppo.kl_coef; larger ppo.batch_size; check whether "
+    advice = "train longer (ppo.total_episodes); raise ppo.lr or ppo.batch_size; lower ppo.kl_coef; check whether "
     advice += "the reward model distinguishes the answers"
     return Finding(FLAT, int(kl.updates[0]), text, evidence, advice)
 
@@ -170,5 +170,5 @@ def check_score_fall(run: RunRecord) -> Finding | None:
     text += f" {format_ending(ending)}"
     evidence = {"peak": float(means[peak]), "end": ending.mean, "standard error of the fall": error}
     advice = "use the best evaluation (model/ holds it); lower ppo.lr or let it fall (ppo.lr_schedule=linear);"
-    advice += " raise ppo.kl_coef; fewer ppo.total_episodes"
+    advice += " raise ppo.kl_coef; lower ppo.total_episodes"
     return Finding(SCORE_FALLS, update, text, evidence, advice)

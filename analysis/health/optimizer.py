@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from analysis.health.hacking import is_own_score_up
 from analysis.health.signals import Finding, read_config_value, read_series, read_together
 from analysis.health.thresholds import (
     CLIPPED,
@@ -55,7 +56,7 @@ def check_update_size(run: RunRecord) -> Finding | None:
         evidence["largest ratio"] = float(ratio_max.values.max())
     text = f"single updates move the policy by up to {format_number(level)} nats a token (policy/approxkl_avg, mean of"
     text += f" {approxkl.window} updates; 0.1 and less is usual)"
-    advice = "lower ppo.lr; set ppo.target_kl=0.02; fewer ppo.num_ppo_epochs; ppo.max_grad_norm=1"
+    advice = "lower ppo.lr or ppo.num_ppo_epochs; set ppo.target_kl=0.02 and ppo.max_grad_norm=1"
     return Finding(UPDATES_TOO_LARGE, update, text, evidence, advice)
 
 
@@ -112,7 +113,7 @@ def _make_never_clips(clipped: Series, range_text: str, moved: str, evidence: Ma
     subject = "nothing" if share <= UNCLIPPED else f"hardly anything ({format_share(share)} of the tokens)"
     advice = "lower ppo.clip_range (0.2 is usual), or bound updates by ppo.target_kl"
     if not moved:
-        advice = "harmless if the score rises; otherwise try a higher ppo.lr or more ppo.num_ppo_epochs"
+        advice = "nothing has to change if the score rises; otherwise raise ppo.lr or ppo.num_ppo_epochs"
     text = f"{subject} is ever clipped{range_text}{f', {moved}' if moved else ': updates are too small'}"
     return Finding(NEVER_CLIPS, int(clipped.updates[0]), text, evidence, advice)
 
@@ -150,7 +151,7 @@ def check_losses(run: RunRecord) -> Finding | None:
         advice = (
             "lower ppo.lr"
             if loss_name == "policy"
-            else "lower ppo.value_lr or ppo.vf_coef; ppo.score_clip, ppo.score_scaling"
+            else "lower ppo.value_lr or ppo.vf_coef; set ppo.score_clip or ppo.score_scaling"
         )
         return Finding(LOSS_RUNS_AWAY, update, text, {"before": before, "at the end": sizes.ending.mean}, advice)
     return None
@@ -177,8 +178,9 @@ def check_value_model(run: RunRecord) -> Finding | None:
 
     Where nearly all answers of a batch get the same score, little is left to explain, and the share that is explained
     may be far below zero in the best of runs. So batches are pooled by their rewards' variance. A run is judged as a
-    whole only by updates whose rewards deviate at least half as much as at first, if these are most; and values that
-    foresaw something once count as lost only where what they leave is as much as all there was at first.
+    whole only by updates whose rewards deviate at least half as much as at first, if these are most, and only if its
+    own score does not rise: a policy may learn without values. Values that foresaw something once count as lost only
+    where what they leave is as much as all there was at first.
     """
     updates, explained, variances = _read_explained(run)
     if len(updates) < 10:
@@ -188,12 +190,12 @@ def check_value_model(run: RunRecord) -> Finding | None:
     counts = variances >= LEAST_VARIANCE * first
     late = float(np.median(explained[-width:]))
     end = f"; at the end it predicts {'worse' if late < -WORSE else 'no better'} than a constant"
-    advice = "raise ppo.value_lr or ppo.vf_coef; ppo.value_warmup_updates=5; ppo.value_model=policy or reward_model;"
+    advice = "raise ppo.value_lr or ppo.vf_coef; set ppo.value_warmup_updates=5, or ppo.value_model=policy;"
     advice += " bring scores to a common scale (reward_model.normalize=true)"
     best = float(_pool_explained(explained[counts], variances[counts], 0.0, width).max(initial=-np.inf))
     evidence = {f"best explained variance over {width} updates": best, "median at the end": late}
     if best <= EXPLAINED:
-        if counts.sum() < max(12, LEAST_COUNTED * len(updates)) or not first > 0:
+        if counts.sum() < max(12, LEAST_COUNTED * len(updates)) or not first > 0 or is_own_score_up(run):
             return None
         text = f"the value model explains {format_share(max(best, 0.0))} of the returns' variance at best"
         return Finding(VALUE_MODEL, int(updates[0]), f"{text} (over any {width} updates){end}", evidence, advice)

@@ -86,18 +86,22 @@ def check_kl_budget(run: RunRecord) -> Finding | None:
         return None
     budget = f"objective.kl_budget={format_number(lost.limit)}"
     if LOWEST_KL in lost.evidence:
-        lowest = ", ".join(
-            f"{words}: {format_number(lost.evidence[name])} nats"
-            for words, name in (("lowest", LOWEST_KL), (LOWEST_BOUND, LOWEST_BOUND))
-            if name in lost.evidence
-        )
-        text = f"no evaluation is within {budget} ({lowest}), so the run counts as the base policy"
+        text = f"no evaluation is within {budget} ({_describe_lowest(kl, lost)}), so the run counts as the base policy"
         advice = "raise ppo.kl_coef or lower ppo.lr; evaluate more often (eval.every); or raise objective.kl_budget"
         return Finding(NEVER_WITHIN, lost.update, text, lost.evidence, advice)
     last = kl.bounds.updates[kl.bounds.values <= lost.limit][-1]
-    text = f"no evaluation after update {last:.0f} is within {budget}"
-    advice = "the later updates do not count: raise ppo.kl_coef, set ppo.kl_target, or train less (ppo.total_episodes)"
+    text = f"no evaluation after update {last:.0f} is within {budget} ({_describe_lowest(kl, lost)}), so that "
+    text += "the later updates do not count"
+    advice = "raise ppo.kl_coef, set ppo.kl_target, or train less (ppo.total_episodes)"
     return Finding(OVER_BUDGET, lost.update, text, lost.evidence, advice)
+
+
+def _describe_lowest(kl: Divergence, lost: Onset) -> str:
+    """The lowest KL of the evaluations that do not count; its bound, too, where this alone is over the budget."""
+    is_lost = kl.evaluations.updates >= lost.update
+    lowest, bound = float(kl.evaluations.values[is_lost].min()), float(kl.bounds.values[is_lost].min())
+    text = f"lowest: {format_number(lowest)} nats"
+    return f"{text}, {LOWEST_BOUND}: {format_number(bound)} nats" if lowest <= lost.limit else text
 
 
 def check_kl_target(run: RunRecord) -> Finding | None:
@@ -126,7 +130,8 @@ def check_negative_kl(run: RunRecord) -> Finding | None:
     level = format_number(onset.evidence["mean KL at the end"])
     text = f"the KL estimate stays below zero ({level} nats at the end), although a KL is never negative"
     advice = (
-        "sample from the distribution that is compared (ppo.top_p=1, no dropout); ppo.kl_estimator=k3 is never negative"
+        "sample from the distribution that is compared (ppo.top_p=1, no dropout), or set ppo.kl_estimator=k3, which is "
+        "never negative"
     )
     return Finding(NEGATIVE_KL, onset.update, text, onset.evidence, advice)
 

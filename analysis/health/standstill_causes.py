@@ -4,13 +4,14 @@ from collections.abc import Collection
 
 import numpy as np
 
-from analysis.health.drift_causes import describe_temperature, find_usual_lr, read_penalty
-from analysis.health.learning import FLAT, NO_LEARNING
+from analysis.health.drift_causes import TOO_FAR, describe_temperature, find_usual_lr, read_penalty
+from analysis.health.learning import FLAT, NO_LEARNING, describe_change
 from analysis.health.signals import Finding, read_config_value, read_score, read_series
 from analysis.health.thresholds import (
     COOL,
     DEAR_NAT,
     FEW_ANSWERS,
+    FEWEST_UPDATES,
     LITTLE_CREDIT,
     LITTLE_GAIN,
     LOW_LR_TIMES,
@@ -21,10 +22,11 @@ from analysis.health.thresholds import (
     STILL_ERRORS,
     TINY_NORM,
     USUAL_EPS,
+    VERY_FEW_ANSWERS,
 )
 from analysis.records.runs import RunRecord
 from rlhf_sweeps.figures import format_number, format_share
-from rlhf_sweeps.verdicts.series import measure_gain
+from rlhf_sweeps.verdicts.series import Change, measure_gain
 
 STRONG_PENALTY = "KL penalty too strong"
 LOW_LR = "learning rate too low"
@@ -43,16 +45,16 @@ def check_strong_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | No
     At a coefficient b the best policy has a KL of about s^2 / (2 b^2), if scores have the standard deviation s.
     """
     coefficient, kl = read_penalty(run), read_series(run, "objective/kl")
-    spread, change = read_series(run, "objective/scores_std"), measure_gain(read_score(run))
-    if not coefficient or not len(kl) or not len(spread) or not spread.start > 0:
+    spread, change = read_series(run, "objective/scores_std"), _measure_gain(run)
+    if not coefficient or change is None or not len(kl) or not len(spread) or not spread.start > 0:
         return None
     is_still = bool(_STILL & set(kinds)) or change.deviations <= STILL_ERRORS
     if coefficient < DEAR_NAT * spread.start or kl.end > SPENT_KL or not is_still:
         return None
     text = f"a nat of KL costs {format_number(coefficient)} (ppo.kl_coef), while scores differ by only "
     text += f"{format_number(spread.start)} (standard deviation): the policy stays within "
-    text += f"{format_number(kl.ending.mean)} nats of the reference policy, and the score's change of "
-    text += f"{format_number(change.size)} is within four standard errors"
+    text += f"{format_number(kl.ending.mean)} nats of the reference policy, and the score {describe_change(change)}, "
+    text += "which may be noise"
     evidence = {"KL coefficient": coefficient, "deviation of scores": spread.start, "KL at the end": kl.ending.mean}
     advice = "lower ppo.kl_coef (0.01 to 0.1 of the scores' deviation is usual)"
     return Finding(STRONG_PENALTY, int(kl.updates[0]), text, evidence, advice)
@@ -61,16 +63,14 @@ def check_strong_penalty(run: RunRecord, kinds: Collection[str]) -> Finding | No
 def check_low_lr(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """A learning rate far below what suits the model, and no certain gain."""
     lr, usual = read_config_value(run, "ppo.lr"), find_usual_lr(run)
-    kl, change = read_series(run, "objective/kl"), measure_gain(read_score(run))
-    if not lr or not usual or lr > LOW_LR_TIMES * usual or not len(kl):
+    kl, change = read_series(run, "objective/kl"), _measure_gain(run)
+    if not lr or not usual or lr > LOW_LR_TIMES * usual or change is None or not len(kl):
         return None
     if change.deviations > STILL_ERRORS and not _STILL & set(kinds):
         return None
     text = f"ppo.lr={format_number(lr)} is {format_number(lr / usual)} times the rate that suits the model "
     text += f"({format_number(usual)}, by model.suggested_lr): the policy ends {format_number(kl.ending.mean)} nats "
-    text += (
-        f"from where it began, and the score's change of {format_number(change.size)} is within four standard errors"
-    )
+    text += f"from where it began, and the score {describe_change(change)}, which may be noise"
     evidence = {"ppo.lr": lr, "usual rate": usual, "KL at the end": kl.ending.mean}
     return Finding(LOW_LR, int(kl.updates[0]), text, evidence, f"raise ppo.lr to {format_number(usual)}")
 
@@ -102,8 +102,8 @@ def check_steps(run: RunRecord, kinds: Collection[str]) -> Finding | None:
 def check_discount(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """A discount by which the score hardly reaches the middle of an answer, and a score that hardly rises."""
     gamma, length = read_config_value(run, "ppo.gamma"), read_series(run, "objective/length", "eval/length")
-    change, spread = measure_gain(read_score(run)), read_series(run, "objective/scores_std")
-    if gamma is None or gamma >= 1 or not len(length) or not len(spread):
+    change, spread = _measure_gain(run), read_series(run, "objective/scores_std")
+    if gamma is None or gamma >= 1 or change is None or not len(length) or not len(spread):
         return None
     tokens = float(np.median(length.values))
     credit = gamma ** (tokens / 2)
@@ -119,8 +119,8 @@ def check_discount(run: RunRecord, kinds: Collection[str]) -> Finding | None:
 def check_low_temperature(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """Answers are sampled at so low a temperature that they hardly vary, and no certain gain."""
     temperature = read_config_value(run, "ppo.temperature")
-    entropy, change = read_series(run, "policy/entropy_avg"), measure_gain(read_score(run))
-    if temperature is None or temperature > COOL or not len(entropy):
+    entropy, change = read_series(run, "policy/entropy_avg"), _measure_gain(run)
+    if temperature is None or temperature > COOL or change is None or not len(entropy):
         return None
     if change.deviations > STILL_ERRORS and not kinds:
         return None
@@ -132,15 +132,23 @@ def check_low_temperature(run: RunRecord, kinds: Collection[str]) -> Finding | N
 def check_batch(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     """So few answers in an update that its mean score is mostly noise, in a run that is sick or gains nothing."""
     size, scores = read_config_value(run, "ppo.batch_size"), read_score(run)
-    spread, change = read_series(run, "objective/scores_std"), measure_gain(scores)
-    if size is None or size > FEW_ANSWERS or len(scores) < 5:
+    spread, change = read_series(run, "objective/scores_std"), _measure_gain(run)
+    most = FEW_ANSWERS if (TOO_FAR | _STILL) & set(kinds) else VERY_FEW_ANSWERS
+    if size is None or size > most or change is None:
         return None
     level = float(np.median(spread.values)) if len(spread) else 0.0
     is_noisy = level == 0.0 or scores.noise > NOISY_SCORE * level
     if not is_noisy or (change.deviations > NOISY_ERRORS and not kinds):
         return None
-    text = f"an update has {format_number(size)} answers (ppo.batch_size): its mean score has a noise of "
-    text += f"{format_number(scores.noise)}, where the run changes it by {format_number(change.size)}"
+    text = f"an update has {format_number(size)} answers (ppo.batch_size) and follows noise: their mean score varies "
+    text += f"by {format_number(scores.noise)} from update to update (standard deviation about the trend), and changes "
+    text += f"by {format_number(change.size)} over the whole run"
     evidence = {"ppo.batch_size": size, "noise of the mean score": scores.noise, "gain in score": change.size}
     advice = "raise ppo.batch_size (32 and more are usual), with more ppo.total_episodes for as many updates"
     return Finding(SMALL_BATCH, int(scores.updates[0]), text, evidence, advice)
+
+
+def _measure_gain(run: RunRecord) -> Change | None:
+    """The gain in score; None where the updates are too few to tell gain from noise."""
+    scores = read_score(run)
+    return measure_gain(scores) if len(scores) >= FEWEST_UPDATES else None

@@ -38,9 +38,9 @@ CUT_LATE = 0.25  # share at the end of a run in which it rises
 
 ALL_CUT = 0.95  # share of the answers that are cut, which is found after the first update already
 PHRASE_WORDS = 4  # words of a phrase, which lies within a sentence
-PHRASE_SHARE = 0.4  # of the answers that have the same phrase; sound runs: up to 0.21
-PHRASE_RISE = 0.3  # by which that share is above the base policy's; sound runs: up to 0.19
-DISTINCT_LEFT = 0.5  # of the base policy's share of distinct phrases; sound runs: 0.85 and more
+PHRASE_SHARE = 0.5  # of the answers that have the same phrase; sound runs: up to 0.41
+PHRASE_RISE = 0.3  # by which that share is above the base policy's; chosen
+DISTINCT_LEFT = 0.5  # of the base policy's share of distinct phrases; sound runs: 0.78 and more
 FEWEST_ANSWERS = 20  # answers of an evaluation, below which a phrase may be frequent by chance
 
 # Reward hacking.
@@ -84,10 +84,12 @@ VALUE_NORM = 2.0  # times ppo.max_grad_norm, of a shared trunk's gradient; sound
 VALUE_SHARE = 1.0  # of that norm, which the value head's has; sound runs: 0.1, ppo.vf_coef=20: 4
 WIDE_SCORES = 10.0  # standard deviation of the scores, from which their scale is blamed; chosen
 HIGH_VALUE_LR_TIMES = 20.0  # times the default of ppo.value_lr; chosen
+LOW_VALUE_LR_TIMES = 0.05  # times the default of ppo.value_lr; ppo=n_details has 0.1 of it, chosen
 WIDE_RANGE = 0.5  # ppo.clip_range; 0.1 to 0.3 are usual, chosen
 LOOSE_PER_MOVE = 0.06  # share clipped over the root of approxkl; sound runs: 0.1 and more, ppo.clip_range=0.9: 0.036
 STILL_LARGE = 0.05  # approxkl at the end, nats a token; sound runs: up to 0.003, a constant rate: 0.17
 MANY_PASSES = 8  # ppo.num_ppo_epochs, from which they are blamed; chosen
+MANY_STEPS = 32  # of the optimizer in an update; 8 by default, chosen
 USUAL_PASSES = 4  # ppo.num_ppo_epochs, up to which they are usual
 HIGH_LR_TIMES = 3.0  # times the model's suggested rate; at 2 times runs were sound, at 4 times they broke
 LORA_LR_TIMES = 10.0  # times that rate, which adapters need
@@ -104,7 +106,8 @@ TINY_NORM = 1e-3  # ppo.max_grad_norm; chosen
 USUAL_EPS = 1e-4  # ppo.adam_eps; chosen
 LITTLE_CREDIT = 0.1  # of the score, which reaches the middle of an answer; chosen
 LITTLE_GAIN = 0.25  # of the deviation of scores; sound runs gained 0.45 and more
-FEW_ANSWERS = 4  # ppo.batch_size; chosen
+FEW_ANSWERS = 8  # ppo.batch_size, up to which it is blamed in a sick run; at 8 a run went beyond its KL budget
+VERY_FEW_ANSWERS = 4  # ppo.batch_size, up to which it is blamed for an uncertain gain; chosen
 NOISY_ERRORS = 6.0  # standard errors of a gain, up to which so few answers are blamed without another finding; chosen
 NOISY_SCORE = 0.3  # of the deviation of scores, as noise of their mean over a batch: that of 4 answers is 0.5
 

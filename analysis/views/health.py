@@ -74,7 +74,9 @@ def _write_finding_sentences(
     kinds = {kind: len(by_run) for kind, by_run in group_by_kind(findings).items()}
     names = [_name_kind(kind) + f" ({format_count(num, 'run')})" * (len(findings) > 1) for kind, num in kinds.items()]
     verb = "has" if num_sick == 1 else "have"
-    lines = [f"{num_sick} of {format_count(len(findings), 'run')} {verb} findings: {join_words(names, 5)}"]
+    subject = f"{num_sick} of {format_count(len(findings), 'run')} {verb} findings"
+    subject = f"this run has {format_count(len(kinds), 'finding')}" if len(findings) == 1 else subject
+    lines = [f"{subject}: {join_words(names, 5)}"]
     best = ranking.best.run if ranking.best else None
     if best is not None and len(findings) > 1:
         own = [_name_kind(finding.kind) for finding in findings.get(best.name, ())]

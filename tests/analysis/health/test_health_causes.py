@@ -23,6 +23,10 @@ WIDE: dict[str, Any] = {
 }  # 0.058 of the root, which is 0.05
 TINY: dict[str, Any] = {"model.suggested_lr": 5e-4}
 BONUS: dict[str, Any] = {"policy__entropy_avg": step(0.4, 0.65, 41), "loss__policy_avg": -0.01}  # 0.65 is 1.6 times 0.4
+STEPS: dict[str, Any] = {"ppo.num_ppo_epochs": 2}
+GAIN = np.where(UPDATES <= 50, 0.0, 0.2)  # three standard errors of 0.069
+SLOW: dict[str, Any] = {"ppo.lr": 5e-4, "ppo.value_model": "shared"}
+LOSS: dict[str, Any] = {"ppo.kl_estimator": "k1", "ppo.kl_coef": 0.1}
 NOISY: dict[str, Any] = {"objective__scores": FLAT, "objective__scores_std": 0.5, "objective__kl": 0.5}
 
 # Cause -> pairs of a sick run and of runs that differ from it in one thing only, which are not blamed for it.
@@ -69,6 +73,14 @@ CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], list[tuple[dict[st
             (TINY | {"ppo.lr": 1.6e-3}, CALM),
             ({"ppo.lr": 1.6e-3}, BLOWN),  # what suits the model is unknown
             (TINY | {"ppo.lr": 1.4e-2, "ppo.lora_rank": 16}, BLOWN),
+        ],
+    ),
+    "too many minibatches": (
+        (STEPS | {"ppo.num_minibatches": 16}, {"policy__approxkl_avg": 0.2, **BLOWN}),
+        [
+            (STEPS | {"ppo.num_minibatches": 15}, {"policy__approxkl_avg": 0.2, **BLOWN}),
+            (STEPS | {"ppo.num_minibatches": 16}, {"policy__approxkl_avg": 0.2, **CALM}),
+            (STEPS | {"ppo.num_minibatches": 16, "ppo.accumulation_steps": 2}, {"policy__approxkl_avg": 0.2, **BLOWN}),
         ],
     ),
     "learning rate does not fall": (
@@ -129,6 +141,24 @@ CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], list[tuple[dict[st
             ({"ppo.temperature": 0.3}, CALM | {"policy__entropy_avg": 0.1}),
         ],
     ),
+    "value model hardly trained": (
+        # A head on a shared trunk learns at 5e-3 by default; a twentieth of it is 2.5e-4.
+        (TINY | SLOW | {"ppo.value_lr": 2.4e-4}, {"val__explained_variance": 0.02, **CALM}),
+        [
+            (TINY | SLOW | {"ppo.value_lr": 2.6e-4}, {"val__explained_variance": 0.02, **CALM}),
+            (TINY | SLOW | {"ppo.value_lr": 2.4e-4}, {"val__explained_variance": 0.04, **CALM}),
+            (TINY | SLOW | {"ppo.value_lr": None}, {"val__explained_variance": 0.02, **CALM}),
+        ],
+    ),
+    "KL penalty without effect": (
+        (LOSS | {"ppo.kl_in": "loss"}, BLOWN),
+        [
+            (LOSS | {"ppo.kl_in": "loss"}, CALM),
+            (LOSS | {"ppo.kl_in": "reward"}, BLOWN),
+            (LOSS | {"ppo.kl_in": "loss", "ppo.kl_estimator": "k3"}, BLOWN),
+            (LOSS | {"ppo.kl_in": "loss", "ppo.kl_coef": 0.0}, BLOWN),
+        ],
+    ),
     "KL penalty too weak": (
         # It ends at 70 nats, which cost 1.75 and 1.89: a tenth of the deviation is 1.8.
         ({"ppo.kl_coef": 0.025}, BLOWN | {"objective__scores_std": 18.0}),
@@ -139,10 +169,12 @@ CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], list[tuple[dict[st
     ),
     "batch too small": (
         # A noise of 0.218 (see test_health_learning.py) is 0.44 of 0.5, and 0.29 of 0.75.
-        ({"ppo.batch_size": 4}, NOISY),
+        ({"ppo.batch_size": 8}, NOISY),
         [
-            ({"ppo.batch_size": 5}, NOISY),
-            ({"ppo.batch_size": 4}, NOISY | {"objective__scores_std": 0.75}),
+            ({"ppo.batch_size": 9}, NOISY),
+            ({"ppo.batch_size": 8}, NOISY | {"objective__scores_std": 0.75}),
+            # Answers are cut, which is no matter of the batch.
+            ({"ppo.batch_size": 8}, NOISY | {"objective__scores": FLAT + GAIN, "objective__truncated_rate": 0.5}),
             ({"ppo.batch_size": 4}, NOISY | {"objective__scores": FLAT + RISING}),
         ],
     ),
@@ -176,6 +208,26 @@ def test_updates_that_end_early_and_an_epsilon_that_swallows_gradients() -> None
     late = run({"ppo.target_kl": 1e-6, "ppo.num_ppo_epochs": 4}, **STILL, policy__epochs=2.1)
     assert "steps too small or too few" not in found(late)
     assert "ppo.adam_eps" in found(run({"ppo.adam_eps": 1e-2}, **STILL))["steps too small or too few"].text
+
+
+@pytest.mark.parametrize(("size", "expected"), [(4, ["batch too small"]), (5, [])])
+def test_very_few_answers_are_blamed_for_an_uncertain_gain(size: int, expected: list[str]) -> None:
+    """The score rises, and nothing else is wrong."""
+    assert list(found(run({"ppo.batch_size": size}, **NOISY | {"objective__scores": FLAT + GAIN}))) == expected
+
+
+def test_a_value_model_without_a_weight_is_blamed_where_its_values_foresee_nothing() -> None:
+    untrained = found(run({"ppo.vf_coef": 0.0}, **CALM, val__explained_variance=-0.1))
+    assert list(untrained) == ["value model hardly trained"]
+    share = "the values explain 0 % of the returns' variance in the median update"
+    assert (
+        untrained["value model hardly trained"].text == f"ppo.vf_coef=0 leaves the value model untrained, and {share}"
+    )
+    assert not found(run({"ppo.vf_coef": 0.0}, **CALM, val__explained_variance=0.04))
+    (worse,) = diagnose_run(run({"ppo.vf_coef": 0.0}, **CALM, val__explained_variance=-0.71))
+    assert worse.text.endswith(
+        "in the median update a constant foresees the returns better (explained variance: -0.71)"
+    )
 
 
 def test_a_temperature_that_makes_noise_is_blamed_in_any_run() -> None:
@@ -230,3 +282,21 @@ def test_a_low_learning_rate_is_blamed_for_a_gain_that_may_be_noise() -> None:
     kl: dict[str, Any] = {"objective__kl": 0.02, "objective__scores_std": 1.6}
     assert list(found(run(TINY | {"ppo.lr": 1e-5}, **kl, objective__scores=scores))) == ["learning rate too low"]
     assert not found(run(TINY | {"ppo.lr": 5e-4}, **kl, objective__scores=scores))
+
+
+@pytest.mark.parametrize(("num", "is_blamed"), [(9, False), (10, True)])
+def test_what_a_gain_has_to_show_takes_ten_updates(num: int, is_blamed: bool) -> None:
+    """Each of these settings keeps the score where it was; fewer updates cannot show that."""
+    columns = {"objective/kl": 0.02, "objective/scores_std": 0.5, "objective/length": 20.0, "policy/entropy_avg": 0.4}
+    wobble = {"objective/scores": np.tile([0.5, -0.5], 5)[:num]}
+    metrics = {"update": UPDATES[:num]} | {name: np.full(num, value) for name, value in columns.items()} | wobble
+    metrics["objective/kl"][0] = 0.0
+    for config in (
+        {"ppo.kl_coef": 2.0},
+        TINY | {"ppo.lr": 1e-5},
+        {"ppo.gamma": 0.5},
+        {"ppo.temperature": 0.1},
+        {"ppo.batch_size": 4},
+    ):
+        kinds = [finding.kind for finding in diagnose_run(RunRecord("0", metrics, config))]
+        assert bool(kinds) is is_blamed, (config, kinds)

@@ -112,6 +112,13 @@ def test_values_that_foresee_nothing(explained: float, end: str) -> None:
     }
 
 
+@pytest.mark.parametrize(("gain", "expected"), [(0.23, ["value model explains nothing"]), (0.25, [])])
+def test_a_policy_that_learns_needs_no_values(gain: float, expected: list[str]) -> None:
+    """Three and a half standard errors are 0.241: the noise is 0.2 / root 2 / 0.6745 x 1.04, over 20 updates 0.069."""
+    scores = np.where(UPDATES <= 50, 0.0, gain) + np.tile([0.1, -0.1], 50)
+    assert list(found(run(val__explained_variance=-0.05, objective__scores=scores))) == expected
+
+
 @pytest.mark.parametrize(("late", "update"), [(9.0, None), (11.0, 41)])
 def test_a_policys_loss_grows_beyond_the_largest_of_its_first_third(late: float, update: int | None) -> None:
     """It is near 0 while the policy stands still: 0.01 and once 1."""

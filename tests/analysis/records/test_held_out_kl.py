@@ -39,7 +39,15 @@ def test_the_best_of_a_continued_run_may_be_an_evaluation_without_a_bound() -> N
 def test_a_continued_run_is_not_beyond_its_budget_by_its_bounds_alone() -> None:
     finding = check_kl_budget(CONTINUED)
     assert finding is not None
-    assert finding.text == "no evaluation after update 2 is within objective.kl_budget=5"
+    later = "the later updates do not count"
+    lowest = "(lowest: 4.8 nats, lowest upper bound: 5.1 nats)"
+    assert finding.text == f"no evaluation after update 2 is within objective.kl_budget=5 {lowest}, so that {later}"
+    beyond = check_kl_budget(run([1.0, 4.0, 5.3, 9.0], [1.2, 4.4, 5.6, 9.5]))
+    assert beyond is not None
+    assert (
+        beyond.text
+        == f"no evaluation after update 2 is within objective.kl_budget=5 (lowest: 5.3 nats), so that {later}"
+    )
 
 
 def test_the_lowest_kl_is_no_bound() -> None:

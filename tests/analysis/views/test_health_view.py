@@ -36,6 +36,10 @@ def test_a_kind_is_said_once_for_all_runs_that_have_it() -> None:
     assert "KL blow-up in 5 of 12 runs: 7, 8, 9, 10 and 11" in render_text(parts).splitlines()
 
 
+def test_a_run_alone_is_not_counted() -> None:
+    assert the(Sentences, view(source([run("0", 90.0)]))).lines[0] == "this run has 1 finding: KL blow-up"
+
+
 def test_a_failure_is_named_by_its_cause_and_dated_once() -> None:
     end = {"cause": "out_of_memory", "message": "no memory"}
     parts = view(source([run("0", 5.0), RunRecord("1", {"update": np.arange(1.0, 13.0)}, {}, FAILED, end)]))
