@@ -104,7 +104,7 @@ def _list_places(dataset: DatasetConfig, key: str, is_held_out: bool) -> Iterato
     """Yield keys and paths of the training rows, or of the held-out rows, of a data set or of a mixture."""
     for index, source in enumerate(dataset.sources):
         yield from _list_places(source, f"{key}.sources[{index}]", is_held_out)
-    if is_held_out and dataset.confirm_path is not None:
+    if dataset.confirm_path is not None:
         yield f"{key}.confirm_path", dataset.confirm_path
     if is_held_out and dataset.eval_path is not None:
         yield f"{key}.eval_path", dataset.eval_path
@@ -134,6 +134,9 @@ def find_dataset_contradictions(dataset: DatasetConfig, key: str) -> Iterator[st
     """One line for every rule that a data set's config breaks; `key` is its key."""
     if (dataset.path is None) == (not dataset.sources):
         yield f"{key}.path={dataset.path}: either a path or {key}.sources must be given, and not both"
+    for name in ("eval_path", "eval_split", "confirm_path", "confirm_split") if dataset.sources else ():
+        if (given := getattr(dataset, name)) is not None:
+            yield f"{key}.{name}={given}: each source of a mixture names its own; here it must be null"
     if dataset.min_prompt_length > dataset.max_prompt_length:
         yield (
             f"{key}.min_prompt_length={dataset.min_prompt_length}: must be at most "

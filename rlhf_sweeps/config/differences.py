@@ -1,14 +1,19 @@
 """The differences between the settings of a record and those of a command that continues it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 # Keys that may change between two starts of a run, since they do not affect its numbers.
 FREE_KEYS = ("name", "tracking.", "checkpoint.", "sweep.")
 # Keys that records of earlier versions lack, with their defaults in conf/, which complete such a record.
 LATER_KEYS: Mapping[str, Any] = {"objective.kl_price": 0.1}  # per nat
-# Keys that affect no number of a run's training and evaluations: a record that lacks them gets the present values.
-ADOPTED = ("num_confirming", "confirm_path", "confirm_split")
+# Other such keys, by their last parts, with values that affect no number of training and evaluations; None: all values.
+# The one confirming file among our own choices has prompts that no training file has.
+ADOPTED: Mapping[str, Collection[Any] | None] = {
+    "num_confirming": None,
+    "confirm_path": (None, "embedded:human_like_mini/confirm.jsonl"),
+    "confirm_split": (None,),
+}
 SUGGESTION = "suggested_"  # begins the names of keys that only other keys take over
 
 
@@ -24,31 +29,33 @@ def describe_changed_settings(recorded: dict[str, Any], present: dict[str, Any])
 
 
 def complete_settings(recorded: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
-    """The flat settings of a record, with those keys of `present` that its version did not have.
+    """The settings of a record, nested or flat, with those keys of `present` that its version did not have.
 
     They have the defaults of LATER_KEYS. A suggestion is taken from `present`: it affects a run's numbers only by the
-    key that takes it over, which is in the record. So are the ADOPTED keys, and both in the sources of a mixture, too.
+    key that takes it over, which is in the record. So are the ADOPTED keys, and both in lists of settings, too.
     """
-    defaults = {key: value for key, value in LATER_KEYS.items() if key in present}
-    lists = {
-        key: _complete_items(value, present.get(key)) for key, value in recorded.items() if isinstance(value, list)
-    }
-    return {**_select_adopted(present), **defaults, **recorded, **lists}
+    completed: dict[str, Any] = _complete(recorded, present, "")
+    return completed
 
 
-def _select_adopted(present: Mapping[str, Any]) -> dict[str, Any]:
-    names = {key: key.rpartition(".")[2] for key in present}
-    return {key: present[key] for key, name in names.items() if name.startswith(SUGGESTION) or name in ADOPTED}
+def _complete(recorded: Any, present: Any, prefix: str) -> Any:
+    """The same for any part of the settings, whose key with a dot is the prefix."""
+    if isinstance(recorded, Mapping) and isinstance(present, Mapping):
+        later = {key: LATER_KEYS[f"{prefix}{key}"] for key in present if f"{prefix}{key}" in LATER_KEYS}
+        taken = {key: value for key, value in present.items() if _is_taken(key.rpartition(".")[2], value)}
+        own = {key: _complete(value, present.get(key), f"{prefix}{key}.") for key, value in recorded.items()}
+        return {**later, **taken, **own}
+    if isinstance(recorded, list) and isinstance(present, list) and len(recorded) == len(present):
+        return [_complete(before, now, prefix) for before, now in zip(recorded, present, strict=True)]
+    return recorded
 
 
-def _complete_items(recorded: list[Any], present: Any) -> list[Any]:
-    """A list of nested settings, each completed from the one at its place; any other list as it is."""
-    if not isinstance(present, list) or len(present) != len(recorded):
-        return recorded
-    return [
-        {**_select_adopted(now), **before} if isinstance(before, dict) and isinstance(now, dict) else before
-        for before, now in zip(recorded, present, strict=True)
-    ]
+def _is_taken(name: str, value: Any) -> bool:
+    """Whether a record that lacks this key gets the present value."""
+    if name not in ADOPTED:
+        return name.startswith(SUGGESTION)
+    allowed = ADOPTED[name]
+    return allowed is None or value in allowed
 
 
 def describe_differences(old: dict[str, Any], new: dict[str, Any]) -> str:

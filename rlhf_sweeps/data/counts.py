@@ -14,7 +14,8 @@ class Counts:
     Attributes:
         num_rows: all rows, bad ones included.
         num_bad_rows: unusable rows, which were skipped.
-        num_duplicates: rows that repeat an earlier one; in a mixture, also one of an earlier source.
+        num_duplicates: rows that repeat an earlier one, in a mixture also one of an earlier source; and confirming rows
+            whose prompts are held out.
         num_shared: rows left out of training because one of these files, or another source of a mixture, holds their
             prompt out.
         num_contradictions: preference pairs that occur with their answers swapped, too; they are kept.
@@ -54,8 +55,6 @@ class _Data(Protocol):
     @property
     def held_out(self) -> Sequence[object]: ...
     @property
-    def confirming(self) -> Sequence[object]: ...
-    @property
     def noun(self) -> str: ...
     @property
     def counts(self) -> Counts: ...
@@ -84,8 +83,7 @@ def describe_counts(
     num_held_out = len(data.held_out) if held_out is None else len(held_out.ids) + held_out.num_unread
     # The lengths of the other held-out prompts are unknown.
     evaluated = f" ({len(held_out.ids)} evaluated on)" if held_out is not None and held_out.num_unread else ""
-    num_confirming = len(data.confirming if confirming is None else confirming.ids)
-    confirmed = f", {num_confirming} to confirm" if num_confirming else ""
+    confirmed = f", {len(confirming.ids)} to confirm" if confirming is not None and confirming.ids else ""
     encoded = [part for part in (training, held_out, confirming) if part is not None]
     counts = data.counts
     left_out = _list_counts(

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+class NoPromptError(ConfigError):
+    """No prompt has an allowed length."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Prompts as tokens of the policy, without those that are too long or too short.
@@ -54,7 +58,8 @@ def encode(
         noun: the name of a prompt in errors.
 
     Raises:
-        ConfigError: if none has an allowed length, or the tokenizer has no template for a conversation.
+        NoPromptError: if none has an allowed length.
+        ConfigError: if the tokenizer has no template for a conversation.
     """
     prompts = list(prompts)
     tokens: dict[int, list[int]] = {}
@@ -70,7 +75,7 @@ def encode(
         chosen += [i for i in range(first, len(lengths)) if min_length <= lengths[i] <= max_length]
     num_too_long = sum(length > max_length for length in lengths)
     if not chosen:
-        raise ConfigError(_explain_empty(sorted(lengths), max_length, min_length, num_too_long, noun))
+        raise NoPromptError(_explain_empty(sorted(lengths), max_length, min_length, num_too_long, noun))
     return Encoded(
         [prompts[i] for i in chosen],
         [tokens[id(prompts[i])] for i in chosen],

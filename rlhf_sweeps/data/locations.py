@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import DatasetConfig
-from rlhf_sweeps.files.sources import locate
+from rlhf_sweeps.files.sources import EMBEDDED, locate
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,13 @@ def locate_held_out_rows(dataset: DatasetConfig, key: str) -> DataLocation | Non
 
 
 def locate_confirming_rows(dataset: DatasetConfig, key: str) -> DataLocation | None:
-    """The location of the confirming rows; None if they are among the held-out rows."""
+    """The location of the confirming rows; None if they are among the held-out rows.
+
+    An embedded file confirms only what is trained and evaluated on embedded data.
+    """
+    others = [path for path in (dataset.path, dataset.eval_path) if path is not None and not path.startswith(EMBEDDED)]
+    if others and dataset.confirm_path is not None and dataset.confirm_path.startswith(EMBEDDED):
+        return None
     return _locate_part(dataset, key, "confirm", dataset.confirm_path, dataset.confirm_split)
 
 

@@ -18,9 +18,9 @@ def load_split(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
 
     The training part of a mixture contains every source at least once; sources are repeated until their shares are in
     proportion to their weights. The held-out part contains each example once, ordered so that its first entries keep
-    these shares until a source is used up, and so does the confirming part. A prompt that one source holds out is left
-    out of training in all others, and out of the confirming part; an example that several sources have is taken from
-    the first of them.
+    these shares until a source is used up. A prompt that one source holds out is left out of training in all others,
+    and an example that several sources have is taken from the first of them. The confirming part is ordered likewise.
+    It is empty unless every source has one, since it stands for the whole mixture.
     """
     if dataset.sources:
         split, given = _mix(dataset, key, with_answers), f"{key}.sources"
@@ -45,6 +45,8 @@ def _mix(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
     weights = [source.weight for source in dataset.sources]
     train = _repeat([split.train for split in splits], weights, keys)
     held_out, confirming = [split.held_out for split in splits], [split.confirming for split in splits]
+    if not all(confirming):
+        confirming = [[] for _ in splits]
     sources = tuple(
         SourceCounts(source.name, len(repeated), len(split.train), len(split.held_out))
         for source, repeated, split in zip(dataset.sources, train, splits, strict=True)

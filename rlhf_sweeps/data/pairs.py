@@ -1,6 +1,6 @@
 """Preference pairs: two answers to a prompt, one of them preferred."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rlhf_sweeps.config.schema import DatasetConfig
 from rlhf_sweeps.data.counts import Counts, SourceCounts
@@ -20,17 +20,12 @@ class PreferencePair:
 
 @dataclass(frozen=True)
 class PreferencePairs:
-    """Preference pairs. No prompt occurs in two lists, and only the training part of a mixture repeats pairs.
-
-    Attributes:
-        confirming: see `Split`; no reward model is trained or reported on by them.
-    """
+    """Preference pairs. No prompt occurs in both lists, and only the training part of a mixture repeats pairs."""
 
     train: list[PreferencePair]
     held_out: list[PreferencePair]
     counts: Counts
     sources: tuple[SourceCounts, ...] = ()
-    confirming: list[PreferencePair] = field(default_factory=list)
     noun = "pairs"
 
 
@@ -41,9 +36,9 @@ def load_pairs(dataset: DatasetConfig, key: str = "dataset") -> PreferencePairs:
     other: they are counted and kept.
     """
     split = load_split(dataset, key, with_answers=True)
-    parts = (split.train, split.held_out, split.confirming)
-    train, held_out, confirming = (list(map(_make_pair, part)) for part in parts)
-    return PreferencePairs(train, held_out, split.counts, split.sources, confirming)
+    return PreferencePairs(
+        list(map(_make_pair, split.train)), list(map(_make_pair, split.held_out)), split.counts, split.sources
+    )
 
 
 def _make_pair(example: Example) -> PreferencePair:

@@ -45,7 +45,8 @@ class Split:
     """Distinct examples; no prompt occurs in two parts.
 
     Attributes:
-        confirming: those of confirm_path or confirm_split; without these empty, and some of `held_out` may confirm.
+        confirming: the prompts of confirm_path or confirm_split, never with answers; empty without these keys, and then
+            some of `held_out` may confirm.
         held_out_prompts: the prompts that nothing may train on, those of `confirming` included; some of them may have
             no usable pair.
     """
@@ -87,30 +88,30 @@ def split_source(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
         prompts = other.prompts
         counts = own.counts + other.counts
     held_out = _sort_by_hash(example for example in other.examples if example.identity in prompts)
-    confirming = _read_confirming(dataset, key, with_answers, prompts)
+    confirming = _read_confirming(dataset, key, prompts)
     elsewhere = confirming.prompts | (set() if place is None else prompts)
     prompts = prompts | confirming.prompts
     train = [example for example in own.examples if example.identity not in prompts]
     num_shared = sum(example.identity in elsewhere for example in own.examples)
-    counts += confirming.counts + Counts(num_shared=num_shared)
+    counts += Counts(num_shared=num_shared) if with_answers else Counts(num_shared=num_shared) + confirming.counts
     check_not_empty(train, len(held_out), f"{key}.path={dataset.path}", with_answers)
     return Split(train, held_out, prompts, counts, confirming=confirming.examples)
 
 
-def _read_confirming(
-    dataset: DatasetConfig, key: str, with_answers: bool, held_out: Set[Identity]
-) -> "_DistinctExamples":
-    """The examples of the confirming file or split, without those whose prompts are held out; empty without one."""
+def _read_confirming(dataset: DatasetConfig, key: str, held_out: Set[Identity]) -> "_DistinctExamples":
+    """The prompts of the confirming file or split that are not held out for evaluations; empty without one."""
     place = locate_confirming_rows(dataset, key)
     if place is None:
         return _DistinctExamples()
-    confirming = _read(place, dataset, with_answers)
+    confirming = _read(place, dataset, with_answers=False)
     confirming.prompts -= held_out
     if not confirming.prompts:
         raise ConfigError(f"{place.given}: evaluations use all of its prompts, so that none is left to confirm")
+    num_read = len(confirming.examples)
     confirming.examples = _sort_by_hash(
         example for example in confirming.examples if example.identity in confirming.prompts
     )
+    confirming.counts += Counts(num_duplicates=num_read - len(confirming.examples))
     return confirming
 
 

@@ -62,7 +62,7 @@ def write_model_card(config: Config, summary: Mapping[str, Any], metrics: Sequen
 def _describe_confirmation(confirmed: Mapping[str, Any] | None) -> Iterator[str]:
     """The score, the KL and what else was measured on the confirming prompts; nothing without them."""
     if confirmed is not None:
-        yield f"The prompts above chose this policy. On {confirmed['num_prompts']} prompts that chose nothing:"
+        yield f"On {confirmed['num_prompts']} confirming prompts, which had no part in choosing this policy:"
         rows = [(name, format_number(value)) for name, value in confirmed.items() if "/" in name]
         yield write_markdown_table(("metric", "value"), rows)
 

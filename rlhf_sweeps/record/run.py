@@ -131,7 +131,9 @@ class Run:
         return _read_updates(self.samples_file)
 
     def confirmation(self) -> list[dict[str, Any]]:
-        """The answers of the final policy to the confirming prompts, as `samples`; empty without such prompts."""
+        """The final policy's answers to the confirming prompts, as `samples`; empty without them, or if damaged."""
+        if self.find_changed_files(salvage_object(self.summary_file, []), self.confirmation_file):
+            return []
         return _read_updates(self.confirmation_file)
 
     def write_confirmation(self, rows: Iterable[Mapping[str, Any]]) -> None:

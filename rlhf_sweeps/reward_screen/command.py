@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from rlhf_sweeps import cli
 from rlhf_sweeps.command_line.composed_files import keep_config_of_job
-from rlhf_sweeps.config.differences import describe_differences
+from rlhf_sweeps.config.differences import describe_changed_settings
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.lifted_secrets import lift
 from rlhf_sweeps.config.references import redact
@@ -63,7 +63,9 @@ def check_folder(config: RewardScreenConfig, folder: Path) -> None:
     except NotOursError as error:
         raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
     before = salvage_object(folder / SCREEN, []).get("config")
-    if isinstance(before, dict) and (changed := describe_differences(_select_fixed(before), list_settings(config))):
+    if isinstance(before, dict) and (
+        changed := describe_changed_settings(_select_fixed(before), list_settings(config))
+    ):
         raise ConfigError(
             f"hydra.run.dir={folder}: holds a screen with other settings ({changed}); choose another folder"
         )

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rlhf_sweeps.command_line.composed_files import keep_config, to_plain
 from rlhf_sweeps.command_line.hydra_answers import answer_from, answer_questions, asks_for_the_job, has_questions
 from rlhf_sweeps.config.choices import expand
+from rlhf_sweeps.config.differences import complete_settings
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.lifted_secrets import learn, lift
 from rlhf_sweeps.config.reading import from_hydra
@@ -99,6 +100,7 @@ class Composer:
             task["seed"] = seed
             overrides = [*(text for text in overrides if not text.startswith("seed=")), f"seed={seed}"]
         hydra["overrides"]["task"] = overrides
+        task = complete_settings(task, to_plain(self._master))  # an earlier version may have composed it
         config = from_hydra(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Config), task)))
         keep_config(folder, task, hydra, overrides)
         return config

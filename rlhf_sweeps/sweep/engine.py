@@ -258,7 +258,7 @@ class Engine:
         """
         run = active.run
         summary = run.summary() or {}
-        if changed := run.find_changed_files(summary, *run.row_files):
+        if changed := run.find_changed_files(summary, *run.row_files, run.confirmation_file):
             self._display.event(f"trial {active.trial.number}: {changed[0]}; it continues from its last checkpoint")
             return False
         if (reason := run.stop_reason()) in (PRUNE, OVER_BUDGET):

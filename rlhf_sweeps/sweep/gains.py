@@ -20,11 +20,11 @@ def find_final_policies(sweep: Sweep, winners: Sequence[SweepTrial], seeds: Sequ
     tested = [sweep.test_run(winners[0].number, seed) for seed in select_measured(winners[0].tested)]
     return [
         find_final_policy(run.summary() or {}, run.samples(), _read_reward_model(run), run.confirmation())
-        for run in tested or list_runs(sweep, winners[0], seeds)
+        for run in tested or list_choosing_runs(sweep, winners[0], seeds)
     ]
 
 
-def list_runs(sweep: Sweep, trial: SweepTrial, seeds: Sequence[int]) -> list[Run]:
+def list_choosing_runs(sweep: Sweep, trial: SweepTrial, seeds: Sequence[int]) -> list[Run]:
     """The trial's runs on the seeds that choose: one for each of several seeds, or its only one."""
     return [sweep.run(trial.number, seed) for seed in (seeds if len(seeds) > 1 else [None])]
 

@@ -180,17 +180,20 @@ def write_answer(
         policies: of the best one, one for each run.
         kl_budget: in nats; None if there is none.
     """
-    ranked = rank(trials, directions)
-    winner = ranked[0]
-    # By test seeds the best is the best of those that ran on them; with several objectives they change no order.
-    num_tested = 0 if len(directions) > 1 else sum(trial.test_mean is not None for trial in ranked)
-    num_settings = num_tested or _count_settings(trials)
+    winner, num_settings = rank(trials, directions)[0], count_candidates(trials, directions)
     is_said = any(policy is not None and not policy.is_within for policy in policies)
     beyond = f"; it went {BEYOND}" if winner.beyond and not is_said else ""
     name = f"trial {winner.number}"
     judgement = write_judgement(policies, name, num_settings=num_settings)
     verdict = write_verdict(policies, kl_budget, name, num_settings=num_settings)
     return f"{judgement}\n{verdict}{beyond}" if judgement else f"{verdict}{beyond}"
+
+
+def count_candidates(trials: Sequence[SweepTrial], directions: Sequence[str]) -> int:
+    """The number of settings that the best one was chosen from by the runs that are reported."""
+    # By test seeds the best is the best of those that ran on them; with several objectives they change no order.
+    tested = [] if len(directions) > 1 else [trial for trial in rank(trials, directions) if trial.test_mean is not None]
+    return len(tested) or _count_settings(trials)
 
 
 def make_rerun_command(trial: SweepTrial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:

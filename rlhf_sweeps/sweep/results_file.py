@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rlhf_sweeps.sweep.decision import is_decided
-from rlhf_sweeps.sweep.results import find_best, rank, read_setting_values
+from rlhf_sweeps.sweep.results import count_candidates, find_best, rank, read_setting_values
 from rlhf_sweeps.sweep.study.tested import make_test_entry, unwrap_single
 from rlhf_sweeps.sweep.study.trials import SweepTrial
 from rlhf_sweeps.verdicts.final_policies import FinalPolicy, measure_confirmation
@@ -26,8 +26,8 @@ def make_results(
     if no trial is complete. best_is_decided says whether the best setting is better than every other one by more than
     noise; false: it only leads; null: there is no other.
 
-    confirmed has what the best setting's policies come to on prompts that chose nothing (`measure_confirmation`); null
-    if they were not measured there.
+    confirmed has what the best setting's policies come to on the confirming prompts (`measure_confirmation`); null if
+    they were not measured there.
 
     If reward models are compared, `comparison` has the best setting of each, in the order of comparison.json.
 
@@ -40,7 +40,7 @@ def make_results(
     content = _make_best([] if is_comparison else find_best(trials, directions), directions)
     if content.get("best_trial") is not None:
         content["best_is_decided"] = is_decided(rank(trials, directions), directions)
-        content["confirmed"] = measure_confirmation(policies)
+        content["confirmed"] = measure_confirmation(policies, count_candidates(trials, directions))
     return content if comparison is None else {**content, "comparison": list(_list_compared(trials, comparison))}
 
 

@@ -42,7 +42,7 @@ from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.execution.executors import Executor
-from rlhf_sweeps.sweep.gains import find_final_policies, list_runs
+from rlhf_sweeps.sweep.gains import find_final_policies, list_choosing_runs
 from rlhf_sweeps.sweep.opening import describe, open_study
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
@@ -274,7 +274,7 @@ def _print_answer(
         print(write_table(comparison), end="\n\n")
     trials, recorded = engine.schedule.trials, read_plan(sweep.start() or {})
     if winners := find_best(trials, plan.directions):
-        hydra = salvage_hydra(list_runs(sweep, winners[0], plan.seeds)[0], []) or hydra
+        hydra = salvage_hydra(list_choosing_runs(sweep, winners[0], plan.seeds)[0], []) or hydra
     if (upload := describe_upload(sweep.folder)) is not None:
         print_adapted(upload)
     print_adapted(

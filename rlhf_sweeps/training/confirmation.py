@@ -4,33 +4,40 @@ The best evaluation was chosen by the held-out prompts, and settings are chosen 
 and no other evaluation on the same prompts can show by how much. The confirming prompts are used once, at the end.
 """
 
+import logging
 from typing import Any
 
 from rlhf_sweeps.process.activity import report_activity
+from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.training.base_policy import BasePolicy
 from rlhf_sweeps.training.session import Session
+
+log = logging.getLogger("rlhf_sweeps")
 
 
 def confirm(session: Session, base_policy: BasePolicy) -> dict[str, Any] | None:
     """Evaluate the run's final policy on the confirming prompts, and record its answers in confirmation.jsonl.
 
+    The run is complete without this, so a reward model that fails here costs the confirmation only.
+
     Args:
         session: its policy has the weights that are exported.
 
     Returns:
-        update: of these weights; num_prompts; and the metrics of an evaluation by their names. None without such
-        prompts, or before the first evaluation.
-
-    Raises:
-        RewardModelError: if a reward model fails.
+        update: of these weights; num_prompts; and the metrics of an evaluation by their names. None without confirming
+        prompts, or if a reward model fails.
     """
-    final = session.best or session.last
-    if not session.confirming.ids or final is None:
+    if not session.confirming.ids:
         return None
+    update = session.trainer.update if session.best is None else session.best.update
     evaluator = session.evaluator.turn_to(session.confirming, "confirmation")
     num_prompts = len(session.confirming.ids)
-    with report_activity(f"confirming the policy of update {final.update} on {num_prompts} untouched prompts"):
-        evaluator.take_base(base_policy, session.evaluator.scale)
-        metrics, rows = evaluator.evaluate(session.policy)
-    session.run.write_confirmation([{"update": final.update, **row} for row in rows])
-    return {"update": final.update, "num_prompts": num_prompts, **metrics}
+    try:
+        with report_activity(f"confirming the policy of update {update} on {num_prompts} prompts"):
+            evaluator.take_base(base_policy, session.evaluator.scale)
+            metrics, rows = evaluator.evaluate(session.policy)
+    except RewardModelError as error:
+        log.warning("the confirming prompts could not be scored (%s); the verdict rests on the held-out prompts", error)
+        return None
+    session.run.write_confirmation([{"update": update, **row} for row in rows])
+    return {"update": update, "num_prompts": num_prompts, **metrics}

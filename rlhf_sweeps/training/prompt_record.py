@@ -10,9 +10,9 @@ import transformers
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_sweeps import __version__
-from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.data import Encoded, Prompts, describe_counts, encode, list_files, load_prompts
+from rlhf_sweeps.data.encoding import NoPromptError
 from rlhf_sweeps.models.loading import describe_tokenizer
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.record import BaseRecord, take_stamp
@@ -84,7 +84,7 @@ def _encode_confirming(
         return Encoded([], [], 0)
     try:
         return encode(prompts.confirming or unused, tokenizer, *lengths, most=most, noun="confirming prompt")
-    except ConfigError:
+    except NoPromptError:
         if prompts.confirming:
             raise
         return Encoded([], [], 0)

@@ -94,7 +94,8 @@ def _find_confirmed(
         return None
     kl, score = (_read_number(confirmed, key, math.nan) for key in ("eval/kl", "eval/score"))
     differences = read_differences(rows)
-    if confirmed.get("update") != update or confirmed.get("num_prompts") != len(differences):
+    is_whole = confirmed.get("update") == update and confirmed.get("num_prompts") == len(differences)
+    if not is_whole or not math.isfinite(kl + score):
         return None
     judged = {judge: read_differences(rows, judge) for judge in list_judges(rows) if judge != own}
     kl_bound = _read_number(confirmed, KL_BOUND, kl)
@@ -145,20 +146,28 @@ def measure_policies(policies: Sequence[FinalPolicy | None], num_settings: int =
     return measure_gain(differences, num_settings, _choose_widening(policies))
 
 
-def measure_confirmation(policies: Sequence[FinalPolicy | None]) -> dict[str, Any] | None:
-    """score and kl (means over the runs), gain over the base policy, low and high (its 95 % interval), num_prompts, and
-    num_seeds, all on the confirming prompts; None if a run was not measured there.
+def measure_confirmation(policies: Sequence[FinalPolicy | None], num_settings: int = 1) -> dict[str, Any] | None:
+    """What a setting's policies come to on the confirming prompts; None if a run was not measured there.
 
     Args:
-        policies: one for each run of the setting.
+        policies, num_settings: see `measure_policies`.
+
+    Returns:
+        score and kl (means over the runs), gain over the base policy, low and high (its 95 % interval), num_prompts,
+        num_seeds, and is_within_budget: whether all runs had a policy within the KL budget.
     """
     confirmed = [policy.confirmed for policy in policies if policy is not None and policy.confirmed is not None]
-    gain = measure_policies(policies)
+    gain = measure_policies(policies, num_settings)
     if not confirmed or len(confirmed) < len(policies) or gain is None:
         return None
-    score, kl = (fmean(getattr(policy, name) for policy in confirmed) for name in ("score", "kl"))
-    interval = {"gain": gain.mean, "low": gain.low, "high": gain.high}
-    return {"score": score, "kl": kl, **interval, "num_prompts": gain.num_prompts, "num_seeds": gain.num_seeds}
+    return {
+        "score": fmean(policy.score for policy in confirmed),
+        "kl": fmean(policy.kl for policy in confirmed),
+        **{"gain": gain.mean, "low": gain.low, "high": gain.high},
+        "num_prompts": gain.num_prompts,
+        "num_seeds": gain.num_seeds,
+        "is_within_budget": all(policy.is_within for policy in confirmed),
+    }
 
 
 def _choose_widening(policies: Sequence[FinalPolicy | None]) -> float:
@@ -230,6 +239,8 @@ def write_judgement(
 def describe_test(gain: Gain | None, num_settings: int = 1, policies: Sequence[FinalPolicy | None] = ()) -> str:
     """`better than the base policy by 1.75 [1.41, 2.09] (held-out score, 120 prompts, 1 seed)`; after `is`.
 
+    Of confirmed policies: `... (score 1.23 and KL 1.84 on 72 confirming prompts, 1 seed)`.
+
     Args:
         num_settings: see `write_verdict`.
         policies: the gain is theirs.
@@ -239,7 +250,7 @@ def describe_test(gain: Gain | None, num_settings: int = 1, policies: Sequence[F
     text, basis, seeds = describe_gain(gain), f"held-out score, {_count(gain.num_prompts, 'prompt')}", gain.num_seeds
     if confirmed := measure_confirmation(policies):
         figures = f"score {format_number(confirmed['score'])} and KL {format_number(confirmed['kl'])}"
-        basis = f"{figures} on {_count(gain.num_prompts, 'prompt')} that chose nothing"
+        basis = f"{figures} on {_count(gain.num_prompts, 'confirming prompt')}"
     basis += f", {_count(seeds, 'seed')}"
     basis += ", cross-fitted" if _choose_widening(policies) > 1 else ""
     basis += f", best of {num_settings} settings" if num_settings > 1 else ""
@@ -247,11 +258,11 @@ def describe_test(gain: Gain | None, num_settings: int = 1, policies: Sequence[F
 
 
 def _describe_excess_there(policies: Sequence[FinalPolicy | None], kl_budget: float | None) -> str:
-    """That the KL on the confirming prompts is beyond the budget, although it was not where the policy was chosen."""
-    confirmed = measure_confirmation(policies)
-    if confirmed is None or kl_budget is None or not confirmed["kl"] > kl_budget:
-        return ""
-    return f"; there its KL is beyond the budget ({format_number(confirmed['kl'])} > {format_number(kl_budget)})"
+    """That a KL on the confirming prompts is beyond the budget, although it was not where the policy was chosen."""
+    confirmed = [policy.confirmed for policy in policies if policy is not None and policy.confirmed is not None]
+    excesses = [describe_excess([policy.kl], [policy.kl_bound], kl_budget) for policy in confirmed]
+    found = [excess for excess in excesses if excess is not None]
+    return f"; on the confirming prompts {', '.join(found)}" if found and len(confirmed) == len(policies) else ""
 
 
 def _compare_kl(beyond: Sequence[FinalPolicy], kl_budget: float | None) -> str:

@@ -1,8 +1,7 @@
 """Compare reward models by the scores that every judge gives to their policies; all is read from the record.
 
 A run is represented by its best evaluation within the KL budget. Its own reward model chose this evaluation, so a
-policy looks a little better under its own judge than it is. The other judges had no part in the choice. If all runs
-were confirmed on prompts that chose nothing, the scores on these prompts are compared, and no judge has that advantage.
+policy looks a little better under its own judge than it is. The other judges had no part in the choice.
 """
 
 from collections import Counter
@@ -84,8 +83,7 @@ def compare(settings: Sequence[ComparedSetting]) -> dict[str, Any]:
         left_out: sentences that say which runs or scores are missing, and why.
     """
     left_out: list[str] = []
-    is_confirmed = all(_is_confirmed(run) for setting in settings for run in setting.runs)
-    read = [(setting, list(_read_evaluations(setting, left_out, is_confirmed))) for setting in settings]
+    read = [(setting, list(_read_evaluations(setting, left_out))) for setting in settings]
     prompts = _find_common_prompts(evaluation for _, evaluations in read for evaluation in evaluations)
     usable = []
     for setting, evaluations in read:
@@ -147,14 +145,7 @@ def _describe_run(setting: ComparedSetting, seed: int | None) -> str:
     return f"{setting.reward_model}, trial {setting.trial}" + ("" if seed is None else f", seed {seed}")
 
 
-def _is_confirmed(run: Run) -> bool:
-    """Whether a run's best policy was measured on confirming prompts, or there is none that could have been."""
-    summary = run.summary()
-    best = summary.get("best") if summary else None
-    return best is None or [row["update"] for row in run.confirmation()[:1]] == [best.get("update")]
-
-
-def _read_evaluations(setting: ComparedSetting, left_out: list[str], is_confirmed: bool) -> Iterator[_Evaluation]:
+def _read_evaluations(setting: ComparedSetting, left_out: list[str]) -> Iterator[_Evaluation]:
     """Yield the best evaluation of each run; runs without one, and further runs with the same seed, are left out."""
     seeds: set[int] = set()
     for run in setting.runs:
@@ -166,7 +157,7 @@ def _read_evaluations(setting: ComparedSetting, left_out: list[str], is_confirme
             seed = int(start["config"]["seed"])
             if seed in seeds:
                 raise _UnusableError("the same seed again")
-            evaluation = _read_best_evaluation(run, seed, setting.reward_model, is_confirmed)
+            evaluation = _read_best_evaluation(run, seed, setting.reward_model)
         except _UnusableError as error:
             left_out.append(f"{_describe_run(setting, seed)}: {error}")
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -176,17 +167,16 @@ def _read_evaluations(setting: ComparedSetting, left_out: list[str], is_confirme
             yield evaluation
 
 
-def _read_best_evaluation(run: Run, seed: int, own: str, is_confirmed: bool) -> _Evaluation:
+def _read_best_evaluation(run: Run, seed: int, own: str) -> _Evaluation:
     summary = run.summary()
     if summary is None:
         raise _UnusableError("it did not finish")
     best = summary.get("best")
     if best is None:
         raise _UnusableError(f"no evaluation within the KL budget ({summary['status']})")
-    if changed := run.find_changed_files(summary, run.confirmation_file if is_confirmed else run.samples_file):
+    if changed := run.find_changed_files(summary, run.samples_file):
         raise _UnusableError(changed[0])
-    rows = run.confirmation() if is_confirmed else run.samples()
-    samples = [row for row in rows if row["update"] == best["update"]]
+    samples = [row for row in run.samples() if row["update"] == best["update"]]
     if not samples:
         raise _UnusableError(f"no samples of update {best['update']}")
     seen: Counter[str] = Counter()

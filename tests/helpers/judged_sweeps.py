@@ -1,6 +1,6 @@
 """Sweeps over reward models from wins that are given: what the sweep writes and prints, and what the analysis reads."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +27,6 @@ class MadeRun:
     own: str
     folder: Path = field(default_factory=Path)
     samples_file: Path = field(default_factory=Path)
-    confirmation: Callable[[], list[dict[str, Any]]] = list
 
     def start(self) -> dict[str, Any]:
         return {"config": {"seed": self.seed}}

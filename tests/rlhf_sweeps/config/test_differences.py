@@ -7,6 +7,7 @@ from conftest import Compose
 from rlhf_sweeps.config.differences import LATER_KEYS, complete_settings, describe_changed_settings, flatten
 from rlhf_sweeps.config.schema import as_dict
 
+CONFIRM = "embedded:human_like_mini/confirm.jsonl"
 EARLIER: dict[str, Any] = {
     "model": {"suggested_lr": 1e-5},
     "dataset": {"sources": [{}]},
@@ -37,6 +38,8 @@ def test_a_later_key_has_its_default_in_the_record() -> None:
 
 def test_other_differences_are_named() -> None:
     changed = {**NOW, "model": {"suggested_lr": 1e-4, "suggested_kl_budget": 15.0}, "eval": {"every": 5}}
+    own_file = {**NOW, "dataset": {**NOW["dataset"], "confirm_path": "mine.jsonl"}}
+    assert describe_changed_settings(EARLIER, own_file) == "dataset.confirm_path was None, is mine.jsonl"
     other_source = {**NOW, "dataset": {**NOW["dataset"], "sources": [{"path": "c"}]}}
     assert describe_changed_settings(EARLIER, other_source) == "dataset.sources was [{}], is [{'path': 'c'}]"
     text = "eval.every was None, is 5, model.suggested_lr was 1e-05, is 0.0001"

@@ -36,16 +36,16 @@ def test_no_prompt_is_in_two_parts(tmp_path: Path) -> None:
     assert prompts.train == [user("a"), user("d")]
     assert sorted(map(str, prompts.held_out)) == [str(user("b")), str(user("e"))]
     assert sorted(map(str, prompts.confirming)) == [str(user("c")), str(user("f"))]
-    # Two rows of the training file are held out or confirm.
-    assert prompts.counts == Counts(num_rows=9, num_shared=2)
+    # Two rows of the training file are held out or confirm, and a confirming one is held out.
+    assert prompts.counts == Counts(num_rows=9, num_duplicates=1, num_shared=2)
     assert describe_counts(prompts) == (
-        "prompts: 2 to train on, 2 held out, 2 to confirm, of 9 rows; "
-        "left out: 2 for training whose prompts are held out"
+        "prompts: 2 to train on, 2 held out, of 9 rows; "
+        "left out: 1 duplicate, 2 for training whose prompts are held out"
     )
     pairs = load_pairs(in_three(tmp_path))
     assert [found.prompt for found in pairs.train] == prompts.train
     assert [found.prompt for found in pairs.held_out] == prompts.held_out
-    assert [found.prompt for found in pairs.confirming] == prompts.confirming
+    assert pairs.counts == Counts(num_rows=6, num_shared=2)
 
 
 def test_a_confirming_file_keeps_its_prompts_from_a_tenth_by_hash(tmp_path: Path) -> None:
@@ -84,6 +84,28 @@ def test_in_a_mixture_what_one_source_evaluates_confirms_nowhere(tmp_path: Path)
     parts = (prompts.train, prompts.held_out, prompts.confirming)
     found = [sorted({messages[0]["content"] for messages in part}) for part in parts]
     assert found == [["a", "d", "g", "x"], ["b", "c", "e"], ["f", "h"]]
+
+
+def test_a_mixture_is_confirmed_by_all_of_its_sources_or_not_at_all(tmp_path: Path) -> None:
+    first = in_three(tmp_path)
+    second = dataset(write(tmp_path, "train_2", "x", "y"), name="second", eval_path=write(tmp_path, "eval_2", "z"))
+    prompts = load_prompts(dataset(None, sources=[first, second]))
+    assert prompts.confirming == []
+    assert user("c") not in prompts.train  # still nothing trains on it
+
+
+def test_confirming_rows_need_no_answers(tmp_path: Path) -> None:
+    bare = write_lines(tmp_path / "bare.jsonl", [{"prompt": "c"}])
+    pairs = load_pairs(replace(in_three(tmp_path), confirm_path=str(bare)))
+    assert [found.prompt for found in pairs.train] == [user("a"), user("d")]
+
+
+def test_an_embedded_file_confirms_no_other_data(tmp_path: Path) -> None:
+    own = write(tmp_path, "own", "a", "b")
+    config = replace(composed().dataset, path=own, eval_path=write(tmp_path, "own_eval", "c"))
+    assert config.confirm_path == "embedded:human_like_mini/confirm.jsonl"
+    assert load_prompts(config).confirming == []
+    assert len(load_prompts(composed().dataset).confirming) == 72
 
 
 @pytest.fixture

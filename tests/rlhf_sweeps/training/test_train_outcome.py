@@ -119,8 +119,8 @@ def test_the_card_is_that_of_the_best_policy(scripted: Scripted) -> None:
     assert "| seed | 7 |" in card
     assert "| KL budget | 5.0 |" in card
     confirmed = scripted.summary["confirmed"]
-    assert "On 5 prompts that chose nothing:" in card
-    assert f"| eval/score | {confirmed['eval/score']:.3g} |" in card.partition("chose nothing")[2]
+    assert "On 5 confirming prompts, which had no part in choosing this policy:" in card
+    assert f"| eval/score | {confirmed['eval/score']:.3g} |" in card.partition("no part in choosing")[2]
     assert "40 episodes" in card
     assert "base_model" not in card
 

@@ -99,7 +99,7 @@ FEWER = [4.0, 5.0, 5.0, 6.0]
 def test_prompts_that_chose_nothing_have_the_last_word() -> None:
     summary, rows = confirmed(2, FEWER)
     policy = find_final_policy(summary, samples(2), "own", rows)
-    basis = "score 5 and KL 4 on 4 prompts that chose nothing, 1 seed"
+    basis = "score 5 and KL 4 on 4 confirming prompts, 1 seed"
     assert write_verdict([policy], 15.0, "trial 3") == (
         f"at its best held-out score, trial 3 is better than the base policy by 5 [3.7, 6.3] ({basis})"
     )
@@ -108,10 +108,10 @@ def test_prompts_that_chose_nothing_have_the_last_word() -> None:
     )
     found = measure_confirmation([policy])
     assert found is not None
-    assert {key: found[key] for key in ("score", "kl", "gain", "num_prompts", "num_seeds")} == {
-        "score": 5.0, "kl": 4.0, "gain": 5.0, "num_prompts": 4, "num_seeds": 1,
+    assert {key: found[key] for key in ("score", "kl", "gain", "num_prompts", "num_seeds", "is_within_budget")} == {
+        "score": 5.0, "kl": 4.0, "gain": 5.0, "num_prompts": 4, "num_seeds": 1, "is_within_budget": True,
     }  # fmt: skip
-    assert write_verdict([policy], 3.5).endswith(f"({basis}); there its KL is beyond the budget (4 > 3.5)")
+    assert write_verdict([policy], 3.5).endswith(f"({basis}); on the confirming prompts KL 4 > 3.5")
 
 
 def test_a_run_without_them_sends_all_back_to_the_prompts_that_chose() -> None:
