@@ -17,8 +17,8 @@ NOW: dict[str, Any] = {
     "model": {"suggested_lr": 1e-5, "suggested_kl_budget": 15.0},
     "dataset": {
         "suggested_judges": [],
-        "confirm_path": "a",
-        "sources": [{"confirm_path": "b", "suggested_judges": []}],
+        "confirm_path": CONFIRM,
+        "sources": [{"confirm_path": None, "suggested_judges": []}],
     },
     "eval": {"num_confirming": 128},
     "objective": {"kl_budget": 15.0, "kl_price": 0.1},
