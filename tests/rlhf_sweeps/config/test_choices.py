@@ -134,6 +134,14 @@ def test_what_is_no_mapping_is_refused() -> None:
         (["reward_model=regex", "reward_model.patterns=[{pattern: '(', weight: 1}]"], r"not a regular expression"),
         (["reward_model=callable", "reward_model.function=f"], r"reward_model.function=f: must be a dotted path"),
         (["dataset=mixture"], r"dataset.path=None: either a path or dataset.sources must be given"),
+        (
+            ["dataset=mixture", "dataset.sources=[human_like_mini]", "dataset.confirm_path=x.jsonl"],
+            r"dataset.confirm_path=x.jsonl: each source of a mixture names its own; here it must be null",
+        ),
+        (
+            ["dataset=mixture", "dataset.sources=[human_like_mini]", "dataset.eval_split=test"],
+            r"dataset.eval_split=test: each source of a mixture names its own; here it must be null",
+        ),
         (["reward_model=minilm", "reward_model.pairs=mixture"], r"reward_model.pairs.path=None: either a path or"),
         (
             ["reward_model=minilm", "reward_model.pairs={dataset: mixture, sources: [human]}"],

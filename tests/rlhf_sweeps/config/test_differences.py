@@ -31,6 +31,20 @@ def test_keys_that_a_record_could_not_have_do_not_differ() -> None:
     assert complete_settings({}, {"ppo.lr": 1.0}) == {}
 
 
+def test_data_sets_deep_in_a_list_are_completed_too() -> None:
+    before = {"eval": {"judges": [{"name": "m", "pairs": {"path": "a"}}, {"members": [{"pairs": {"path": "b"}}]}]}}
+    later: dict[str, Any] = {"confirm_path": None, "confirm_split": None, "suggested_judges": []}
+    now = {
+        "eval": {
+            "judges": [
+                {"name": "m", "pairs": {"path": "a", **later}},
+                {"members": [{"pairs": {"path": "b", **later}}]},
+            ]
+        }
+    }
+    assert describe_changed_settings(before, now) == ""
+
+
 def test_a_later_key_has_its_default_in_the_record() -> None:
     dearer = {**NOW, "objective": {"kl_budget": 15.0, "kl_price": 0.5}}
     assert describe_changed_settings(EARLIER, dearer) == "objective.kl_price was 0.1, is 0.5"

@@ -67,6 +67,23 @@ def test_a_runs_further_seed_is_composed_as_the_first_was(tmp_path: Path) -> Non
     assert OmegaConf.load(first / ".hydra" / "hydra.yaml").hydra.sweep.dir == "new/place"
 
 
+def test_a_run_that_an_earlier_version_composed_gets_the_keys_that_came_later(tmp_path: Path) -> None:
+    register()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", ["hydra.sweep.dir=s"], RunMode.MULTIRUN)
+        first = tmp_path / "2" / "seed_7"
+        Composer(loader, master).write(["eval.num_prompts=9", "seed=7"], 2, first)
+        file = first / ".hydra" / "config.yaml"
+        earlier = yaml.safe_load(file.read_text(encoding="utf-8"))
+        del earlier["eval"]["num_confirming"], earlier["objective"]["kl_price"], earlier["dataset"]["suggested_judges"]
+        del earlier["dataset"]["confirm_path"], earlier["dataset"]["confirm_split"]
+        file.write_text(yaml.safe_dump(earlier), encoding="utf-8")
+        config = Composer(loader, master).rewrite(first, 8, tmp_path / "2" / "seed_8")
+    assert (config.seed, config.eval.num_prompts, config.eval.num_confirming) == (8, 9, 128)
+    assert (config.dataset.confirm_split, config.objective.kl_price) == (None, 0.1)
+
+
 def test_one_time_names_the_folder_and_what_the_config_asks(tmp_path: Path) -> None:
     register()
     with initialize_config_dir(conf_dir(), version_base="1.3"):
