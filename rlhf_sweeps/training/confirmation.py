@@ -1,4 +1,4 @@
-"""The confirmation of a run: its exported policy answers prompts that had no part in any choice.
+"""The confirmation of a run: its exported policy answers the confirming prompts, by which nothing is chosen.
 
 The best evaluation was chosen by the held-out prompts, and settings are chosen by it. So its score is a little lucky,
 and no other evaluation on the same prompts can show by how much. The confirming prompts are used once, at the end.

@@ -2,7 +2,7 @@
 
 A run is judged by its best evaluation within the KL budget. A run that had none is judged by its last evaluation, and
 then the sentence says so first: what lies beyond the budget is no success. If the policies of all runs were confirmed
-on prompts that chose nothing, the sentence rests on these prompts.
+on confirming prompts, by which nothing is chosen, the sentence rests on these prompts.
 """
 
 import math
