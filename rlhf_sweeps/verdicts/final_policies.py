@@ -261,8 +261,8 @@ def _describe_excess_there(policies: Sequence[FinalPolicy | None], kl_budget: fl
     """That a KL on the confirming prompts is beyond the budget, although it was not where the policy was chosen."""
     confirmed = [policy.confirmed for policy in policies if policy is not None and policy.confirmed is not None]
     excesses = [describe_excess([policy.kl], [policy.kl_bound], kl_budget) for policy in confirmed]
-    found = [excess for excess in excesses if excess is not None]
-    return f"; on the confirming prompts {', '.join(found)}" if found and len(confirmed) == len(policies) else ""
+    beyond = [excess for excess in excesses if excess is not None]
+    return f"; on the confirming prompts {', '.join(beyond)}" if beyond and len(confirmed) == len(policies) else ""
 
 
 def _compare_kl(beyond: Sequence[FinalPolicy], kl_budget: float | None) -> str:

@@ -19,7 +19,7 @@ from rlhf_sweeps.record.trials import BEYOND
 from rlhf_sweeps.sweep import report
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS
 from rlhf_sweeps.verdicts.against_base import Gain, describe_gain
-from rlhf_sweeps.verdicts.final_policies import describe_test
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy, describe_test
 
 README = ROOT / "README.md"
 CONF = ROOT / "conf"
@@ -187,7 +187,9 @@ def test_a_sweep_prints_what_the_first_page_shows(
     # The runs of this test record no answers, so that no judge speaks and the last line says something else.
     gain = Gain(0.2, 0.1, 0.3, "better", 120, 1)
     assert _without_numbers(judgement) == _without_numbers(f"judged by grammar, trial 0 is {describe_gain(gain)}")
-    sentence = f"at its best held-out score, trial 0 is {describe_test(gain, 2)}; it went {BEYOND}"
+    confirmed = FinalPolicy(5, 2.0, True, {"a": 1.0, "b": 2.0}, 3.0, score=1.0)
+    test = describe_test(gain, 2, [FinalPolicy(5, 2.0, True, {}, 3.0, confirmed=confirmed)])
+    sentence = f"at its best held-out score, trial 0 is {test}; it went {BEYOND}"
     assert _without_numbers(verdict) == _without_numbers(sentence)
 
 

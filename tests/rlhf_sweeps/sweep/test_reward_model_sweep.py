@@ -80,16 +80,17 @@ def test_the_cost_of_scoring_is_in_the_record(compared: Sweep) -> None:
     scoring = json.loads((compared.trial(1) / "summary.json").read_text())["scoring"]
     assert set(scoring) == {"words", "fewer_words", "indifferent"}
     # 64 responses of training, 256 to measure the scale; 48 at each evaluation, of its own reward model and of the same
-    # as judge, which knows them then. The base policy's answers to those prompts trial 0 has scored.
-    assert scoring["fewer_words"]["responses"] == 64 + 256 + 2 * (48 + 48)
+    # as judge, which knows them then; 72 confirming ones at the end. The base policy's answers to those prompts trial 0
+    # has scored.
+    assert scoring["fewer_words"]["responses"] == 64 + 256 + 2 * (48 + 48) + 72 + 72
     assert scoring["fewer_words"]["cached"] >= 2 * 48
-    assert scoring["words"]["responses"] == 2 * 48
+    assert scoring["words"]["responses"] == 2 * 48 + 72
     assert scoring["words"]["seconds_per_1000"] >= 0
 
 
 def test_the_answers_of_the_base_policy_are_sampled_once(compared: Sweep) -> None:
     base = sorted(path.name.partition("_")[0] for path in (compared.folder / "base").iterdir())
-    assert base.count("responses") == 2
+    assert base.count("responses") == 3  # to measure the scales, to evaluate, to confirm
     assert base.count("prompts") == 1
     assert base.count("scale") == 2
 
