@@ -118,6 +118,11 @@ def test_the_real_pairs_are_whole_and_no_question_is_in_both_parts() -> None:
     questions = {name: {row["prompt"].strip().lower() for row in pairs[name]} for name in ("train", "test")}
     first_turns = {row["prompt"][0]["content"].strip().lower() for row in pairs["multi_turn"]}
     assert not questions["test"] & (questions["train"] | first_turns)
+    confirming = (folder("hh_helpful") / "confirm.jsonl").read_bytes()
+    assert hashlib.sha256(confirming).hexdigest() == "ddcb6cee67679f4c53bcce95e87b237e12c8293a00c28934c29073bb01589615"
+    confirm = {" ".join(json.loads(line)["prompt"].lower().split()) for line in confirming.splitlines()}
+    assert len(confirm) == 165
+    assert not confirm & {" ".join(question.split()) for question in {*questions["train"], *questions["test"], *first_turns}}
     page = (folder("hh_helpful") / "README.md").read_text(encoding="utf-8")
     assert all(f"| `{name}.jsonl` | {len(several):,} |" in page for name, several in pairs.items())
 
