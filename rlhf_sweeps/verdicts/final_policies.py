@@ -104,8 +104,13 @@ def _find_confirmed(
 
 def choose_measured(policies: Sequence[FinalPolicy | None]) -> Sequence[FinalPolicy | None]:
     """The policies on the confirming prompts if all were measured there, else on the prompts that chose them."""
-    confirmed = [policy.confirmed if policy is not None else None for policy in policies]
-    return policies if None in confirmed else confirmed
+    return _list_confirmed(policies) or policies
+
+
+def _list_confirmed(policies: Sequence[FinalPolicy | None]) -> list[FinalPolicy]:
+    """The policies on the confirming prompts; empty unless all were measured there."""
+    confirmed = [policy.confirmed for policy in policies if policy is not None and policy.confirmed is not None]
+    return confirmed if len(confirmed) == len(policies) else []
 
 
 def _list_choice(summary: Mapping[str, Any]) -> list[float]:
@@ -156,9 +161,8 @@ def measure_confirmation(policies: Sequence[FinalPolicy | None], num_settings: i
         score and kl (means over the runs), gain over the base policy, low and high (its 95 % interval), num_prompts,
         num_seeds, and is_within_budget: whether all runs had a policy within the KL budget.
     """
-    confirmed = [policy.confirmed for policy in policies if policy is not None and policy.confirmed is not None]
-    gain = measure_policies(policies, num_settings)
-    if not confirmed or len(confirmed) < len(policies) or gain is None:
+    confirmed, gain = _list_confirmed(policies), measure_policies(policies, num_settings)
+    if not confirmed or gain is None:
         return None
     return {
         "score": fmean(policy.score for policy in confirmed),
@@ -259,10 +263,10 @@ def describe_test(gain: Gain | None, num_settings: int = 1, policies: Sequence[F
 
 def _describe_excess_there(policies: Sequence[FinalPolicy | None], kl_budget: float | None) -> str:
     """That a KL on the confirming prompts is beyond the budget, although it was not where the policy was chosen."""
-    confirmed = [policy.confirmed for policy in policies if policy is not None and policy.confirmed is not None]
+    confirmed = _list_confirmed(policies)
     excesses = [describe_excess([policy.kl], [policy.kl_bound], kl_budget) for policy in confirmed]
     beyond = [excess for excess in excesses if excess is not None]
-    return f"; on the confirming prompts {', '.join(beyond)}" if beyond and len(confirmed) == len(policies) else ""
+    return f"; on the confirming prompts {', '.join(beyond)}" if beyond else ""
 
 
 def _compare_kl(beyond: Sequence[FinalPolicy], kl_budget: float | None) -> str:
