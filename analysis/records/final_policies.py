@@ -5,9 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis.records.held_out_kl import select_held_out_kl
+from analysis.records.objective import read_objective
 from analysis.records.runs import RunRecord
+from analysis.wording.numbers import convert_number
 from rlhf_sweeps.verdicts.final_policies import FinalPolicy, find_final_policy
-from rlhf_sweeps.verdicts.objective import Evaluation
+from rlhf_sweeps.verdicts.objective import Evaluation, choose_kl_price
 
 _SCORE = "eval/score"
 
@@ -24,13 +26,24 @@ def _summarize_evaluations(run: RunRecord) -> dict[str, Any]:
     updates, scores = run.select_points(_SCORE)
     kl_updates, *held_out = (column.tolist() for column in select_held_out_kl(run))
     kl_by_update, bound_by_update = (dict(zip(kl_updates, column, strict=True)) for column in held_out)
-    within = []
+    price = _read_kl_price(run)
+    within: list[Evaluation] = []
     best: Evaluation | None = None
     last: Evaluation | None = None
     for update, score in zip(updates.tolist(), scores.tolist(), strict=True):
         if update in kl_by_update:
-            last = Evaluation(int(update), score, kl_by_update[update], bound_by_update[update])
+            last = Evaluation(int(update), score, kl_by_update[update], bound_by_update[update], price)
             best = last if last.beats(best, run.kl_budget) else best
-            within += [int(update)] if last.beats(None, run.kl_budget) else []
+            within += [last] if last.beats(None, run.kl_budget) else []
     evaluations = {"best": asdict(best) if best else None, "last": asdict(last) if last else None}
-    return {**evaluations, "updates_within_budget": within}
+    allowed = {
+        "updates_within_budget": [each.update for each in within],
+        "kls_within_budget": [each.kl for each in within],
+    }
+    return {**evaluations, **allowed}
+
+
+def _read_kl_price(run: RunRecord) -> float:
+    """What a nat of KL costs where the run's best evaluation is chosen."""
+    objective, price = read_objective(run.config), convert_number(run.config.get("objective.kl_price"))
+    return choose_kl_price(objective.metrics, price) if objective is not None and price is not None else 0.0

@@ -16,7 +16,12 @@ from rlhf_sweeps.process.environment import find_fault
 from rlhf_sweeps.process.failures import DivergedError, RewardModelError
 from rlhf_sweeps.training.session import Session
 from rlhf_sweeps.verdicts.final_policies import FinalPolicy, find_final_policy, measure_policies
-from rlhf_sweeps.verdicts.objective import compute_objectives, ends_beyond_budget, list_updates_within_budget
+from rlhf_sweeps.verdicts.objective import (
+    compute_objectives,
+    ends_beyond_budget,
+    read_kl,
+    select_updates_within_budget,
+)
 
 PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
 
@@ -32,10 +37,12 @@ def summarize(
     run, best, last = session.run, session.best, session.last
     rows = run.metrics()
     values = compute_objectives(rows, session.config.objective)
+    allowed = select_updates_within_budget(rows, session.config.objective)
     evaluations = {
         "best": asdict(best) if best else None,
         "last": asdict(last) if last else None,
-        "updates_within_budget": list_updates_within_budget(rows, session.config.objective),
+        "updates_within_budget": [int(row["update"]) for row in allowed],
+        "kls_within_budget": [read_kl(row) for row in allowed],
         "confirmed": confirmed,
     }
     policy = find_final_policy(evaluations, run.samples(), session.config.reward_model.name, run.confirmation())

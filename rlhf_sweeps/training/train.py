@@ -27,7 +27,7 @@ from rlhf_sweeps.training.export import export
 from rlhf_sweeps.training.last_lines import report_end
 from rlhf_sweeps.training.session import Session, load_session
 from rlhf_sweeps.training.summary import describe_failure, measure_peak_memory, read_versions, summarize
-from rlhf_sweeps.verdicts.objective import KL_BOUND, NET_SCORE, Evaluation
+from rlhf_sweeps.verdicts.objective import KL_BOUND, NET_SCORE, Evaluation, choose_kl_price
 
 # Reasons to stop a run that will be continued, and a run whose policy is not needed: neither policy is exported.
 RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
@@ -160,14 +160,16 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
     update = session.trainer.update
     with report_activity(f"evaluating the policy after update {update}"):
         metrics, samples = session.evaluator.evaluate(session.policy)
-    metrics[NET_SCORE] = metrics["eval/score"] - session.config.objective.kl_price * metrics["eval/kl"]
+    objective = session.config.objective
+    metrics[NET_SCORE] = metrics["eval/score"] - objective.kl_price * metrics["eval/kl"]
     row |= metrics
     row["perf/evaluate_seconds"] = time.perf_counter() - start
     samples = [{"update": update, **sample} for sample in samples]
     session.run.append_samples(samples)
     tracker.log_samples(samples)
-    session.last = Evaluation(update, metrics["eval/score"], metrics["eval/kl"], metrics[KL_BOUND])
-    is_best = session.last.beats(session.best, session.config.objective.kl_budget)
+    price = choose_kl_price(objective.metrics, objective.kl_price)
+    session.last = Evaluation(update, metrics["eval/score"], metrics["eval/kl"], metrics[KL_BOUND], price)
+    is_best = session.last.beats(session.best, objective.kl_budget)
     if is_best:
         session.best = session.last
     return is_best

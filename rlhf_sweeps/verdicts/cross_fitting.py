@@ -20,13 +20,16 @@ FEWEST_PROMPTS = 10  # below which nothing is cross-fitted; chosen: two in each 
 WIDENING = (1 + NUM_FOLDS / (NUM_FOLDS - 1)) ** 0.5
 
 
-def choose_for_each(evaluations: Sequence[Mapping[str, float]]) -> dict[str, int] | None:
+def choose_for_each(
+    evaluations: Sequence[Mapping[str, float]], costs: Sequence[float] | None = None
+) -> dict[str, int] | None:
     """Prompt -> the place of the evaluation with the highest mean over the prompts of the other parts.
 
     None if there is nothing to choose from, if there are too few prompts, or if the evaluations' prompts differ.
 
     Args:
         evaluations: prompt -> score minus the base policy's score in each of them, in the order of their updates.
+        costs: what the choice subtracts from each mean, the price of its KL; None: nothing.
     """
     if len(evaluations) < 2 or len(evaluations[0]) < FEWEST_PROMPTS:
         return None
@@ -35,5 +38,6 @@ def choose_for_each(evaluations: Sequence[Mapping[str, float]]) -> dict[str, int
     prompts = list(evaluations[0])
     values: Outcomes = np.array([[differences[prompt] for prompt in prompts] for differences in evaluations])
     part_of_prompt = np.arange(len(prompts)) % NUM_FOLDS
-    choice = [int(values[:, part_of_prompt != part].mean(axis=1).argmax()) for part in range(NUM_FOLDS)]
+    paid = np.zeros(len(values)) if costs is None else np.array(costs)
+    choice = [int((values[:, part_of_prompt != part].mean(axis=1) - paid).argmax()) for part in range(NUM_FOLDS)]
     return {prompt: choice[n % NUM_FOLDS] for n, prompt in enumerate(prompts)}

@@ -32,6 +32,7 @@ class FinalPolicy:
         judged: judge -> the differences in that evaluation under it.
         is_cross_fitted: whether each difference is that of the evaluation which the other prompts would choose.
         score: the mean score on the confirming prompts; nan of other prompts, or if unknown.
+        kl_price: what a nat of KL cost where it was chosen; 0 where the score alone chose it.
         confirmed: the same policy on the confirming prompts; None if it was not measured there.
     """
 
@@ -43,6 +44,7 @@ class FinalPolicy:
     judged: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     is_cross_fitted: bool = False
     score: float = math.nan
+    kl_price: float = 0.0
     confirmed: "FinalPolicy | None" = None
 
 
@@ -55,8 +57,8 @@ def find_final_policy(
     """The policy by which a run is judged; None if the run had no evaluation.
 
     Args:
-        summary: with the keys `best`, `last`, `updates_within_budget` and `confirmed`, as in summary.json; what is
-            damaged counts as missing.
+        summary: with the keys `best`, `last`, `updates_within_budget`, `kls_within_budget` and `confirmed`, as in
+            summary.json; what is damaged counts as missing.
         samples: the rows of samples.jsonl.
         own: the name of the run's reward model, which is no judge of its own policy.
         confirmation: the rows of confirmation.jsonl.
@@ -69,8 +71,10 @@ def find_final_policy(
         evaluation = summary.get(key)
         update = evaluation.get("update") if isinstance(evaluation, Mapping) else None
         if isinstance(evaluation, Mapping) and isinstance(update, int | float):
-            choice = [rows_by_update.get(chosen, []) for chosen in _list_choice(summary)] if key == "best" else []
-            place_of_prompt = choose_for_each([read_differences(rows) for rows in choice])
+            price = _read_number(evaluation, "kl_price", 0.0)
+            allowed = _list_choice(summary, price) if key == "best" else {}
+            choice = [rows_by_update.get(chosen, []) for chosen in allowed]
+            place_of_prompt = choose_for_each([read_differences(rows) for rows in choice], list(allowed.values()))
             # Without a choice among evaluations every prompt is measured in this one.
             rows = rows_by_update.get(update, [])
             kl = _read_number(evaluation, "kl", math.nan)
@@ -81,6 +85,7 @@ def find_final_policy(
                     judge: _measure(rows, choice, place_of_prompt, judge) for judge in list_judges(rows) if judge != own
                 },
                 is_cross_fitted=place_of_prompt is not None,
+                kl_price=price,
                 confirmed=_find_confirmed(summary.get("confirmed"), confirmation, update, key == "best", own),
             )  # fmt: skip
     return None
@@ -113,10 +118,17 @@ def _list_confirmed(policies: Sequence[FinalPolicy | None]) -> list[FinalPolicy]
     return confirmed if len(confirmed) == len(policies) else []
 
 
-def _list_choice(summary: Mapping[str, Any]) -> list[float]:
-    """The updates of which the best was chosen; empty in records that do not say which."""
-    updates = summary.get("updates_within_budget")
-    return [update for update in updates if isinstance(update, int | float)] if isinstance(updates, list) else []
+def _list_choice(summary: Mapping[str, Any], kl_price: float) -> dict[float, float]:
+    """The updates of which the best was chosen -> what their KL costs; empty in records that do not say which."""
+    updates, kls = (summary.get(key) for key in ("updates_within_budget", "kls_within_budget"))
+    if not isinstance(updates, list):
+        return {}
+    if kl_price == 0:
+        return {update: 0.0 for update in updates if isinstance(update, int | float)}
+    if not isinstance(kls, list) or len(kls) != len(updates):
+        return {}
+    numbers = [pair for pair in zip(updates, kls, strict=True) if all(isinstance(part, int | float) for part in pair)]
+    return {update: kl_price * kl for update, kl in numbers}
 
 
 def _measure(
@@ -208,7 +220,10 @@ def write_verdict(
         return f"{name} {verb} not known to be better than the base policy: {share}"
     excess = _describe_excess_there(policies, kl_budget)
     if name:
-        return f"at {their} best held-out score, {name} {verb} {test}{excess}"
+        chosen_by = (
+            "net score" if any(policy is not None and policy.kl_price for policy in policies) else "held-out score"
+        )
+        return f"at {their} best {chosen_by}, {name} {verb} {test}{excess}"
     updates = [policy.update for policy in policies if policy is not None]
     return f"the policy{f' of update {updates[0]}' if updates else ''} is {test}{excess}"
 

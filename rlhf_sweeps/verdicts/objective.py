@@ -31,17 +31,32 @@ class Evaluation:
         score: the mean over the held-out prompts.
         kl: the mean sequence KL to the reference policy, in nats.
         kl_bound: the upper bound of this KL; None in older records, whose KL stands for it.
+        kl_price: what a nat of KL costs where the best evaluation is chosen (see `choose_kl_price`).
     """
 
     update: int
     score: float
     kl: float
     kl_bound: float | None = None
+    kl_price: float = 0.0
+
+    @property
+    def worth(self) -> float:
+        """What chooses the best evaluation: the score, or the net score where that is the objective."""
+        return self.score - self.kl_price * self.kl
 
     def beats(self, best: "Evaluation | None", kl_budget: float | None) -> bool:
-        """Whether it is better than the best so far: within the KL budget, and with a strictly higher score."""
+        """Whether it is better than the best so far: within the KL budget, and worth strictly more."""
         kl = self.kl if self.kl_bound is None else self.kl_bound
-        return (kl_budget is None or kl <= kl_budget) and (best is None or self.score > best.score)
+        return (kl_budget is None or kl <= kl_budget) and (best is None or self.worth > best.worth)
+
+
+def choose_kl_price(metrics: Sequence[str], kl_price: float) -> float:
+    """What a nat of KL costs a policy that may be exported: `objective.kl_price` if the first metric is the net score.
+
+    Otherwise the best score would choose a policy whose KL the objective does not want.
+    """
+    return kl_price if list(metrics[:1]) == [NET_SCORE] else 0.0
 
 
 def describe_excess(kls: Sequence[float], bounds: Sequence[float | None], kl_budget: float | None) -> str | None:
@@ -124,9 +139,9 @@ def select_measured_updates(rows: Sequence[Row], config: ObjectiveConfig) -> lis
     return [row for row in rows if all(metric in row for metric in config.metrics)]
 
 
-def list_updates_within_budget(rows: Sequence[Row], config: ObjectiveConfig) -> list[int]:
+def select_updates_within_budget(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
     """The evaluated updates within the KL budget, of which the best one is chosen."""
-    return [int(row["update"]) for row in rows if "eval/score" in row and not is_over_budget(row, config)]
+    return [row for row in rows if "eval/score" in row and not is_over_budget(row, config)]
 
 
 def is_over_budget(row: Row, config: ObjectiveConfig) -> bool:

@@ -122,7 +122,9 @@ def test_the_real_pairs_are_whole_and_no_question_is_in_both_parts() -> None:
     assert hashlib.sha256(confirming).hexdigest() == "ddcb6cee67679f4c53bcce95e87b237e12c8293a00c28934c29073bb01589615"
     confirm = {" ".join(json.loads(line)["prompt"].lower().split()) for line in confirming.splitlines()}
     assert len(confirm) == 165
-    assert not confirm & {" ".join(question.split()) for question in {*questions["train"], *questions["test"], *first_turns}}
+    assert not confirm & {
+        " ".join(question.split()) for question in {*questions["train"], *questions["test"], *first_turns}
+    }
     page = (folder("hh_helpful") / "README.md").read_text(encoding="utf-8")
     assert all(f"| `{name}.jsonl` | {len(several):,} |" in page for name, several in pairs.items())
 

@@ -13,10 +13,11 @@ from analysis.records.runs import RunRecord
 NAN = math.nan
 
 
-def run(kls: list[float], bounds: list[float]) -> RunRecord:
-    """Evaluated at updates 1 to 4, with a rising score and a budget of 5 nats."""
+def run(kls: list[float], bounds: list[float], **config: object) -> RunRecord:
+    """Evaluated at updates 1 to 4, with a rising score and a budget of 5 nats, unless the keys of objective differ."""
+    keys = {f"objective.{key}": value for key, value in config.items()}
     columns = {"update": np.arange(1.0, 5), "eval/score": np.array([0.1, 0.2, 0.3, 0.4]), "eval/kl": np.array(kls)}
-    return RunRecord("0", {**columns, "eval/kl_bound": np.array(bounds)}, {"objective.kl_budget": 5.0})
+    return RunRecord("0", {**columns, "eval/kl_bound": np.array(bounds)}, {"objective.kl_budget": 5.0} | keys)
 
 
 CONTINUED = run([1.0, 4.0, 4.8, 9.0], [NAN, NAN, 5.1, NAN])
@@ -34,6 +35,15 @@ def test_the_best_of_a_continued_run_may_be_an_evaluation_without_a_bound() -> N
     policy = find_policy_of_run(CONTINUED)
     assert policy is not None
     assert policy.update == 2
+
+
+def test_a_net_score_chooses_the_best_of_a_run_that_has_no_summary() -> None:
+    """Scores 0.1 ... 0.4 minus 0.05 a nat of 1, 3, 4.5 and 9: 0.05, 0.05, 0.075 and -0.05."""
+    for metrics, update in (("['eval/net_score']", 3), ("['eval/score']", 4)):
+        objective = {"kl_budget": None, "kl_price": 0.05, "metrics": metrics, "directions": "['maximize']"}
+        policy = find_policy_of_run(run([1.0, 3.0, 4.5, 9.0], [NAN] * 4, **objective))
+        assert policy is not None
+        assert policy.update == update
 
 
 def test_a_continued_run_is_not_beyond_its_budget_by_its_bounds_alone() -> None:

@@ -26,7 +26,7 @@ from rlhf_sweeps.reward_models.scale import Scale
 from rlhf_sweeps.training.base_policy import BasePolicy
 from rlhf_sweeps.training.evaluation import Evaluator, ScoreComparison, measure_markers
 from rlhf_sweeps.verdicts.intervals import bound_mean
-from rlhf_sweeps.verdicts.objective import Evaluation
+from rlhf_sweeps.verdicts.objective import Evaluation, choose_kl_price
 
 SEED = 7
 
@@ -209,6 +209,15 @@ def test_the_best_is_the_highest_score_within_the_budget() -> None:
     assert not far.beats(None, kl_budget=15)
     assert Evaluation(3, 3.0, 15.0).beats(better, kl_budget=15)  # all of the budget is still within it
     assert not Evaluation(5, float("nan"), 1.0).beats(better, kl_budget=15)
+
+
+def test_a_net_score_pays_for_the_kl() -> None:
+    near, far = Evaluation(1, 1.0, 2.0, kl_price=0.25), Evaluation(2, 2.0, 6.1, kl_price=0.25)
+    assert (near.worth, far.worth) == (0.5, pytest.approx(0.475))
+    assert not far.beats(near, kl_budget=None)
+    assert Evaluation(2, 2.0, 5.9, kl_price=0.25).beats(near, kl_budget=None)
+    assert choose_kl_price(["eval/net_score", "eval/score"], 0.25) == 0.25
+    assert choose_kl_price(["eval/score", "eval/net_score"], 0.25) == 0.0
 
 
 def test_the_bound_of_the_kl_is_held_against_the_budget() -> None:

@@ -92,6 +92,24 @@ def test_the_best_policy_within_the_budget_is_exported(scripted: Scripted) -> No
     assert not all(torch.equal(tensor, last[name]) for name, tensor in exported.items())
 
 
+def test_a_net_score_exports_the_policy_that_is_worth_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 2 a nat: 3 - 2, 9 - 12 and 2.5 - 8. The score alone would choose update 4."""
+    evaluate, updates = Evaluator.evaluate, iter(WORTH)
+
+    def scripted_evaluate(self: Evaluator, policy: Any) -> Any:
+        metrics, rows = evaluate(self, policy)
+        if self.purpose == "confirmation":
+            return metrics, rows
+        score, kl = WORTH[next(updates)]
+        return metrics | {"eval/score": score, "eval/kl": kl, "eval/kl_bound": kl}, rows
+
+    monkeypatch.setattr(Evaluator, "evaluate", scripted_evaluate)
+    net = ("objective.metrics=[eval/net_score]", "objective.kl_price=2", "objective.kl_budget=null")
+    summary = train(composed(*OVERRIDES, *net), tmp_path)
+    assert (summary["best_update"], summary["objective"], summary["confirmed"]["update"]) == (2, 1.0, 2)
+    assert "after 2 of 5 PPO updates" in (Run(tmp_path).model / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_exported_policy_is_confirmed_once_on_prompts_that_chose_nothing(scripted: Scripted) -> None:
     (weights,) = scripted.confirmed
     assert all(torch.equal(tensor, scripted.weights[2][name]) for name, tensor in weights.items())
@@ -141,8 +159,9 @@ def test_a_summary_counts_over_all_starts(scripted: Scripted) -> None:
     assert summary["seconds"] == pytest.approx(sum(row["perf/update_seconds"] for row in rows))
     phases = [f"tokens/{phase}" for phase in ("sample", "score", "optimize")]
     assert summary["tokens"] == sum(row[name] for row in rows for name in phases)
-    assert summary["last"] == {"update": 5, "score": 2.5, "kl": 4.0, "kl_bound": 4.0}
-    assert summary["best"] == {"update": 2, "score": 3.0, "kl": 1.0, "kl_bound": 1.0}
+    assert summary["last"] == {"update": 5, "score": 2.5, "kl": 4.0, "kl_bound": 4.0, "kl_price": 0.0}
+    assert summary["best"] == {"update": 2, "score": 3.0, "kl": 1.0, "kl_bound": 1.0, "kl_price": 0.0}
+    assert (summary["updates_within_budget"], summary["kls_within_budget"]) == ([2, 5], [1.0, 4.0])
     # The base policy's answers, which the second start finds, those of five updates and three evaluations; and both
     # policies' answers to the confirming prompts.
     (scoring,) = summary["scoring"].values()

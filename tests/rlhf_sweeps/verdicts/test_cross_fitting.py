@@ -70,6 +70,26 @@ def test_a_run_is_judged_without_the_luck_of_its_best_evaluation() -> None:
     assert sum(last.differences.values()) == 9.0  # the last one is not chosen
 
 
+def test_the_price_of_the_kl_takes_part_in_the_choice_of_a_net_score() -> None:
+    """Update 2 costs 0.5, update 4 costs 1.5: for every part the first is worth more, 0.6 of 10 prompts and 0."""
+    differences = {2: [0.0, 1, 1, 1, 0, 0, 1, 1, 1, 0], 4: [3.5, 0, 0, 0, 1, 3.5, 0, 0, 0, 1]}
+    samples = [
+        {"update": update, "prompt": prompt, "score": gain, "base_score": 0.0}
+        for update, gains in differences.items()
+        for prompt, gain in zip(PROMPTS, gains, strict=True)
+    ]
+    summary = {"best": {"update": 2, "kl": 1.0, "kl_price": 0.5}, "updates_within_budget": [2, 4]}
+    policy = find_final_policy({**summary, "kls_within_budget": [1.0, 3.0]}, samples)
+    assert policy is not None
+    assert (policy.is_cross_fitted, sum(policy.differences.values())) == (True, 6.0)
+    assert write_verdict([policy], None, "trial 3").startswith("at its best net score, trial 3 is ")
+    # A record that does not say what the others cost shows no choice.
+    for kls in (None, [1.0]):
+        policy = find_final_policy({**summary, "kls_within_budget": kls}, samples)
+        assert policy is not None
+        assert (policy.is_cross_fitted, sum(policy.differences.values())) == (False, 6.0)
+
+
 def test_judges_are_measured_by_the_same_choice_and_the_own_one_is_none() -> None:
     differences = {2: [0.0, 1, 1, 1, 0, 0, 1, 1, 1, 0], 4: [3.5, 0, 0, 0, 1, 3.5, 0, 0, 0, 1]}
     samples = [

@@ -12,7 +12,7 @@ from rlhf_sweeps.verdicts.objective import (
     compute_objectives,
     compute_violations,
     describe_excess,
-    list_updates_within_budget,
+    select_updates_within_budget,
 )
 
 
@@ -111,7 +111,7 @@ def test_an_unknown_kl_is_not_within_the_budget(compose_config: Compose) -> None
     config = compose_config("objective.kl_budget=5").objective
     rows = [row(1, 0.9, 4.0), row(2, 1.0, math.nan)]
     assert compute_objectives(rows, config) == [0.9]
-    assert list_updates_within_budget(rows, config) == [1]
+    assert select_updates_within_budget(rows, config) == rows[:1]
 
 
 def test_an_excess_names_the_bound_where_the_kl_alone_is_within_the_budget() -> None:
