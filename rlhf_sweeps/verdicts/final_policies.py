@@ -69,7 +69,7 @@ def find_final_policy(
         evaluation = summary.get(key)
         update = evaluation.get("update") if isinstance(evaluation, Mapping) else None
         if isinstance(evaluation, Mapping) and isinstance(update, int | float):
-            choice = [rows_by_update.get(chosen, []) for chosen in _list_choice(summary)] if key == "best" else []
+            choice = [rows_by_update.get(chosen, []) for chosen in list_choice(summary)] if key == "best" else []
             place_of_prompt = choose_for_each([read_differences(rows) for rows in choice])
             # Without a choice among evaluations every prompt is measured in this one.
             rows = rows_by_update.get(update, [])
@@ -108,7 +108,7 @@ def choose_measured(policies: Sequence[FinalPolicy | None]) -> Sequence[FinalPol
     return policies if None in confirmed else confirmed
 
 
-def _list_choice(summary: Mapping[str, Any]) -> list[float]:
+def list_choice(summary: Mapping[str, Any]) -> list[float]:
     """The updates of which the best was chosen; empty in records that do not say which."""
     updates = summary.get("updates_within_budget")
     return [update for update in updates if isinstance(update, int | float)] if isinstance(updates, list) else []
