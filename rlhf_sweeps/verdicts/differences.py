@@ -27,7 +27,7 @@ BY_PROMPT = "paired by prompt"
 _UNMATCHED = "unmatched"  # never the key of a setting: those are tuples
 
 
-class Samples:
+class GroupValues:
     """The groups' values, with their estimates, each computed only once."""
 
     def __init__(
@@ -123,7 +123,7 @@ class RunDifference:
 
 
 def measure_difference(
-    samples: Samples, names: tuple[str, str], noise: tuple[float, float], blocks: BlockNoise | None
+    samples: GroupValues, names: tuple[str, str], noise: tuple[float, float], blocks: BlockNoise | None
 ) -> RunDifference:
     """The difference of two groups, over other seeds, and over other prompts where scores by prompt are known.
 
@@ -144,7 +144,7 @@ def measure_difference(
 
 
 def _compare_runs(
-    samples: Samples,
+    samples: GroupValues,
     names: tuple[str, str],
     keys: Sequence[Hashable],
     noise: tuple[float, float],

@@ -20,7 +20,7 @@ from rlhf_sweeps.verdicts.differences import BY_RUN as BY_RUN
 from rlhf_sweeps.verdicts.differences import BY_SEED as BY_SEED
 from rlhf_sweeps.verdicts.differences import BY_SETTING as BY_SETTING
 from rlhf_sweeps.verdicts.differences import BY_STRATUM as BY_STRATUM
-from rlhf_sweeps.verdicts.differences import RunDifference, Samples, SeedsOfGroups, measure_difference, pool_runs
+from rlhf_sweeps.verdicts.differences import GroupValues, RunDifference, SeedsOfGroups, measure_difference, pool_runs
 from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL, adjust_pairs, share_p_values
 from rlhf_sweeps.verdicts.estimates import (
     Estimate,
@@ -154,8 +154,8 @@ def rank(
     """
     sign, tested = -1.0 if is_lower_better else 1.0, tested or {}
     statistic = choose_statistic([*groups.values(), *tested.values()])
-    chosen = Samples(groups, statistic, seeds or {}, scores or {})
-    on_tests = Samples(tested, statistic, test_seeds or {}, test_scores or {})
+    chosen = GroupValues(groups, statistic, seeds or {}, scores or {})
+    on_tests = GroupValues(tested, statistic, test_seeds or {}, test_scores or {})
     blocks = pool_blocks([chosen.runs, on_tests.runs])
     estimates = {label: (on_tests if label in tested else chosen).estimate(label) for label in groups}
     by_worth = sorted(groups, key=lambda label: -sign * chosen.value(label))  # decides where test seeds tie
