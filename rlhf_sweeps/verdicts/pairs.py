@@ -160,9 +160,8 @@ def rank(
     estimates = {label: (on_tests if label in tested else chosen).estimate(label) for label in groups}
     by_worth = sorted(groups, key=lambda label: -sign * chosen.value(label))  # decides where test seeds tie
     labels = sorted(by_worth, key=lambda label: (label not in tested, -sign * estimates[label].value))
-    repeated = [on_tests.estimate(label) for label in tested]
-    repeated += [chosen.estimate(label) for label in groups if len(tested) < len(groups)]
-    noise = pool_runs(repeated)
+    repeated = [chosen.estimate(label) for label in groups if len(tested) < len(groups)]
+    noise = pool_runs([*(on_tests.estimate(label) for label in tested), *repeated])
     names = list(combinations(labels[:MOST_GROUPS], 2))
     differences = [
         measure_difference(on_tests if {*both} <= {*tested} else chosen, both, noise, blocks) for both in names
