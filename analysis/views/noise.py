@@ -101,13 +101,11 @@ def _describe_power(standing: Lead, second: GroupPair) -> list[str]:
     smallest, num_seeds = second.margin, min(standing.sizes[0])
     if math.isnan(smallest):
         return []
+    text = f"{format_count(num_seeds, 'seed')} a setting cannot decide a lead below {format_number(smallest)}; "
+    if (second.prompt_share or 0.0) > _MOST_OF_NOISE:
+        return [f"{text}more help little, since most of this noise comes from the prompts: raise eval.num_prompts"]
     more = next((number for number in _USUAL_SEEDS if number >= 2 * num_seeds), 2 * num_seeds)
-    is_of_prompts = (second.prompt_share or 0.0) > _MOST_OF_NOISE
-    remedy = "; most of this noise comes from the prompts: raise eval.num_prompts" if is_of_prompts else ""
-    return [
-        f"{format_count(num_seeds, 'seed')} a setting cannot decide a lead below {format_number(smallest)}; about "
-        f"{format_number(second.scale_margin(more / num_seeds))} would be enough with {more}{remedy}"
-    ]
+    return [f"{text}about {format_number(second.scale_margin(more / num_seeds))} would be enough with {more}"]
 
 
 def _list_entries(settings: Sequence[Setting], entries: Entries) -> str:

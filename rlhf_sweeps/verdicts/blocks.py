@@ -5,7 +5,7 @@ Design of Experiments): what remains after the means of settings and seeds are s
 settings. Settings are not equally noisy: a learning rate that is too high gives any result. So settings that are much
 noisier than the rest are left out of the pool, one after the other, and of two settings whose own difference varies
 more than the pooled noise allows, the own variance counts. test_blocks.py measures how often equal settings are told
-apart.
+apart. The noise of prompts comes in addition: see `other_prompts`.
 """
 
 import math

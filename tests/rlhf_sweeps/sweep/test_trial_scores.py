@@ -100,7 +100,7 @@ def test_a_setting_that_is_better_on_a_few_prompts_only_is_not_decided_anywhere(
     lead, comparison = read_lead(tmp_path / "sweep"), compare_groups(read(tmp_path / "sweep"))
     assert (lead.is_decided, comparison.winner is not None) == (is_decided, is_decided)
     assert lead.pairs is not None
-    # By hand: a variance of prompts of 24.67 (0 in the second case) / 4; of seeds 0.01 / 3, whose residual is 0.
+    # By hand: a variance of prompts of 82 / 3 (0 in the second case), by four of them. Seeds have 0.01 / 3.
     variance = float(np.var(gains, ddof=1)) / 4
     (pair,) = comparison.pairs
     for each in (lead.pairs[0], pair):
