@@ -10,6 +10,7 @@ from analysis.comparison.groups import Group, Grouping, group_runs, list_seeds, 
 from analysis.comparison.judge_matrix import make_matrix
 from analysis.comparison.near_copies import write_near_copy_sentences
 from analysis.comparison.own_matrix import NOT_BEST, WinRateMatrix, read_own_pairs
+from analysis.comparison.run_scores import are_by_prompt, stratify_scores
 from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure_runs
 from analysis.comparison.thresholds import MAX_KEYS
 from analysis.records.runs import Source
@@ -165,12 +166,19 @@ def _rank_groups(
     chosen = {group.label: stratify(compared, group.chosen, measured.values) for group in groups}
     tested = {group.label: strata[group.label] for group in groups if group.is_test}
     by_choice = {label: own_strata or strata[label] for label, own_strata in chosen.items()}
-    seeds = {
-        group.label: list_seeds(group.chosen if chosen[group.label] else group.runs, measured.values)
-        for group in groups
-    }
-    test_seeds = {group.label: list_seeds(group.runs, measured.values) for group in groups if group.is_test}
-    return rank(by_choice, measured.is_lower_better, tested, seeds, test_seeds, share)
+    runs = {group.label: group.chosen if chosen[group.label] else group.runs for group in groups}
+    test_runs = {group.label: group.runs for group in groups if group.is_test}
+    seeds, test_seeds = (
+        {label: list_seeds(runs_of_group, measured.values) for label, runs_of_group in each.items()}
+        for each in (runs, test_runs)
+    )
+    scores, test_scores = (
+        {label: stratify_scores(compared, runs_of_group, measured.values) for label, runs_of_group in each.items()}
+        if are_by_prompt(measured.name, values)
+        else {}
+        for each, values in ((runs, by_choice), (test_runs, tested))
+    )
+    return rank(by_choice, measured.is_lower_better, tested, seeds, test_seeds, share, scores, test_scores)
 
 
 def _make_compared_group(

@@ -15,10 +15,14 @@ _SCORE = "eval/score"
 
 
 def find_policy_of_run(run: RunRecord) -> FinalPolicy | None:
-    """By the run's summary, else by its recorded evaluations so far; None if it had none."""
+    """None if it had no evaluation."""
+    return find_final_policy(summarize(run), run.read_samples(), run.look_up("reward_model"), run.read_confirmation())
+
+
+def summarize(run: RunRecord) -> Mapping[str, Any]:
+    """The run's summary, else one of its recorded evaluations so far."""
     is_summarized = any(isinstance(run.summary.get(key), Mapping) for key in ("best", "last"))
-    summary = run.summary if is_summarized else _summarize_evaluations(run)
-    return find_final_policy(summary, run.read_samples(), run.look_up("reward_model"), run.read_confirmation())
+    return run.summary if is_summarized else _summarize_evaluations(run)
 
 
 def _summarize_evaluations(run: RunRecord) -> dict[str, Any]:

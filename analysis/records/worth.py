@@ -30,7 +30,7 @@ def select_counted_rows(run: RunRecord) -> list[Row]:
     They are unknown where the config has no objective, where no evaluation stayed within the KL budget, or where the
     recorded evaluations do not give the objectives that the run wrote: then some of them are lost.
     """
-    config = _make_objective_config(run)
+    config = make_objective_config(run)
     if config is None:
         return []
     rows = select_counted_updates(_select_rows(run, config, config.metrics), config)
@@ -45,7 +45,7 @@ def find_kl(row: Row) -> float | None:
 
 def recompute_objectives(run: RunRecord) -> list[float] | None:
     """The objectives of a run by its recorded evaluations; None where they are unknown."""
-    config = _make_objective_config(run)
+    config = make_objective_config(run)
     if config is None:
         return None
     rows = _select_rows(run, config, [*config.metrics, _BASE])
@@ -57,7 +57,7 @@ def recompute_objectives(run: RunRecord) -> list[float] | None:
 
 def is_worth_the_base(run: RunRecord) -> bool:
     """Whether no evaluation stayed within the KL budget, so that its score is the base policy's."""
-    config = _make_objective_config(run)
+    config = make_objective_config(run)
     if config is None or select_counted_updates(_select_rows(run, config, config.metrics), config):
         return False
     base = recompute_objectives(run)  # without an evaluation that counts, the base policy's score
@@ -71,7 +71,7 @@ def measure_violations(run: RunRecord) -> dict[str, float]:
     never stayed within the KL budget has the score of the base policy, which has no constraints.
     """
     names = parse_list(run.config.get(CONSTRAINTS))
-    config = _make_objective_config(run)
+    config = make_objective_config(run)
     if not names or is_worth_the_base(run):
         return {}
     if config is None or not select_counted_rows(run):
@@ -89,7 +89,7 @@ def _are_close(values: Sequence[float], references: Sequence[float]) -> bool:
     )
 
 
-def _make_objective_config(run: RunRecord) -> ObjectiveConfig | None:
+def make_objective_config(run: RunRecord) -> ObjectiveConfig | None:
     """The objective of the run as the engine takes it; None where its config lacks a part."""
     objective = run.looked_for
     reduction = run.config.get("objective.reduction", "best")

@@ -1,15 +1,18 @@
 """Whether the best setting of a view is better than the others by more than noise, and its rivals within noise."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.records.prompt_scores import read_scores_of_run
+from analysis.records.runs import RunRecord
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.thresholds import MAX_PAIRED
 from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.noise import Noise
+from rlhf_sweeps.verdicts.other_prompts import Scores
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, GroupPair, rank
 
 
@@ -59,12 +62,16 @@ class Lead:
         others = zip(self.ranked[1:], self.are_tested[1:], strict=True)
         return [_count_runs(self.best, other, is_tested) for other, is_tested in others]
 
-    def count_seeds(self, place: int) -> int:
-        """The number of seeds with which the gap to a setting, the best being at place 0, would be its own margin."""
+    def count_seeds(self, place: int) -> float:
+        """The number of seeds with which the gap to a setting, the best being at place 0, would be its own margin.
+
+        Infinite where the noise of the held-out prompts alone is larger, which no number of seeds lessens.
+        """
         pair = self.pairs[place - 1] if self.pairs is not None and place <= len(self.pairs) else None
         if pair is None or math.isnan(pair.high):
             return math.ceil(8 * (self.noise.deviation / self.gaps[place]) ** 2)  # two standard errors
-        return math.ceil(min(self.sizes[place - 1]) * ((pair.high - pair.low) / 2 / self.gaps[place]) ** 2)
+        number = min(self.sizes[place - 1]) * pair.scale_seeds(self.gaps[place])
+        return math.ceil(number) if math.isfinite(number) else number
 
     @property
     def is_clear(self) -> bool | None:
@@ -127,10 +134,17 @@ def _compare_pairs(view: View, ranked: Sequence[Setting]) -> list[GroupPair]:
         {str(place): setting.seeds for place, setting in enumerate(ranked)},
         {str(place): setting.test_seeds for place, setting in enumerate(ranked)},
         view.share,
+        {str(place): _read_scores(setting.records) for place, setting in enumerate(ranked)},
+        {label: _read_scores(ranked[int(label)].test_records) for label in tested},
     )
     pair_of = {frozenset((pair.first, pair.second)): pair for pair in ranking.pairs}
     pairs = [pair_of[frozenset(("0", str(place)))] for place in range(1, len(ranked))]
     return [pair if pair.first == "0" or pair.verdict != BETTER else _mark_as_noise(pair) for pair in pairs]
+
+
+def _read_scores(records: Sequence[RunRecord | None]) -> dict[Hashable, list[Scores]]:
+    """The held-out scores by prompt of the runs of one setting; a single run's show no noise and are not read."""
+    return {(): [read_scores_of_run(record) if len(records) > 1 else {} for record in records]}
 
 
 def _mark_as_noise(pair: GroupPair) -> GroupPair:

@@ -174,6 +174,8 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
         subject = "each" if len(reachable) == len(rivals) else _largest(len(reachable))
         text += f": if the differences are as large as they look, {override} has about an even chance to "
         text += f"show {subject}"
+    elif needed and all(math.isinf(seeds) for seeds in needed):
+        text += "; no number of seeds can show a difference on these prompts: raise eval.num_prompts"
     else:
         text += (
             f"; more than {MAX_SEEDS} seeds each would be needed to show a difference, so take the cheapest or safest"

@@ -1,10 +1,26 @@
 """The objectives of the runs behind a setting, with their seeds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.records.runs import COMPLETE, TOO_LARGE, Floats, RunRecord
+
+
+@dataclass(frozen=True, eq=False)
+class RunWorth:
+    """The objectives of one run.
+
+    Attributes:
+        seed: None where it is unknown.
+        objectives: a number for each.
+        run: its record; None where that is gone.
+    """
+
+    seed: int | None
+    objectives: Sequence[float]
+    run: RunRecord | None
 
 
 def read_values(values: Sequence[float] | None, num_objectives: int) -> list[float] | None:
@@ -14,18 +30,18 @@ def read_values(values: Sequence[float] | None, num_objectives: int) -> list[flo
     return [float(value) for value in numbers] if is_sound and len(numbers) == num_objectives else None
 
 
-def read_runs(runs: Sequence[RunRecord], num_objectives: int) -> list[tuple[int | None, list[float]]]:
-    """Seed and objectives of those that came to their end: others may have an objective, but one of fewer updates."""
-    worths = [(run.seed, read_values(run.objectives, num_objectives)) for run in runs if run.state == COMPLETE]
-    return [(seed, worth) for seed, worth in worths if worth is not None]
+def read_runs(runs: Sequence[RunRecord], num_objectives: int) -> list[RunWorth]:
+    """Those that came to their end: others may have an objective, but one of fewer updates."""
+    values = [(run, read_values(run.objectives, num_objectives)) for run in runs if run.state == COMPLETE]
+    return [RunWorth(run.seed, objectives, run) for run, objectives in values if objectives is not None]
 
 
-def list_seeds(runs: Sequence[tuple[int | None, object]]) -> list[int] | None:
+def list_seeds(worths: Sequence[RunWorth]) -> list[int] | None:
     """The seeds of the runs, in their order; None where one is unknown."""
-    seeds = [seed for seed, _ in runs if seed is not None]
-    return seeds if len(seeds) == len(runs) else None
+    seeds = [worth.seed for worth in worths if worth.seed is not None]
+    return seeds if len(seeds) == len(worths) else None
 
 
-def stack(worths: Sequence[Sequence[float]], num_objectives: int) -> Floats:
+def stack(worths: Sequence[RunWorth], num_objectives: int) -> Floats:
     """The objectives of several runs, (runs, objectives)."""
-    return np.array(worths, dtype=np.float64).reshape(-1, num_objectives)
+    return np.array([worth.objectives for worth in worths], dtype=np.float64).reshape(-1, num_objectives)

@@ -4,7 +4,6 @@ Objectives of different reward models have no common scale. A sweep over reward 
 views, one for each.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,11 +12,11 @@ from functools import cached_property
 import numpy as np
 
 from analysis.comparison.own_matrix import REWARD_MODEL as REWARD_MODEL
-from analysis.records.runs import COMPLETE, Floats, Source, TrialRecord
+from analysis.records.runs import COMPLETE, Floats, RunRecord, Source, TrialRecord
 from analysis.sweep.axes import make_axes, normalize_text
 from analysis.sweep.pruned import estimate_pruned
-from analysis.sweep.run_objectives import list_seeds, read_runs, read_values, stack
-from analysis.sweep.thresholds import SAME_POSITION
+from analysis.sweep.run_objectives import RunWorth, list_seeds, read_runs, read_values, stack
+from analysis.sweep.ties import untie_axes
 from analysis.wording.labels import label_settings
 from analysis.wording.numbers import convert_seed
 from analysis.wording.statements import format_setting
@@ -38,6 +37,7 @@ class Setting:
         by_run: the objectives of each run on the seeds that choose, (runs, objectives).
         by_test: the objectives of each run on the test seeds, (runs, objectives).
         seeds, test_seeds: the seeds of by_run and by_test, in their order; None where one is unknown.
+        records, test_records: their runs, in the same order; None for one whose record is gone.
         violations: constraint -> by how much it is broken, in the mean over its trials; 0 and below: kept.
         is_estimate: whether its trial was pruned, and its objective is an estimate (see pruned.py).
         deviation: standard deviation of the estimate.
@@ -53,6 +53,8 @@ class Setting:
     deviation: float = 0.0
     seeds: Sequence[int] | None = None
     test_seeds: Sequence[int] | None = None
+    records: Sequence[RunRecord | None] = ()
+    test_records: Sequence[RunRecord | None] = ()
 
     @property
     def is_feasible(self) -> bool:
@@ -218,7 +220,7 @@ def _make_view(source: Source, label: str, trials: Sequence[TrialRecord]) -> Vie
     axes = [axis for axis in make_axes(source.space, columns) if axis.key in columns and not axis.is_single]
     num_objectives = len(source.directions)
     settings = list(_merge_trials(trials, num_objectives, [axis.key for axis in axes]))
-    axes, tied = _untie_axes(axes, [normalize_settings(trial) for trial in trials])
+    axes, tied = untie_axes(axes, [normalize_settings(trial) for trial in trials])
     axis_keys = [axis.key for axis in axes]
     pruned = list(_make_pruned_settings(source, trials, axis_keys))
     return View(label, axes, settings, pruned, trials, tied, source.metrics, source.directions)
@@ -236,22 +238,23 @@ def _merge_trials(trials: Sequence[TrialRecord], num_objectives: int, keys: Sequ
         by_trial = [read_values(trial.objectives, num_objectives) for trial in group]
         # The trial's own number stands where its runs are gone or have none.
         runs = [
-            pair
-            for trial, worth in zip(group, by_trial, strict=True)
-            for pair in read_runs(trial.runs, num_objectives)
-            or [(convert_seed(normalize_settings(trial).get("seed")), worth or [])]
+            worth
+            for trial, values_of_trial in zip(group, by_trial, strict=True)
+            for worth in read_runs(trial.runs, num_objectives)
+            or [RunWorth(convert_seed(normalize_settings(trial).get("seed")), values_of_trial or [], None)]
         ]
-        tests = [pair for trial in group for pair in read_runs(trial.tests, num_objectives)]
-        worths = [worth for _, worth in runs]
+        tests = [worth for trial in group for worth in read_runs(trial.tests, num_objectives)]
         yield Setting(
             tuple(trial.number for trial in group),
             {key: text for key, text in zip(keys, values, strict=True) if text is not None},
-            np.array(by_trial[0] if len(group) == 1 else mean_over_seeds(worths)),
-            stack(worths, num_objectives),
-            stack([worth for _, worth in tests], num_objectives),
+            np.array(by_trial[0] if len(group) == 1 else mean_over_seeds([list(worth.objectives) for worth in runs])),
+            stack(runs, num_objectives),
+            stack(tests, num_objectives),
             mean_violations([trial.violations for trial in group]),
             seeds=list_seeds(runs),
             test_seeds=list_seeds(tests),
+            records=[worth.run for worth in runs],
+            test_records=[worth.run for worth in tests],
         )
 
 
@@ -261,40 +264,3 @@ def _make_pruned_settings(source: Source, trials: Sequence[TrialRecord], keys: S
         values = {key: text for key, text in normalize_settings(by_number[estimate.number]).items() if key in keys}
         objectives, none = np.array([estimate.value]), np.empty((0, 1))
         yield Setting((estimate.number,), values, objectives, objectives[None], none, {}, True, estimate.deviation)
-
-
-def _untie_axes(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[list[Axis], dict[str, str]]:
-    """The axes that do not always move along with another one; and each other axis -> the axis that it follows."""
-    keys = {axis.key for axis in axes}
-    leaders = {axis.key: axis.tied_to.lstrip("+") for axis in axes if axis.tied_to is not None}
-    tied = {name: key for name, key in leaders.items() if {name, key} <= keys and _are_tied(rows, name, key)}
-    leading: list[Axis] = []
-    columns: list[Floats] = []
-    for axis in axes:
-        if axis.key in tied:
-            continue
-        column = np.array([_locate_text(axis, row.get(axis.key)) for row in rows])
-        same = [
-            k
-            for k, other in enumerate(columns)
-            if np.allclose(column, other, atol=SAME_POSITION, rtol=0, equal_nan=True)
-        ]
-        if same and len(set(column.tolist())) > 1:
-            tied[axis.key] = leading[same[0]].key
-        else:
-            leading.append(axis)
-            columns.append(column)
-    return leading, tied
-
-
-def _are_tied(rows: Sequence[Mapping[str, str]], key: str, other: str) -> bool:
-    """Whether two keys' values belong together one to one; a space that was changed may have had other ties before."""
-    pairs = {(row.get(key), row.get(other)) for row in rows}
-    return len(pairs) == len({value for value, _ in pairs}) == len({value for _, value in pairs})
-
-
-def _locate_text(axis: Axis, text: str | None) -> float:
-    """Of a list the index, since tied lists have their own values; of an interval the position."""
-    if axis.is_interval or text is None:
-        return axis.position(text)
-    return float(axis.choices.index(text)) if text in axis.choices else math.nan

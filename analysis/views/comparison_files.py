@@ -93,7 +93,11 @@ def _make_content(comparison: GroupComparison) -> dict[str, Any]:
 
 
 def _list_pairs(ranking: GroupRanking | None) -> list[dict[str, Any]]:
-    return [asdict(pair) for pair in ranking.pairs] if ranking else []
+    pairs = [(asdict(pair), pair.design_text) for pair in (ranking.pairs if ranking else [])]
+    return [
+        {name: value for name, value in fields.items() if name != "prompt_share"} | {"design": design}
+        for fields, design in pairs
+    ]
 
 
 def _convert_matrix(matrix: WinRateMatrix) -> dict[str, Any]:

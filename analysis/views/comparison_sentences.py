@@ -102,7 +102,21 @@ def _explain_unknown(
 
 
 def write_design_sentences(pairs: Sequence[GroupPair]) -> list[str]:
-    """Which runs were compared with which, where that is not simply all runs of one group with all of the other."""
+    """Which runs were compared with which, if not all runs of both groups, and whether prompts are in the noise."""
+    return [*_write_pairing_sentences(pairs), *_write_prompt_sentences(pairs)]
+
+
+def _write_prompt_sentences(pairs: Sequence[GroupPair]) -> list[str]:
+    """Whether the verdicts hold for other prompts; a comparison prompt by prompt says it itself."""
+    judged = [pair for pair in pairs if pair.verdict != UNKNOWN and pair.design != BY_PROMPT]
+    counted = [pair for pair in judged if pair.prompt_share is not None]
+    if not counted:
+        return []
+    scope = "the verdicts" if len(counted) == len(judged) else f"{len(counted)} of {len(judged)} verdicts"
+    return [f"the noise of the held-out prompts counts, so that {scope} hold for other prompts, too"]
+
+
+def _write_pairing_sentences(pairs: Sequence[GroupPair]) -> list[str]:
     designs = {pair.design for pair in pairs if pair.verdict != UNKNOWN}
     if designs == {BY_PROMPT}:
         return [

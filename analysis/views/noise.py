@@ -21,6 +21,7 @@ Entries = Mapping[tuple[int, ...], Entry]  # by the numbers of a setting's trial
 
 # Chosen by looking at drawings and lists.
 _MOST_NAMES = 6  # of settings whose lead is unknown
+_MOST_OF_NOISE = 0.5  # the share of the variance above which prompts are spoken of
 _USUAL_SEEDS = (3, 5, 10, 20)  # numbers of seeds that people run; the first that is twice as many is spoken of
 
 
@@ -72,9 +73,10 @@ def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], entries: Entrie
     chance_text = f"a run of the best beats a run of the second with probability {format_probability(chance)}"
     if standing.is_clear:
         title, verb = entries[standing.best.numbers].title, _conjugate_be([standing.best])
+        noise = "seeds" if second.prompt_share is None else "seeds and prompts"
         others = "every other that ran on test seeds" if any(standing.are_tested[1:]) else "every other"
         return [
-            f"Yes: {title} {verb} better than {others} by more than seeds differ, with "
+            f"Yes: {title} {verb} better than {others} by more than {noise} differ, with "
             f"{compare_p_value(second.p_value)} against the second; {chance_text}"
         ]
     within_noise, beaten, unknown = (
@@ -96,14 +98,14 @@ def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], entries: Entrie
 
 def _describe_power(standing: Lead, second: GroupPair) -> list[str]:
     """What this number of seeds can decide, and what more of them could."""
-    smallest, num_seeds = (second.high - second.low) / 2, min(standing.sizes[0])
+    smallest, num_seeds = second.margin, min(standing.sizes[0])
     if math.isnan(smallest):
         return []
+    text = f"{format_count(num_seeds, 'seed')} a setting cannot decide a lead below {format_number(smallest)}; "
+    if (second.prompt_share or 0.0) > _MOST_OF_NOISE:
+        return [f"{text}more help little, since most of this noise comes from the prompts: raise eval.num_prompts"]
     more = next((number for number in _USUAL_SEEDS if number >= 2 * num_seeds), 2 * num_seeds)
-    return [
-        f"{format_count(num_seeds, 'seed')} a setting cannot decide a lead below {format_number(smallest)}; about "
-        f"{format_number(smallest * math.sqrt(num_seeds / more))} would be enough with {more}"
-    ]
+    return [f"{text}about {format_number(second.scale_margin(more / num_seeds))} would be enough with {more}"]
 
 
 def _list_entries(settings: Sequence[Setting], entries: Entries) -> str:

@@ -1,6 +1,6 @@
-"""Whether it is decided which setting of a sweep is best: the same test as in the analysis, by runs on each seed."""
+"""Whether it is decided which setting of a sweep is best: the same test as in the analysis, by seeds and prompts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlhf_sweeps.sweep.study.tested import select_measured
@@ -16,7 +16,7 @@ def is_decided(ranked: Sequence[SweepTrial], directions: Sequence[str]) -> bool 
     None without another one.
 
     Args:
-        ranked: complete trials, best first, as from `results.rank`.
+        ranked: complete trials, best first, as from `results.rank`; with their scores by prompt, if these are known.
         directions: "maximize" or "minimize" for each objective; with several objectives nothing is decided.
     """
     if len(ranked) < 2:
@@ -26,6 +26,7 @@ def is_decided(ranked: Sequence[SweepTrial], directions: Sequence[str]) -> bool 
     from rlhf_sweeps.verdicts.pairs import MOST_GROUPS, rank
 
     compared = ranked[:MOST_GROUPS]
+    by_number = {str(trial.number): trial for trial in compared}
     # A trial of one run may have its objectives only.
     chosen: dict[str, Mapping[Any, Sequence[float]]] = {
         str(trial.number): trial.by_seed or {None: trial.objectives or []} for trial in compared
@@ -37,8 +38,17 @@ def is_decided(ranked: Sequence[SweepTrial], directions: Sequence[str]) -> bool 
         {label: _stack(runs) for label, runs in tested.items()},
         {label: list(runs) for label, runs in chosen.items()},
         {label: list(runs) for label, runs in tested.items()},
+        scores={label: _list_scores(runs, by_number[label].scores) for label, runs in chosen.items()},
+        test_scores={label: _list_scores(runs, by_number[label].test_scores) for label, runs in tested.items()},
     )
     return ranking.winner == str(ranked[0].number)
+
+
+def _list_scores(
+    runs: Mapping[Any, object], by_seed: Mapping[int, Mapping[str, float]]
+) -> dict[Hashable, list[Mapping[str, float]]]:
+    """The scores by prompt of the runs of one setting, in their order; empty where they are unknown."""
+    return {(): [by_seed.get(seed, {}) for seed in runs]}
 
 
 def _stack(runs: Mapping[Any, Sequence[float]]) -> "Strata":

@@ -16,11 +16,9 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.process.activity import report_activity
-from rlhf_sweeps.process.environment import EnvironmentFault
 from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_faults
 from rlhf_sweeps.process.printed_commands import print_adapted
 from rlhf_sweeps.record import InUseError, NotOursError, Sweep, read_plan, salvage_hydra
-from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.checks import (
     Setting,
@@ -40,6 +38,7 @@ from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.contenders import find_best_settings, find_contenders, introduce
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
+from rlhf_sweeps.sweep.ending import choose_end
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.execution.executors import Executor
 from rlhf_sweeps.sweep.gains import find_final_policies, list_choosing_runs
@@ -56,8 +55,8 @@ from rlhf_sweeps.sweep.retries import announce
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, choose_directions, read_settings
 from rlhf_sweeps.sweep.study.study import STATES, Study
-from rlhf_sweeps.sweep.study.tested import is_nothing_measured
-from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, RUNNING, SweepTrial
+from rlhf_sweeps.sweep.study.trials import RUNNING, SweepTrial
+from rlhf_sweeps.sweep.trial_scores import read_trial_scores
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.tracking.uploads import describe_upload
 from rlhf_sweeps.verdicts.matrix import compare, list_rows
@@ -188,7 +187,7 @@ def _run(
     end: BaseException | None = None
     try:
         engine, comparison = _train(sweep, plan, study, reopen_study, composer, configurations, executor, tracker)
-        end = _choose_end(sweep, engine)
+        end = choose_end(sweep.folder, engine)
     except BaseException as error:
         end = error
         raise
@@ -220,6 +219,8 @@ def _train(
         engine.save()
         with report_activity("recording the results of the sweep"):
             comparison = _compare(sweep, plan, trials)
+            if not plan.has_own_scales:
+                read_trial_scores(sweep, trials, plan.config.objective, plan.directions)
             policies = find_final_policies(sweep, find_best(trials, plan.directions), plan.seeds)
             sweep.write_results(make_results(trials, plan.directions, comparison, plan.has_own_scales, policies))
             tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [])
@@ -248,22 +249,6 @@ def _compare(sweep: Sweep, plan: Plan, trials: Sequence[SweepTrial]) -> dict[str
     comparison["rows"] = list_rows(comparison)
     sweep.write_comparison(comparison)
     return comparison
-
-
-def _choose_end(sweep: Sweep, engine: Engine) -> BaseException | None:
-    """The exception that ends the sweep; None if the sweep is complete, or its time is over."""
-    if engine.stopping == INTERRUPTED:
-        return SweepInterruptedError(sweep.folder)
-    if engine.stopping == ENVIRONMENT:
-        return EnvironmentFault(f"hydra.sweep.dir={sweep.folder}: {engine.fault}")
-    if engine.stopping not in (None, BUDGET):
-        return SweepFailedError(engine.stopping)
-    trials = [trial for trial in engine.schedule.trials if trial.is_compared]
-    if trials and all(trial.state == FAILED for trial in trials):
-        return SweepFailedError("every trial failed")
-    if is_nothing_measured([trial.tested for trial in trials]):
-        return SweepFailedError("every run on the test seeds failed, so there is nothing to report")
-    return None
 
 
 def _print_answer(

@@ -4,16 +4,17 @@ Sweeps and the analysis import this room. It loads no torch, knows no type of th
 
 Words about groups and settings. At most 5 % of sweeps in which nothing differs get any false claim in the analysis of
 the sweep (`error_rate`). The false alarms were measured on families of groups that do not differ (test_crossed.py,
-test_pair_false_alarms.py, test_blocks.py, test_false_claims.py):
+test_pair_false_alarms.py, test_blocks.py, test_other_prompts.py, test_false_claims.py):
 
     leads                the highest mean, as long as it is not decided
     decided at 95 %      better than every other, by a test of each pair alone with p <= 0.05
     within noise         p > 0.05 after Holm over all pairs, with a share of 0.4 of the rate of all claims. The test
                          uses prompts and seeds where the record has the outcome of each prompt (`crossed`: false alarms
                          in 1 to 5 % of families); else runs, seed by seed where settings have the same seeds
-                         (`blocks`), and otherwise their means (`pairs`: 0.1 to 5.1 %, for other seeds on the same
-                         prompts; 7 % where the groups' noise and sizes are very unequal). For settings with one run
-                         each: a lead below Student's 95 % margin (`noise`)
+                         (`blocks`), and otherwise their means (`pairs`: 0.1 to 5.1 %; 7 % where the groups' noise and
+                         sizes are very unequal). By runs it holds for other prompts where the objective is the
+                         held-out score and the record has it by prompt (`other_prompts`), and elsewhere for the same
+                         ones. For settings with one run each: a lead below Student's 95 % margin (`noise`)
     better               p <= 0.05 by the same tests, with at least two seeds of each group
     cannot tell          nothing shows how much seeds differ, and the prompts alone do not make it noise
     worse in the settings that both have

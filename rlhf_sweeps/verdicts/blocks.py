@@ -5,7 +5,7 @@ Design of Experiments): what remains after the means of settings and seeds are s
 settings. Settings are not equally noisy: a learning rate that is too high gives any result. So settings that are much
 noisier than the rest are left out of the pool, one after the other, and of two settings whose own difference varies
 more than the pooled noise allows, the own variance counts. test_blocks.py measures how often equal settings are told
-apart.
+apart. The noise of prompts comes in addition: see `other_prompts`.
 """
 
 import math
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlhf_sweeps.verdicts.estimates import are_equal
-from rlhf_sweeps.verdicts.student import Floats
+from rlhf_sweeps.verdicts.two_way import sum_residual_squares
 
 # Seed -> the value of the run on it.
 Runs = Mapping[Hashable, float]
@@ -58,7 +58,7 @@ def pool_blocks(families: Iterable[Mapping[str, Runs]]) -> BlockNoise | None:
         whole, table = table, _leave_out_noisy(table)
         noisy |= whole.keys() - table.keys()
         values = np.array(list(table.values()))
-        own = _sum_squares(values)
+        own = sum_residual_squares(values)
         if len(values) < 2 or are_equal(np.array([0.0, math.sqrt(own)]), float(np.abs(values).max())):
             continue
         squares += own
@@ -111,9 +111,9 @@ def _leave_out_noisy(table: dict[str, list[float]]) -> dict[str, list[float]]:
 
     while len(table) > _FEWEST:
         num_seeds = len(next(iter(table.values())))
-        total = _sum_squares(np.array(list(table.values())))
+        total = sum_residual_squares(np.array(list(table.values())))
         without = {label: {name: row for name, row in table.items() if name != label} for label in table}
-        left = {label: _sum_squares(np.array(list(rest.values()))) for label, rest in without.items()}
+        left = {label: sum_residual_squares(np.array(list(rest.values()))) for label, rest in without.items()}
         noisiest = min(left, key=lambda label: left[label])
         freedoms = num_seeds - 1, (len(table) - 2) * (num_seeds - 1)
         usual = float(f.ppf(1 - _NOISIER_SETTING / len(table), *freedoms))
@@ -121,8 +121,3 @@ def _leave_out_noisy(table: dict[str, list[float]]) -> dict[str, list[float]]:
             break
         table = without[noisiest]
     return table
-
-
-def _sum_squares(values: Floats) -> float:
-    """Of what remains after the means of settings and seeds, (settings, seeds)."""
-    return float(((values - values.mean(1, keepdims=True) - values.mean(0) + values.mean()) ** 2).sum())

@@ -19,8 +19,10 @@ import numpy as np
 
 from rlhf_sweeps.verdicts.error_rate import SIGNIFICANCE_LEVEL, adjust_pairs
 from rlhf_sweeps.verdicts.intervals import Outcomes
+from rlhf_sweeps.verdicts.other_prompts import measure_prompt_noise
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN
-from rlhf_sweeps.verdicts.student import p_value, student_quantile
+from rlhf_sweeps.verdicts.student import p_value, satterthwaite, student_quantile
+from rlhf_sweeps.verdicts.two_way import measure_squares
 
 
 @dataclass(frozen=True)
@@ -75,29 +77,10 @@ def compare_by_prompt(groups: Mapping[str, Outcomes]) -> list[Difference]:
     return compared
 
 
-@dataclass(frozen=True)
-class _VarianceParts:
-    """Variance components of one group.
-
-    Attributes:
-        seeds, freedom: the variance of a seed's mean, and its degrees of freedom; 0 where they are unknown.
-        error, error_freedom: the variance of a single answer, and its degrees of freedom.
-    """
-
-    seeds: float
-    freedom: int
-    error: float
-    error_freedom: int
-
-
-def _split_variance(outcomes: Outcomes) -> _VarianceParts:
-    num_seeds, num_prompts = outcomes.shape
-    freedom, error_freedom = num_seeds - 1, (num_seeds - 1) * (num_prompts - 1)
-    if not error_freedom:
-        return _VarianceParts(0.0, 0, 0.0, 0)
-    rows = outcomes.mean(1, keepdims=True)
-    residual = outcomes - rows - outcomes.mean(0, keepdims=True) + outcomes.mean()
-    return _VarianceParts(float(rows.var(ddof=1)), freedom, float((residual**2).sum()) / error_freedom, error_freedom)
+def _measure_seeds(outcomes: Outcomes) -> tuple[float, int]:
+    """The variance of a seed's mean in one group, and its degrees of freedom; (0, 0) where they are unknown."""
+    squares = measure_squares(outcomes)
+    return (squares.rows / outcomes.shape[1], squares.row_freedom) if squares.residual_freedom else (0.0, 0)
 
 
 def _estimate_noise(first: Outcomes, second: Outcomes, pooled: tuple[float, int]) -> tuple[float, float]:
@@ -114,29 +97,28 @@ def _estimate_noise(first: Outcomes, second: Outcomes, pooled: tuple[float, int]
     num_prompts = first.shape[1]
     if num_prompts == 1:
         return math.nan, 0.0
-    prompts = float((first.mean(0) - second.mean(0)).var(ddof=1)) / num_prompts
-    repeated = [(len(outcomes), parts) for outcomes in (first, second) if (parts := _split_variance(outcomes)).freedom]
-    errors = [parts.error / size / num_prompts for size, parts in repeated]
-    own = [parts.seeds / size for size, parts in repeated]
-    overall = [pooled[0] / size for size, _ in repeated]
-    seeds, freedoms = own, [parts.freedom for _, parts in repeated]
+    noise = measure_prompt_noise([first], [second])
+    prompts, errors = noise.whole, [error for error, _ in noise.residuals]
+    repeated = [(len(outcomes), *parts) for outcomes in (first, second) if (parts := _measure_seeds(outcomes))[1]]
+    own, freedoms = [variance / size for size, variance, _ in repeated], [freedom for *_, freedom in repeated]
+    overall = [pooled[0] / size for size, *_ in repeated]
+    seeds, own_freedoms = own, freedoms
     if sum(overall) > sum(own):
         seeds, freedoms = [sum(overall)], [pooled[1]]
     variance = max(prompts, sum(seeds), sum(errors), prompts + sum(seeds) - sum(errors))
-    fewest = min([num_prompts - 1, *(parts.freedom for _, parts in repeated)])
+    fewest = min([noise.freedom, *own_freedoms])
     if variance <= 0:
         return math.sqrt(_least_variance(first, second)), float(fewest)
-    terms = [(prompts, num_prompts - 1), *zip(seeds, freedoms, strict=True)]
-    terms += [(error, parts.error_freedom) for error, (_, parts) in zip(errors, repeated, strict=True)]
-    uncertainty = sum(term**2 / freedom for term, freedom in terms)
-    return math.sqrt(variance), max(variance**2 / uncertainty, float(fewest))
+    terms = [(prompts, noise.freedom), *zip(seeds, freedoms, strict=True), *noise.residuals]
+    variances, all_freedoms = [term for term, _ in terms], [freedom for _, freedom in terms]
+    return math.sqrt(variance), max(satterthwaite(variances, all_freedoms, variance), float(fewest))
 
 
 def pool_seed_variance(groups: Iterable[Outcomes]) -> tuple[float, int]:
     """The variance of a seed's mean over all groups, and its degrees of freedom; (0, 0) without repeated seeds."""
-    repeated = [parts for outcomes in groups if (parts := _split_variance(outcomes)).freedom]
-    freedom = sum(parts.freedom for parts in repeated)
-    return (sum(parts.seeds * parts.freedom for parts in repeated) / freedom if freedom else 0.0), freedom
+    repeated = [parts for outcomes in groups if (parts := _measure_seeds(outcomes))[1]]
+    freedom = sum(own for _, own in repeated)
+    return (sum(variance * own for variance, own in repeated) / freedom if freedom else 0.0), freedom
 
 
 def _least_variance(first: Outcomes, second: Outcomes) -> float:

@@ -9,7 +9,12 @@ each reward model has a view of its own, the views share the 5 % evenly. tests/b
 
 Four other kinds of claims have 5 % each: comparisons of groups by single axes, which all axes share; the ranking of
 reward models; the parts of an axis on which trials fail, which all causes and views share; and the parts of an axis on
-which runs have a finding of health, which all findings share."""
+which runs have a finding of health, which all findings share.
+
+Claims about pairs of settings, the winner's among them, hold for other seeds and other held-out prompts where the runs
+have scores by prompt (`other_prompts`). Without these, and for axes and edges, the rate is one for other seeds on the
+same prompts.
+"""
 
 from collections.abc import Sequence
 

@@ -72,7 +72,7 @@ def find_final_policy(
         update = evaluation.get("update") if isinstance(evaluation, Mapping) else None
         if isinstance(evaluation, Mapping) and isinstance(update, int | float):
             price = _read_number(evaluation, "kl_price", 0.0)
-            allowed = _list_choice(summary, price) if key == "best" else {}
+            allowed = list_choice(summary, price) if key == "best" else {}
             choice = [rows_by_update.get(chosen, []) for chosen in allowed]
             place_of_prompt = choose_for_each([read_differences(rows) for rows in choice], list(allowed.values()))
             # Without a choice among evaluations every prompt is measured in this one.
@@ -118,7 +118,7 @@ def _list_confirmed(policies: Sequence[FinalPolicy | None]) -> list[FinalPolicy]
     return confirmed if len(confirmed) == len(policies) else []
 
 
-def _list_choice(summary: Mapping[str, Any], kl_price: float) -> dict[float, float]:
+def list_choice(summary: Mapping[str, Any], kl_price: float = 0.0) -> dict[float, float]:
     """The updates of which the best was chosen -> what their KL costs; empty in records that do not say which."""
     updates, kls = (summary.get(key) for key in ("updates_within_budget", "kls_within_budget"))
     if not isinstance(updates, list):

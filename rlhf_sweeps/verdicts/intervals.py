@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlhf_sweeps.verdicts.student import CONFIDENCE, Floats, student_quantile, wilson
+from rlhf_sweeps.verdicts.student import CONFIDENCE, Floats, satterthwaite, student_quantile, wilson
+from rlhf_sweeps.verdicts.two_way import measure_squares
 
 Outcomes = Floats
 
@@ -94,17 +95,13 @@ def _variance_of_mean(values: Outcomes, pooled: tuple[float, int] = (0.0, 0)) ->
     num_seeds, num_prompts = values.shape
     if num_seeds == 1:
         return float(values.var(ddof=1)) / num_prompts, num_prompts - 1
-    mean, by_seed, by_prompt = values.mean(), values.mean(1, keepdims=True), values.mean(0, keepdims=True)
-    error_freedom = (num_seeds - 1) * (num_prompts - 1)
-    own = num_prompts * float(((by_seed - mean) ** 2).sum()) / (num_seeds - 1)
-    seeds, seed_freedom = max((own, num_seeds - 1), (num_prompts * pooled[0], pooled[1]))
-    prompts = num_seeds * float(((by_prompt - mean) ** 2).sum()) / (num_prompts - 1)
-    error = float(((values - by_seed - by_prompt + mean) ** 2).sum()) / error_freedom
+    squares = measure_squares(values)
+    seeds, seed_freedom = max((squares.rows, num_seeds - 1), (num_prompts * pooled[0], pooled[1]))
+    prompts, error = squares.columns, squares.residual
     total = max(seeds, prompts, error, seeds + prompts - error)
-    uncertainty = seeds**2 / seed_freedom + prompts**2 / (num_prompts - 1) + error**2 / error_freedom
+    freedoms = [seed_freedom, squares.column_freedom, squares.residual_freedom]
     fewest = min(num_seeds, num_prompts) - 1
-    freedom = max(total**2 / uncertainty, fewest) if uncertainty > 0 else fewest
-    return total / values.size, freedom
+    return total / values.size, max(satterthwaite([seeds, prompts, error], freedoms, total), fewest)
 
 
 def _wilson(rate: float, size: float, quantile: float) -> Interval:

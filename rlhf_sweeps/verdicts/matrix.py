@@ -14,7 +14,7 @@ import numpy as np
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.verdicts.crossed import Difference, compare_by_prompt
 from rlhf_sweeps.verdicts.intervals import Outcomes, estimate_mean, estimate_win_rate
-from rlhf_sweeps.verdicts.judge_votes import average_votes, group_judges, list_answers
+from rlhf_sweeps.verdicts.judge_votes import JudgeGroup, average_votes, group_judges, list_answers
 from rlhf_sweeps.verdicts.near_copies import NEAR_COPY
 from rlhf_sweeps.verdicts.over_optimized import count_wins, find_over_optimized
 from rlhf_sweeps.verdicts.pairs import NOISE
@@ -83,34 +83,18 @@ def compare(settings: Sequence[ComparedSetting]) -> dict[str, Any]:
         left_out: sentences that say which runs or scores are missing, and why.
     """
     left_out: list[str] = []
-    read = [(setting, list(_read_evaluations(setting, left_out))) for setting in settings]
-    prompts = _find_common_prompts(evaluation for _, evaluations in read for evaluation in evaluations)
-    usable = []
-    for setting, evaluations in read:
-        for other in [evaluation for evaluation in evaluations if evaluation.prompts != prompts]:
-            left_out.append(f"{_describe_run(setting, other.seed)}: evaluated on other prompts than most runs")
-            evaluations.remove(other)
-        if evaluations:
-            usable.append((setting, evaluations))
-    scored = [judge for _, evaluations in usable for evaluation in evaluations for judge in evaluation.scores]
-    own = [setting.reward_model for setting, _ in usable if setting.reward_model in scored]
-    judges = list(dict.fromkeys([*own, *scored]))
-    order = sorted(prompts)
+    usable, order = _select_usable(settings, left_out)
+    judges = _list_judges(usable)
     answers = list_answers(((each.seed, each.scores) for _, evaluations in usable for each in evaluations), order)
     groups = group_judges(judges, list(answers))
-    entries, others, outcomes = [], {}, []
+    entries, outcomes, wins_by_model = [], [], {}
     for setting, evaluations in usable:
         scores = _collect_scores(setting, evaluations, judges, order, left_out)
-        # Wins can be averaged only over the same seeds, so a judge that has not scored every seed does not count.
-        judged = {judge: count_wins(pairs) for judge, pairs in scores.items() if len(pairs) == len(evaluations)}
-        wins = average_votes(setting.reward_model, judged, groups)
+        wins = _average_wins(setting.reward_model, scores, len(evaluations), groups, left_out)
         entries.append(_make_entry(setting, evaluations, scores, wins))
         outcomes.append((setting.reward_model, scores))
-        if wins is not None:
-            others[setting.reward_model] = wins
-        elif judged.keys() - {setting.reward_model}:
-            left_out.append(f"{setting.reward_model}: is not ranked, since all other judges are near-copies of it")
-    pairs = compare_by_prompt(others)
+        wins_by_model[setting.reward_model] = wins
+    pairs = compare_by_prompt({name: wins for name, wins in wins_by_model.items() if wins is not None})
     return {
         "confidence": CONFIDENCE,
         "num_prompts": len(order),
@@ -123,6 +107,38 @@ def compare(settings: Sequence[ComparedSetting]) -> dict[str, Any]:
         "over_optimized": list(find_over_optimized(outcomes)),
         "left_out": left_out,
     }
+
+
+def _select_usable(
+    settings: Sequence[ComparedSetting], left_out: list[str]
+) -> tuple[list[tuple[ComparedSetting, list[_Evaluation]]], list[Prompt]]:
+    """The settings with the evaluations of their runs on the prompts that most runs have, and these prompts."""
+    read = [(setting, list(_read_evaluations(setting, left_out))) for setting in settings]
+    prompts = _find_common_prompts(evaluation for _, evaluations in read for evaluation in evaluations)
+    for setting, evaluations in read:
+        for other in [evaluation for evaluation in evaluations if evaluation.prompts != prompts]:
+            left_out.append(f"{_describe_run(setting, other.seed)}: evaluated on other prompts than most runs")
+            evaluations.remove(other)
+    return [(setting, evaluations) for setting, evaluations in read if evaluations], sorted(prompts)
+
+
+def _list_judges(usable: Sequence[tuple[ComparedSetting, Sequence[_Evaluation]]]) -> list[str]:
+    """All judges that gave scores, those that are reward models of the settings first."""
+    scored = [judge for _, evaluations in usable for evaluation in evaluations for judge in evaluation.scores]
+    own = [setting.reward_model for setting, _ in usable if setting.reward_model in scored]
+    return list(dict.fromkeys([*own, *scored]))
+
+
+def _average_wins(
+    name: str, scores: Mapping[str, Outcomes], num_seeds: int, groups: Sequence[JudgeGroup], left_out: list[str]
+) -> Outcomes | None:
+    """The win rate of a reward model's policies under all independent judges, (seeds, prompts); None without any."""
+    # Wins can be averaged only over the same seeds, so a judge that has not scored every seed does not count.
+    judged = {judge: count_wins(pairs) for judge, pairs in scores.items() if len(pairs) == num_seeds}
+    wins = average_votes(name, judged, groups)
+    if wins is None and judged.keys() - {name}:
+        left_out.append(f"{name}: is not ranked, since all other judges are near-copies of it")
+    return wins
 
 
 def list_rows(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:

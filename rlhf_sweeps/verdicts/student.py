@@ -29,10 +29,15 @@ def p_value(difference: float, error: float, freedom: float) -> float:
     return float(2 * stdtr(freedom, -abs(difference) / error)) if freedom > 0 else math.nan
 
 
-def satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> float:
-    """Degrees of freedom of a sum of independent variances (Satterthwaite 1946); 0 where all of them are 0."""
+def satterthwaite(variances: Sequence[float], freedoms: Sequence[float], total: float | None = None) -> float:
+    """Degrees of freedom of a sum of independent variances (Satterthwaite 1946); 0 where all of them are 0.
+
+    Args:
+        variances, freedoms: each variance with its degrees of freedom.
+        total: the combined variance, where some of them are subtracted in it or left out; by default their sum.
+    """
     squares = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
-    return sum(variances) ** 2 / squares if squares > 0 else 0.0
+    return (sum(variances) if total is None else total) ** 2 / squares if squares > 0 else 0.0
 
 
 def mean_and_margin(values: Floats) -> tuple[float, float]:

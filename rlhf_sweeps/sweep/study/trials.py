@@ -42,6 +42,8 @@ class SweepTrial:
         broken: seed -> the same for every seed that has finished.
         by_seed: the objectives of every seed that has finished.
         tested: test seed -> objectives, or the cause why there are none; see tested.py.
+        scores, test_scores: seed -> the held-out scores by prompt of its run; only at the end of a sweep, of the best
+            trials with several runs.
         beyond: the seeds whose run was stopped by the KL budget, or ended beyond it.
         num_runs: number of its seeds whose run has begun or is queued.
         going: seed -> the last update of its run, for runs that have a worker and have recorded an update.
@@ -69,6 +71,8 @@ class SweepTrial:
     broken: dict[int, dict[str, float]] = field(default_factory=dict)
     by_seed: dict[int, list[float]] = field(default_factory=dict)
     tested: dict[int, list[float] | str] = field(default_factory=dict)
+    scores: dict[int, Mapping[str, float]] = field(default_factory=dict)
+    test_scores: dict[int, Mapping[str, float]] = field(default_factory=dict)
     beyond: set[int] = field(default_factory=set)
     num_runs: int = 0
     going: dict[int, int] = field(default_factory=dict)
