@@ -83,7 +83,7 @@ def make_sweep_tiles(source: Source, ranking: SourceRanking) -> Tiles:
         base = best.average_summary("base_score")
         hint = f"base policy: {format_number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
         where = f", on {format_count(len(best.tested_runs), 'test seed')}" if ranking.is_tested(best) else ""
-        items.append((f"Best {ranking.name}", format_number(ranking.choose_reported_value(best)), hint + where))
+        items.append((f"Best {ranking.name}", format_number(ranking.choose_value(best)), hint + where))
     num_runs = len(source.runs)
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
@@ -200,7 +200,7 @@ def _describe_gap(ranking: SourceRanking, rank_name: str, entry: Entry) -> str:
     gain, worth, is_tested = ranking.compare_with_best(entry)
     gap = f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'}"
     if ranking.is_tested(best) and not is_tested:
-        # The number to report is of other seeds, so that the gap alone would seem to be one to that number.
+        # The value that stands first is of other seeds, so that the gap alone would seem to be one to that value.
         subject = f"{best.inline_title} {'is' if len(best.names) == 1 else 'are'}"
         values = format_number(best.worth), format_number(worth)
         return f"By the seeds that choose, {subject} {gap} ({values[0]}) than {rank_name} ({values[1]})"
