@@ -134,6 +134,15 @@ CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], list[tuple[dict[st
             ({"ppo.gamma": 0.79}, CALM | {"objective__length": 20.0}),
         ],
     ),
+    "GAE lambda too low": (
+        # To the third of 6 tokens: 0.45 to the third power is 0.091, 0.47 to it 0.104.
+        ({"ppo.gae_lambda": 0.45}, STILL | {"objective__length": 6.0}),
+        [
+            ({"ppo.gae_lambda": 0.47}, STILL | {"objective__length": 6.0}),
+            ({"ppo.gae_lambda": 0.51}, STILL | {"objective__length": 20.0}),  # 0.001, but not far from usual
+            ({"ppo.gae_lambda": 0.0}, CALM | {"objective__length": 20.0, "objective__scores_std": 1.8}),
+        ],
+    ),
     "temperature too low": (
         ({"ppo.temperature": 0.3}, STILL | {"policy__entropy_avg": 0.1}),
         [
@@ -179,6 +188,11 @@ CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], list[tuple[dict[st
         ],
     ),
 }
+
+
+def test_a_low_lambda_is_blamed_for_a_policy_that_moves_too_far_although_its_score_rises() -> None:
+    blown = BLOWN | {"objective__length": 20.0, "objective__scores_std": 1.8}
+    assert diagnose_run(run({"ppo.gae_lambda": 0.0}, **blown))[0].kind == "GAE lambda too low"
 
 
 def test_every_cause_has_a_case() -> None:
