@@ -28,6 +28,7 @@ _RULES: dict[str, CauseRule] = {
     standstill_causes.LOW_LR: standstill_causes.check_low_lr,
     standstill_causes.NO_STEPS: standstill_causes.check_steps,
     standstill_causes.SHORT_DISCOUNT: standstill_causes.check_discount,
+    standstill_causes.LOW_GAE_LAMBDA: standstill_causes.check_lambda,
     standstill_causes.COLD: standstill_causes.check_low_temperature,
     value_causes.VALUE_STILL: value_causes.check_still_value,
     drift_causes.VAIN_PENALTY: drift_causes.check_vain_penalty,

@@ -18,6 +18,7 @@ from analysis.health.thresholds import (
     NOISE_ENTROPY,
     STILL_LARGE,
     STRONG_BONUS,
+    USUAL_NORM,
     USUAL_PASSES,
     WARM,
     WIDE_RANGE,
@@ -120,7 +121,11 @@ def check_high_lr(run: RunRecord, kinds: Collection[str]) -> Finding | None:
         evidence["largest approxkl"] = float(moves.values.max())
         text += f", and single updates move the policy by up to {format_number(evidence['largest approxkl'])} nats a "
         text += "token"
-    return Finding(HIGH_LR, _find_first(run), text, evidence, f"lower ppo.lr to {format_number(usual)}")
+    advice = f"lower ppo.lr to {format_number(usual)}"
+    if run.config.get("ppo.max_grad_norm", USUAL_NORM) is None:
+        text += "; no gradient is clipped (ppo.max_grad_norm=null)"
+        advice += f", and set ppo.max_grad_norm={USUAL_NORM} again"
+    return Finding(HIGH_LR, _find_first(run), text, evidence, advice)
 
 
 def check_schedule(run: RunRecord, kinds: Collection[str]) -> Finding | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.health.markers import describe_moved_markers
-from analysis.health.signals import Finding, read_config_value, read_score, read_series
+from analysis.health.signals import Finding, advise_best_evaluation, read_config_value, read_score, read_series
 from analysis.health.thresholds import ALIKE_ERRORS, LEAST_FALL, NAMED_FALL, OWN_WINS, SCORE_SURE, SURE, USUAL_PROMPTS
 from analysis.records.runs import Floats, RunRecord
 from rlhf_sweeps.figures import format_number, format_share
@@ -158,10 +158,8 @@ def check_held_out_score(run: RunRecord) -> Finding | None:
         "training score has risen"
     )
     evidence = {"best win rate": best, "win rate at the end": end}
-    advice = (
-        "take more prompts, or fewer passes over them (ppo.total_episodes); raise ppo.kl_coef; use the best evaluation "
-        "(model/ holds it)"
-    )
+    advice = "take more prompts, or fewer passes over them (ppo.total_episodes); raise ppo.kl_coef"
+    advice = "; ".join([advice, *advise_best_evaluation(run)])
     return Finding(
         HELD_OUT_FALLS, _find_last_good_update(wins, means, best - ALIKE_ERRORS * error), text, evidence, advice
     )

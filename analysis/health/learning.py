@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from analysis.health.signals import Finding, read_config_value, read_score, read_series
+from analysis.health.signals import Finding, advise_best_evaluation, read_config_value, read_score, read_series
 from analysis.health.thresholds import (
     ALIKE_ERRORS,
     FALL_ERRORS,
@@ -169,6 +169,5 @@ def check_score_fall(run: RunRecord) -> Finding | None:
     ending = measure_ending(scores.values)
     text += f" {format_ending(ending)}"
     evidence = {"peak": float(means[peak]), "end": ending.mean, "standard error of the fall": error}
-    advice = "use the best evaluation (model/ holds it); lower ppo.lr or let it fall (ppo.lr_schedule=linear);"
-    advice += " raise ppo.kl_coef; lower ppo.total_episodes"
-    return Finding(SCORE_FALLS, update, text, evidence, advice)
+    advice = "lower ppo.lr or let it fall (ppo.lr_schedule=linear); raise ppo.kl_coef; lower ppo.total_episodes"
+    return Finding(SCORE_FALLS, update, text, evidence, "; ".join([*advise_best_evaluation(run), advice]))

@@ -60,6 +60,12 @@ def read_config_value(run: RunRecord, key: str) -> float | None:
     return convert_number(run.config.get(key))
 
 
+def advise_best_evaluation(run: RunRecord) -> list[str]:
+    """That model/ holds the best evaluation; empty if the record says that none counted, so that it holds the last."""
+    is_lost = "best" in run.summary and run.summary["best"] is None
+    return [] if is_lost else ["use the best evaluation (model/ holds it)"]
+
+
 def read_score(run: RunRecord) -> Series:
     """The reward model's score in training; the reward in records that have no score."""
     return read_series(run, "objective/scores", "objective/raw_scores", "objective/rlhf_reward")

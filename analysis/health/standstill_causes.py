@@ -14,6 +14,7 @@ from analysis.health.thresholds import (
     FEWEST_UPDATES,
     LITTLE_CREDIT,
     LITTLE_GAIN,
+    LOW_LAMBDA,
     LOW_LR_TIMES,
     NOISY_ERRORS,
     NOISY_SCORE,
@@ -32,6 +33,7 @@ STRONG_PENALTY = "KL penalty too strong"
 LOW_LR = "learning rate too low"
 NO_STEPS = "steps too small or too few"
 SHORT_DISCOUNT = "discount too short"
+LOW_GAE_LAMBDA = "GAE lambda too low"
 COLD = "temperature too low"
 SMALL_BATCH = "batch too small"
 
@@ -114,6 +116,29 @@ def check_discount(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     text += f"answers differ by {format_number(spread.start)} (standard deviation)"
     evidence = {"ppo.gamma": gamma, "share of the score in the middle": credit, "gain in score": change.size}
     return Finding(SHORT_DISCOUNT, int(length.updates[0]), text, evidence, "raise ppo.gamma (1 is usual for answers)")
+
+
+def check_lambda(run: RunRecord, kinds: Collection[str]) -> Finding | None:
+    """A lambda by which the score hardly reaches the middle of an answer, which learns little or moves too far.
+
+    What the score does not reach learns from the differences between values that follow each other, and these are
+    mostly the value model's errors.
+    """
+    factor, length = read_config_value(run, "ppo.gae_lambda"), read_series(run, "objective/length", "eval/length")
+    change, spread = _measure_gain(run), read_series(run, "objective/scores_std")
+    if factor is None or factor > LOW_LAMBDA or change is None or not len(length) or not len(spread):
+        return None
+    tokens = float(np.median(length.values))
+    credit = factor ** (tokens / 2)
+    is_sick = change.size <= LITTLE_GAIN * spread.start or bool(TOO_FAR & set(kinds))
+    if credit > LITTLE_CREDIT or not is_sick:
+        return None
+    text = f"with ppo.gae_lambda={format_number(factor)} the middle of an answer of {format_number(tokens)} tokens "
+    text += f"gets {format_share(credit)} of the score, and otherwise learns from the value model's errors; the score "
+    text += f"changes by {format_number(change.size)} over the run, where answers differ by "
+    text += f"{format_number(spread.start)} (standard deviation)"
+    evidence = {"ppo.gae_lambda": factor, "share of the score in the middle": credit, "gain in score": change.size}
+    return Finding(LOW_GAE_LAMBDA, int(length.updates[0]), text, evidence, "raise ppo.gae_lambda (0.95 to 1 is usual)")
 
 
 def check_low_temperature(run: RunRecord, kinds: Collection[str]) -> Finding | None:

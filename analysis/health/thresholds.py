@@ -103,9 +103,11 @@ DEAR_NAT = 1.0  # times the deviation of scores, which a nat costs; ppo.kl_coef=
 LOW_LR_TIMES = 0.1  # times the model's suggested rate; chosen
 STEPS_LEFT = 0.5  # of the passes, which ppo.target_kl leaves; chosen
 TINY_NORM = 1e-3  # ppo.max_grad_norm; chosen
+USUAL_NORM = 1  # ppo.max_grad_norm, the default
 USUAL_EPS = 1e-4  # ppo.adam_eps; chosen
 LITTLE_CREDIT = 0.1  # of the score, which reaches the middle of an answer; chosen
 LITTLE_GAIN = 0.25  # of the deviation of scores; sound runs gained 0.45 and more
+LOW_LAMBDA = 0.5  # ppo.gae_lambda; 0.9 to 1 is usual, chosen
 FEW_ANSWERS = 8  # ppo.batch_size, up to which it is blamed in a sick run; at 8 a run went beyond its KL budget
 VERY_FEW_ANSWERS = 4  # ppo.batch_size, up to which it is blamed for an uncertain gain; chosen
 NOISY_ERRORS = 6.0  # standard errors of a gain, up to which so few answers are blamed without another finding; chosen

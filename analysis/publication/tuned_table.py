@@ -124,11 +124,11 @@ def _name_choices(runs: Sequence[RunRecord], group: str) -> str:
 
 
 def _write_score(ranking: SourceRanking, best: Entry) -> str:
-    """`-0.11 -> 0.42 [0.31, 0.53], 3 test seeds`: the base policy's, then the number to report, with its interval."""
+    """`-0.11 -> 0.42 [0.31, 0.53], 3 test seeds`: the base policy's, then the setting's, with its interval."""
     is_tested = ranking.is_tested(best)
     runs = best.tested_runs if is_tested else best.runs
     values = np.array([run.objectives[0] for run in runs if run.objectives])
-    value, interval = ranking.choose_reported_value(best), ""
+    value, interval = ranking.choose_value(best), ""
     if len(values) > 1:
         estimated = estimate([values], statistic=mean)
         value, interval = estimated.value, f" {format_interval(estimated.low, estimated.high)}".rstrip()

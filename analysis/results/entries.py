@@ -68,7 +68,7 @@ class Entry:
 
     @cached_property
     def tested(self) -> float | None:
-        """The first objective on the test seeds, which is the number to report; None without runs on these."""
+        """The first objective on the test seeds; None without runs on these."""
         mean = mean_over_seeds(run.objectives for run in self.tested_runs)
         return None if mean is None else mean[0]
 

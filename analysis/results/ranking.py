@@ -88,11 +88,11 @@ class SourceRanking:
         return better - worse if self.is_maximized else worse - better
 
     def is_tested(self, entry: Entry) -> bool:
-        """Whether an entry's number to report is that of its test seeds, as with one objective only."""
+        """Whether an entry is worth what it is on its test seeds, as with one objective only."""
         return entry.tested is not None and (self.view is None or self.view.is_single)
 
-    def choose_reported_value(self, entry: Entry) -> float:
-        """The first objective to report: on the test seeds where `is_tested`; nan without an objective."""
+    def choose_value(self, entry: Entry) -> float:
+        """An entry's value in the first objective, on the test seeds where `is_tested`; nan without an objective."""
         return entry.tested if self.is_tested(entry) and entry.tested is not None else entry.worth
 
     def compare_with_best(self, entry: Entry) -> tuple[float, float, bool]:

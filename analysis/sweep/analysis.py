@@ -8,6 +8,7 @@ from analysis.records.runs import Source
 from analysis.sweep.failures import find_bad_regions
 from analysis.sweep.importance import Importance, measure_importance
 from analysis.sweep.ledger import Ledger, make_ledger
+from analysis.sweep.left_out import measure_view_left_out
 from analysis.sweep.margin import Lead, measure_lead
 from analysis.sweep.next_steps import suggest_next_steps
 from analysis.sweep.optimum import Optimum, find_optimum
@@ -15,6 +16,7 @@ from analysis.sweep.settings import Setting, View, are_incomparable, make_views
 from analysis.sweep.slices import Slice, cut_slices
 from analysis.wording.statements import Statement, join_words
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.verdicts.left_out_seeds import LeftOut
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front
 
 # Nobody reads about more reward models than these; each takes seconds.
@@ -32,6 +34,7 @@ class ViewAnalysis:
         front: the settings that no other beats in all objectives, by the first objective.
         steps: what to try next.
         failures: where trials came to nothing.
+        left_out: what the best setting comes to on seeds that did not choose it; None where that is unknown.
     """
 
     view: View
@@ -42,6 +45,7 @@ class ViewAnalysis:
     front: Sequence[Setting]
     steps: Sequence[Statement]
     failures: Sequence[Statement]
+    left_out: LeftOut | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +113,8 @@ def _analyse_view(source: Source, view: View, costs: Ledger) -> ViewAnalysis:
     lead = measure_lead(view, optimum.noise if optimum is not None else view.estimate_noise())
     steps = suggest_next_steps(source, view, optimum, lead, costs)
     cuts = [cut_slices(view, objective) for objective in objectives]
-    return ViewAnalysis(view, importances, cuts, optimum, lead, select_front(view), steps, find_bad_regions(view))
+    failures, left_out = find_bad_regions(view), measure_view_left_out(view)
+    return ViewAnalysis(view, importances, cuts, optimum, lead, select_front(view), steps, failures, left_out)
 
 
 def select_front(view: View) -> list[Setting]:

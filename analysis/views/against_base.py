@@ -27,6 +27,6 @@ def write_base_sentences(ranking: SourceRanking, best: Entry) -> list[str]:
     base = best.average_summary("base_score")
     if base is None or ranking.metric != SCORE or not best.objectives:
         return []
-    gain = ranking.compute_difference(ranking.choose_reported_value(best), base)
+    gain = ranking.compute_difference(ranking.choose_value(best), base)
     size = f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'} than the base policy"
     return [f"{size}; without samples it is unknown whether that is more than noise"]

@@ -11,6 +11,7 @@ from analysis.records.runs import RunRecord, Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import SourceRanking
 from analysis.sweep.analysis import select_front
+from analysis.sweep.left_out import measure_view_left_out
 from analysis.views.against_base import write_base_sentences
 from analysis.views.counted import SCORE, write_counted_sentences
 from analysis.views.likeness import explain_apart
@@ -18,11 +19,12 @@ from analysis.views.noise import is_lead_clear, measure_standing, write_noise_se
 from analysis.views.problems import write_failure_sentence
 from analysis.views.winner import write_lead_sentences, write_winner_sentences
 from analysis.views.winner_steps import write_next_sentences
-from analysis.wording.statements import format_count, format_duration, join_words
+from analysis.wording.statements import capitalize, format_count, format_duration, join_words
 from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record.quantities import BEST_SCORE, OBJECTIVE
 from rlhf_sweeps.record.trials import format_counts
 from rlhf_sweeps.verdicts.error_rate import DECIDED, UNDECIDED
+from rlhf_sweeps.verdicts.left_out_seeds import write_left_out
 
 
 def make_answers(
@@ -81,7 +83,7 @@ def make_sweep_tiles(source: Source, ranking: SourceRanking) -> Tiles:
         base = best.average_summary("base_score")
         hint = f"base policy: {format_number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
         where = f", on {format_count(len(best.tested_runs), 'test seed')}" if ranking.is_tested(best) else ""
-        items.append((f"Best {ranking.name}", format_number(ranking.choose_reported_value(best)), hint + where))
+        items.append((f"Best {ranking.name}", format_number(ranking.choose_value(best)), hint + where))
     num_runs = len(source.runs)
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
@@ -123,14 +125,18 @@ def _describe_winner(ranking: SourceRanking, is_decided: bool) -> list[str]:
     mean = f", the mean over {format_count(len(best.runs), 'seed')}" if len(best.runs) > 1 else ""
     chosen = f"{format_number(best.worth)}{mean}{ranking.measurement}"
     values = [f"its {ranking.name} is {chosen}"]
+    left_out = measure_view_left_out(ranking.view) if ranking.view is not None else None
     if ranking.is_tested(best):
-        quoted = f"{_describe_test_result(best)} that had no part in choosing it: this is the number to report"
+        alone = " that had no part in choosing it: this is the number to report"
+        quoted = _describe_test_result(best) + (alone if left_out is None else ", which chose it among those tested")
         values = [f"its {ranking.name} is {quoted}", f"It was chosen by {chosen}"]
     elif best.tested is not None:
         values.append(
             f"Its {ranking.name} on test seeds is {_describe_test_result(best)}; with several objectives, "
             "test seeds do not change the order"
         )
+    if left_out is not None:
+        values.append(capitalize(write_left_out(left_out, ranking.name)))
     lines = [] if is_single else _describe_front(ranking)
     lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *write_counted_sentences(best)]
     run = best.runs[0] if best.runs else None
@@ -194,7 +200,7 @@ def _describe_gap(ranking: SourceRanking, rank_name: str, entry: Entry) -> str:
     gain, worth, is_tested = ranking.compare_with_best(entry)
     gap = f"{format_number(abs(gain))} {'worse' if gain < 0 else 'better'}"
     if ranking.is_tested(best) and not is_tested:
-        # The number to report is of other seeds, so that the gap alone would seem to be one to that number.
+        # The value that stands first is of other seeds, so that the gap alone would seem to be one to that value.
         subject = f"{best.inline_title} {'is' if len(best.names) == 1 else 'are'}"
         values = format_number(best.worth), format_number(worth)
         return f"By the seeds that choose, {subject} {gap} ({values[0]}) than {rank_name} ({values[1]})"

@@ -15,21 +15,28 @@ from rlhf_sweeps.figures import format_number, format_percent, format_share
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.error_rate import DECIDED, SIGNIFICANCE_LEVEL, UNDECIDED
 from rlhf_sweeps.verdicts.estimates import are_equal
+from rlhf_sweeps.verdicts.left_out_seeds import LeftOut, write_left_out
 from rlhf_sweeps.verdicts.noise import Noise
 
 
 def write_view_statements(analysis: ViewAnalysis) -> list[Statement]:
     """The best setting, importance, how wide the optimum is, failures, in this order."""
     view = analysis.view
-    statements = write_best_statements(view, analysis.front, analysis.lead)
+    statements = write_best_statements(view, analysis.front, analysis.lead, analysis.left_out)
     for importance in analysis.importances:
         prefix = "" if view.is_single else f"{importance.name}: "
         statements += [Statement(prefix + each.text, each.evidence) for each in write_importance_statements(importance)]
     return [*statements, *write_flatness_statements(view, analysis.optimum), *analysis.failures]
 
 
-def write_best_statements(view: View, front: Sequence[Setting], lead: Lead | None) -> list[Statement]:
-    """The setting that leads; with several objectives the range of each on the Pareto front."""
+def write_best_statements(
+    view: View, front: Sequence[Setting], lead: Lead | None, left_out: LeftOut | None = None
+) -> list[Statement]:
+    """The setting that leads, and the figure to report; with several objectives the range of each on the front.
+
+    Args:
+        left_out: this figure; None where it is unknown, so that the mean on test seeds is the one to report.
+    """
     num = len(view.settings)
     if not num:
         return [Statement("no trial is complete, so there is no best setting")]
@@ -43,14 +50,15 @@ def write_best_statements(view: View, front: Sequence[Setting], lead: Lead | Non
     if best.tested is None:
         worth = format_number(value)
     else:
-        worth = (
-            f"{format_number(best.tested[0])} on {format_count(len(best.by_test), 'test seed')} (the number to report)"
-        )
+        worth = f"{format_number(best.tested[0])} on {format_count(len(best.by_test), 'test seed')}"
+        worth += " (the number to report)" if left_out is None else ""
         worth += f", chosen by {format_number(value)}"
         evidence["on test seeds"] = best.tested[0]
     standing = "" if lead is None else f" ({DECIDED if lead.is_decided else UNDECIDED})"
     title = f"best {view.names[0]}" if lead is None or lead.is_decided else f"leading {view.names[0]}"
-    return [Statement(f"{title} {worth}{standing}: trial {best.numbers[0]}, {write_settings(best, view)}", evidence)]
+    text = f"{title} {worth}{standing}: trial {best.numbers[0]}, {write_settings(best, view)}"
+    reported = [] if left_out is None else [Statement(write_left_out(left_out, view.names[0]), {"mean": left_out.mean})]
+    return [Statement(text, evidence), *reported]
 
 
 def _write_front_statement(view: View, front: Sequence[Setting]) -> Statement:

@@ -66,7 +66,7 @@ def make_history_chart(ranking: SourceRanking, view: View | None) -> Chart | Non
 
 def _find_worth(ranking: SourceRanking, entry: Entry, objective: int) -> float:
     assert entry.objectives is not None
-    return entry.objectives[objective] if objective else ranking.choose_reported_value(entry)
+    return entry.objectives[objective] if objective else ranking.choose_value(entry)
 
 
 def _name_point(ranking: SourceRanking, settings: Sequence[Entry]) -> str:
@@ -142,7 +142,7 @@ def _draw_points(
 
 def _describe_entry(entry: Entry, ranking: SourceRanking) -> str:
     """A line that says what an entry is worth, and a line for each of its settings."""
-    worth = format_number(ranking.choose_reported_value(entry)) if entry.objectives else entry.state
+    worth = format_number(ranking.choose_value(entry)) if entry.objectives else entry.state
     settings = [f"{key}={value}" for key, value in list(entry.labels.items())[:_MOST_SETTINGS]]
     return "\n".join([f"{entry.title}: {worth}", *settings])
 

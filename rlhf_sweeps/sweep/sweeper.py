@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_faults
 from rlhf_sweeps.process.printed_commands import print_adapted
-from rlhf_sweeps.record import InUseError, NotOursError, Sweep, read_plan, salvage_hydra
-from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
+from rlhf_sweeps.record import InUseError, NotOursError, Sweep
+from rlhf_sweeps.sweep.answer import print_answer
 from rlhf_sweeps.sweep.checks import (
     Setting,
     check_sampler,
@@ -32,7 +32,6 @@ from rlhf_sweeps.sweep.checks import (
     refuse_unlike_objectives,
     refuse_values_in_search,
 )
-from rlhf_sweeps.sweep.comparison_table import write_table
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.contenders import find_best_settings, find_contenders, introduce
@@ -41,15 +40,15 @@ from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.ending import choose_end
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.execution.executors import Executor
-from rlhf_sweeps.sweep.gains import find_final_policies, list_choosing_runs
+from rlhf_sweeps.sweep.gains import find_final_policies
+from rlhf_sweeps.sweep.left_out import measure_left_out_seeds
 from rlhf_sweeps.sweep.opening import describe, open_study
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
 from rlhf_sweeps.sweep.pruning.pruners import make_pruner
 from rlhf_sweeps.sweep.pruning.pruning_state import PruningState
 from rlhf_sweeps.sweep.recovery import run_patiently
-from rlhf_sweeps.sweep.report import write_report
-from rlhf_sweeps.sweep.results import find_best, write_answer, write_last_lines
+from rlhf_sweeps.sweep.results import find_best
 from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.retries import announce
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
@@ -58,7 +57,6 @@ from rlhf_sweeps.sweep.study.study import STATES, Study
 from rlhf_sweeps.sweep.study.trials import RUNNING, SweepTrial
 from rlhf_sweeps.sweep.trial_scores import read_trial_scores
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
-from rlhf_sweeps.tracking.uploads import describe_upload
 from rlhf_sweeps.verdicts.matrix import compare, list_rows
 
 log = logging.getLogger("rlhf_sweeps")
@@ -193,7 +191,7 @@ def _run(
         raise
     finally:
         tracker.finish(exit_code=choose_exit_status(end))
-    _print_answer(sweep, plan, engine, comparison, composer.hydra)
+    print_answer(sweep, plan, engine, comparison, composer.hydra)
     if end is not None:
         raise end
 
@@ -222,8 +220,10 @@ def _train(
             if not plan.has_own_scales:
                 read_trial_scores(sweep, trials, plan.config.objective, plan.directions)
             policies = find_final_policies(sweep, find_best(trials, plan.directions), plan.seeds)
-            sweep.write_results(make_results(trials, plan.directions, comparison, plan.has_own_scales, policies))
-            tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [])
+            left_out = measure_left_out_seeds(sweep, trials, plan)
+            results = make_results(trials, plan.directions, comparison, plan.has_own_scales, policies, left_out)
+            sweep.write_results(results)
+            tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [], left_out)
 
     with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.has_own_scales) as display:
 
@@ -251,35 +251,3 @@ def _compare(sweep: Sweep, plan: Plan, trials: Sequence[SweepTrial]) -> dict[str
     return comparison
 
 
-def _print_answer(
-    sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, hydra: Mapping[str, Any]
-) -> None:
-    """Print the last lines, the place of the report, and the answer as the very last line."""
-    if comparison is not None:
-        print(write_table(comparison), end="\n\n")
-    trials, recorded = engine.schedule.trials, read_plan(sweep.start() or {})
-    if winners := find_best(trials, plan.directions):
-        hydra = salvage_hydra(list_choosing_runs(sweep, winners[0], plan.seeds)[0], []) or hydra
-    if (upload := describe_upload(sweep.folder)) is not None:
-        print_adapted(upload)
-    print_adapted(
-        write_last_lines(
-            trials,
-            metrics=plan.config.objective.metrics,
-            directions=plan.directions,
-            fixed=plan.fixed,
-            hydra=hydra,
-            folder=sweep.folder,
-            is_grid=plan.points is not None,
-            num_test_seeds=len(plan.test_seeds),
-            is_comparison=plan.has_own_scales,
-            test_command=recorded.changed_command("sweep.test_seeds=3", folder=sweep.folder),
-        )
-    )
-    if engine.stopping == BUDGET:
-        print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir continues")
-    if plan.config.sweep.report and engine.stopping != INTERRUPTED:
-        print_adapted(write_report(sweep.folder, plan.settings.storage))
-    if winners and not plan.has_own_scales:
-        policies = find_final_policies(sweep, winners, plan.seeds)
-        print(write_answer(trials, plan.directions, policies, plan.config.objective.kl_budget))

@@ -10,6 +10,7 @@ from rlhf_sweeps.record.quantities import name_objectives
 from rlhf_sweeps.sweep.results import find_best, read_setting_values
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
 from rlhf_sweeps.tracking import wandb_run as tracking
+from rlhf_sweeps.verdicts.left_out_seeds import LeftOut
 from rlhf_sweeps.verdicts.settings import compute_losses
 
 BEST, TO_REPORT = "sweep/best", "sweep/to_report"
@@ -71,12 +72,14 @@ class SweepTracker:
         trials: Sequence[SweepTrial],
         importance: Mapping[str, float],
         comparison: Sequence[Mapping[str, Any]] = (),
+        left_out: Mapping[str, LeftOut] | None = None,
     ) -> None:
         """Send all trials, the importances and the comparison as tables.
 
         Args:
             importance: parameter -> its share of the objective's variance; empty if unknown.
             comparison: a row for each train reward model and judge; empty without a comparison.
+            left_out: the figures to report, as from `measure_left_out_seeds`; sweep/to_report has that of the sweep.
         """
         at = {"trial": self._summarise(trials)["trial"]}
         self._tracker.log_table("sweep/trials", *_make_trials_table(trials, self._metrics), at=at)
@@ -88,10 +91,12 @@ class SweepTracker:
             self._tracker.log_table("sweep/comparison", columns, [list(row.values()) for row in comparison], at=at)
         # Entries of an earlier start, with another space or configuration, that are no longer true are removed.
         unknown = {name: None for trial in trials for name in trial.params}
+        figure = (left_out or {}).get("")
         shares_now = {f"importance/{name}": share for name, share in {**unknown, **importance}.items()}
         self._summary = {
             **dict.fromkeys([*self._list_names(BEST), *self._list_names(TO_REPORT)]),
             **self._summarise_best(trials),
+            **({} if figure is None else {TO_REPORT: figure.mean}),
             **shares_now,
         }
 

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.record.trials import read_objectives
 from rlhf_sweeps.verdicts.against_base import Gain, describe_gain, list_judges, measure_gain, read_differences
 from rlhf_sweeps.verdicts.cross_fitting import WIDENING, choose_for_each
 from rlhf_sweeps.verdicts.objective import KL_BOUND, describe_excess
@@ -105,6 +106,24 @@ def _find_confirmed(
     judged = {judge: read_differences(rows, judge) for judge in list_judges(rows) if judge != own}
     kl_bound = _read_number(confirmed, KL_BOUND, kl)
     return FinalPolicy(int(update), kl, is_within, differences, kl_bound, judged, score=score)
+
+
+def read_confirmed_score(
+    summary: Mapping[str, Any], confirmation: Sequence[Mapping[str, Any]]
+) -> tuple[float, int] | None:
+    """The score on the confirming prompts of the policy that gave a run its objective, and the number of these prompts.
+
+    None if it was not measured, or if the objective is another quantity than the held-out score of that policy.
+
+    Args:
+        summary: as in summary.json.
+        confirmation: the rows of confirmation.jsonl.
+    """
+    policy, objectives = find_final_policy(summary, (), confirmation=confirmation), read_objectives(summary)
+    if policy is None or policy.confirmed is None:
+        return None
+    is_objective = policy.is_within and objectives == [summary["best"].get("score")]
+    return (policy.confirmed.score, len(policy.confirmed.differences)) if is_objective else None
 
 
 def choose_measured(policies: Sequence[FinalPolicy | None]) -> Sequence[FinalPolicy | None]:

@@ -158,7 +158,7 @@ def _of_the_best(said: Said, names: Mapping[str, str]) -> Iterator[Claim]:
         r"(Trials? [\d, and]+) (?:leads?|(?:is|are) the best)\b",
         r"Reward model (\S+)(?: leads| is the best)?(?: \([^)]*\))?: win rate",
         r"(?:best|leading) \S+ \S+(?: \([^)]*\))?: (trial \d+),",
-        r"(?:best|leading) \S+ \S+ on \d+ test seeds? \(the number to report\), .*: (trial \d+),",
+        r"(?:best|leading) \S+ \S+ on \d+ test seeds?(?: \(the number to report\))?, .*: (trial \d+),",
         r"(?:best|leading \(not decided\)): (trial \d+),",
         r"1\.\s+(\S+) +\d+ \[",
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from rlhf_sweeps.sweep.results import write_last_lines
+from rlhf_sweeps.sweep.last_lines import write_last_lines
 from rlhf_sweeps.sweep.study.trials import COMPLETE, RUNNING, SweepTrial
 
 SWEEP = Path("outputs/sweep")

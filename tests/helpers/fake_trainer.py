@@ -46,7 +46,8 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     history = folder / "history"
     _note(history, "start")
     reward_model = OmegaConf.select(config, "reward_model.name")
-    record.begin({"ppo": {"lr": config.ppo.lr, "kl_coef": config.ppo.kl_coef}, "reward_model": {"name": reward_model}})
+    ppo = {"lr": config.ppo.lr, "kl_coef": config.ppo.kl_coef}
+    record.begin({"ppo": ppo, "reward_model": {"name": reward_model}, "seed": config.seed})
     checkpoint = folder / "fake_checkpoint"
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
     record.rewind(done)

@@ -112,6 +112,7 @@ def _settings(made: Made, seed: int) -> dict[str, Any]:
         "ppo.temperature": float(rng.uniform(0.5, 1.4)),
         "ppo.num_ppo_epochs": int(rng.integers(1, 8)),
         "ppo.batch_size": made.batch,
+        "ppo.gae_lambda": float(rng.uniform(0.8, 1.0)),
     }
 
 

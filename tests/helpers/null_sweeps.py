@@ -6,17 +6,24 @@ Runs on one seed share half of the seeds' variance, unless told otherwise; the v
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
+import optuna
+from optuna.trial import TrialState, create_trial
 
 from analysis.records.runs import Source
 from analysis.sweep.analysis import ViewAnalysis, analyse_sweep
+from analysis.sweep.left_out import measure_view_left_out
+from analysis.sweep.settings import make_views
 from analysis.views.sweep_sentences import write_view_statements
+from helpers.studies import DISTRIBUTIONS
 from helpers.sweep_sources import Point, drawn, of, run, swept, trial
 from rlhf_sweeps.verdicts.pairs import BETTER
 
 LRS = ("1e-05", "3e-05", "0.0001", "0.0003")
 KL_COEFS = ("0.01", "0.03", "0.1", "0.3")
+UPDATES = 30  # of a run, where reports count them
 SHARED = 0.5  # of the variance of a run, by its seed
 CLAIMS = {
     "matters": r" matters(: |$)",
@@ -42,11 +49,11 @@ def grid(
     return swept(points, values, space={key: f"choice({','.join(each)})" for key, each in space.items()})
 
 
-def search(seed: int, num: int, num_seeds: int = 1, num_tests: int = 0) -> Source:
+def search(seed: int, num: int, num_seeds: int = 1, num_tests: int = 0, shared: float = SHARED) -> Source:
     """A random search over three keys; the best three settings are run on test seeds."""
     random = np.random.default_rng(seed)
     points = drawn(num, seed)
-    values = _draw_values(random, np.zeros(num), num_seeds + num_tests, SHARED)
+    values = _draw_values(random, np.zeros(num), num_seeds + num_tests, shared)
     means = [float(np.mean(row[:num_seeds])) for row in values]
     finalists = sorted(range(num), key=lambda index: -means[index])[:3]
     return of([
@@ -62,6 +69,54 @@ def search(seed: int, num: int, num_seeds: int = 1, num_tests: int = 0) -> Sourc
         )
         for number, (point, row) in enumerate(zip(_as_settings(points), values, strict=True))
     ])  # fmt: skip
+
+
+def pruned(seed: int, num: int, num_seeds: int = 1, shared: float = SHARED) -> Source:
+    """A random search whose worse half is pruned in the middle of the first seed, where luck alone decides.
+
+    A run's value in the middle is that at its end and noise of half a standard deviation.
+    """
+    random = np.random.default_rng(seed)
+    points = drawn(num, seed)
+    values = np.array(_draw_values(random, np.zeros(num), num_seeds, shared))
+    reports = values[:, 0] + 0.5 * random.standard_normal(num)
+    lost = set(np.argsort(reports)[: num // 2].tolist())
+    study = optuna.create_study(direction="maximize")
+    trials = []
+    for number, (point, row) in enumerate(zip(points, values.tolist(), strict=True)):
+        is_lost, mean = number in lost, float(np.mean(row))
+        ends = (
+            {} if is_lost else {UPDATES * (place + 1): float(np.mean(row[: place + 1])) for place in range(num_seeds)}
+        )
+        study.add_trial(
+            create_trial(
+                state=TrialState.PRUNED if is_lost else TrialState.COMPLETE,
+                value=None if is_lost else mean,
+                params=dict(point),
+                distributions=DISTRIBUTIONS,
+                intermediate_values={UPDATES // 2: float(reports[number])} | ends,
+                user_attrs={"num_updates": UPDATES},
+            )
+        )
+        runs = [run(number, place, worth) for place, worth in enumerate(row)]
+        more = (
+            {"state": "pruned", "runs": [replace(runs[0], state="pruned", summary={})]} if is_lost else {"runs": runs}
+        )
+        trials.append(trial(number, dict(point), None if is_lost else [mean], **more))
+    return of(trials, study=study)
+
+
+def reward_models(seed: int, num_models: int, num_settings: int, num_seeds: int) -> Source:
+    """Some learning rates under each of several reward models; objectives of different ones have no common scale."""
+    random = np.random.default_rng(seed)
+    values = _draw_values(random, np.zeros(num_models * num_settings), num_seeds, SHARED)
+    trials = []
+    for number, row in enumerate(values):
+        setting = {"reward_model": f"model{number // num_settings}", "ppo.lr": LRS[number % num_settings]}
+        runs = [run(number, place, worth) for place, worth in enumerate(row)]
+        trials.append(trial(number, setting, [float(np.mean(row))], runs=runs))
+    names = ",".join(f"model{number}" for number in range(num_models))
+    return of(trials, space={"reward_model": f"choice({names})", "ppo.lr": f"choice({','.join(LRS[:num_settings])})"})
 
 
 def _as_settings(points: Sequence[Point]) -> list[dict[str, object]]:
@@ -86,12 +141,34 @@ NULLS: dict[str, Callable[[int], Source]] = {
     "search of 20": lambda seed: search(seed, 20),
     "search of 12, 3 seeds": lambda seed: search(seed, 12, 3),
     "search of 20, 3 test seeds": lambda seed: search(seed, 20, num_tests=3),
+    "search of 24, half of it pruned, 1 seed": lambda seed: pruned(seed, 24),
+    "search of 24, half of it pruned on the first of 3 seeds": lambda seed: pruned(seed, 24, 3),
+    "4 reward models with 4 settings each, 3 seeds": lambda seed: reward_models(seed, 4, 4, 3),
+}
+# Sweeps in which the figure of the best setting is compared with the truth, 0. Seeds share nothing: then luck is most.
+CURSED: dict[str, Callable[[int], Source]] = {
+    "16 settings, 1 seed": lambda seed: search(seed, 16, shared=0.0),
+    "16 settings, 1 seed, the best 3 on 3 test seeds": lambda seed: search(seed, 16, num_tests=3, shared=0.0),
+    "16 settings, 3 seeds": lambda seed: search(seed, 16, 3, shared=0.0),
+    "32 settings, half of them pruned on the first of 3 seeds": lambda seed: pruned(seed, 32, 3, shared=0.0),
 }
 
 
 def list_claims(source: Source) -> set[str]:
-    """The kinds of claims in all that is said about a sweep with one view."""
-    (analysis,) = analyse_sweep(source).views
+    """The kinds of claims in all that is said about a sweep, in all of its views."""
+    return {claim for analysis in analyse_sweep(source).views for claim in _list_claims_of_view(analysis)}
+
+
+def measure_best(source: Source) -> tuple[float, float]:
+    """The figure of the best setting, on test seeds if it was run on some, and the one to report; nan without it."""
+    (view,) = make_views(source)
+    assert view.best is not None
+    figure = measure_view_left_out(view)
+    on_tests = view.best.tested
+    return (on_tests or view.best.objectives.tolist())[0], math.nan if figure is None else figure.mean
+
+
+def _list_claims_of_view(analysis: ViewAnalysis) -> set[str]:
     texts = [statement.text for statement in (*write_view_statements(analysis), *analysis.steps)]
     claims = {name for name, pattern in CLAIMS.items() if any(re.search(pattern, text) for text in texts)}
     return claims | _list_claims_of_lead(analysis)

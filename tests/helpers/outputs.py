@@ -25,7 +25,7 @@ from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import Statement, join_words
 from helpers.claims import ONE_MODEL, Said
 from rlhf_sweeps.sweep.comparison_table import write_table
-from rlhf_sweeps.sweep.results import write_last_lines
+from rlhf_sweeps.sweep.last_lines import write_last_lines
 from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.study.trials import SweepTrial
 

@@ -39,11 +39,12 @@ def make_test_entry(by_seed: BySeed) -> dict[str, Any]:
     return {"test": entry} if entry else {}
 
 
-def describe_tests(by_seed: BySeed, names: Sequence[str]) -> str:
+def describe_tests(by_seed: BySeed, names: Sequence[str], is_to_report: bool = True) -> str:
     """A line about a trial's test seeds.
 
     Args:
         names: the names of the objectives for the user.
+        is_to_report: whether the mean is the number to report; not if the test seeds chose among several settings.
     """
     values, failed = select_measured(by_seed), select_failures(by_seed)
     failures = ", ".join(f"{seed} {cause}" for seed, cause in sorted(failed.items()))
@@ -56,7 +57,7 @@ def describe_tests(by_seed: BySeed, names: Sequence[str]) -> str:
         suffix = suffix if error is None else " (standard error)"
     seeds = f"{len(values)} test seed" if len(values) == 1 else f"{len(values)} test seeds"
     lost = f"; {len(failed)} more failed ({failures})" if failed else ""
-    return f"to report: {', '.join(parts)}{suffix}, on {seeds}{lost}"
+    return f"{'to report: ' if is_to_report else ''}{', '.join(parts)}{suffix}, on {seeds}{lost}"
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:

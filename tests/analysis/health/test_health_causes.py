@@ -134,6 +134,15 @@ CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], list[tuple[dict[st
             ({"ppo.gamma": 0.79}, CALM | {"objective__length": 20.0}),
         ],
     ),
+    "GAE lambda too low": (
+        # To the third of 6 tokens: 0.45 to the third power is 0.091, 0.47 to it 0.104.
+        ({"ppo.gae_lambda": 0.45}, STILL | {"objective__length": 6.0}),
+        [
+            ({"ppo.gae_lambda": 0.47}, STILL | {"objective__length": 6.0}),
+            ({"ppo.gae_lambda": 0.51}, STILL | {"objective__length": 20.0}),  # 0.001, but not far from usual
+            ({"ppo.gae_lambda": 0.0}, CALM | {"objective__length": 20.0, "objective__scores_std": 1.8}),
+        ],
+    ),
     "temperature too low": (
         ({"ppo.temperature": 0.3}, STILL | {"policy__entropy_avg": 0.1}),
         [
@@ -179,6 +188,21 @@ CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], list[tuple[dict[st
         ],
     ),
 }
+
+
+def test_a_high_rate_without_clipped_gradients_names_both() -> None:
+    config = TINY | {"ppo.lr": 1.6e-3, "ppo.max_grad_norm": None}
+    (first, *_) = diagnose_run(run(config, **BLOWN))
+    assert (first.kind, first.advice) == (
+        "learning rate too high",
+        "lower ppo.lr to 0.0005, and set ppo.max_grad_norm=1 again",
+    )
+    assert "clipped" not in diagnose_run(run(config | {"ppo.max_grad_norm": 1.0}, **BLOWN))[0].text
+
+
+def test_a_low_lambda_is_blamed_for_a_policy_that_moves_too_far_although_its_score_rises() -> None:
+    blown = BLOWN | {"objective__length": 20.0, "objective__scores_std": 1.8}
+    assert diagnose_run(run({"ppo.gae_lambda": 0.0}, **blown))[0].kind == "GAE lambda too low"
 
 
 def test_every_cause_has_a_case() -> None:

@@ -1,5 +1,7 @@
 """What is said of the learning, right at the limits: levels and standard errors by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.health_runs import UPDATES, Floats, found, run
@@ -97,3 +99,12 @@ def test_scores_are_constant_by_their_own_size(deviation: float, expected: bool)
     """A millionth of 3, to either side of zero."""
     told = found(run(objective__scores_std=deviation, objective__scores=np.tile([3.0, -3.0], 50)))
     assert ("constant scores" in told) is expected
+
+
+def test_the_best_evaluation_is_not_advised_where_none_counted() -> None:
+    """A run whose evaluations were all beyond the KL budget exports its last policy."""
+    record = run(objective__scores=np.where(UPDATES <= 50, 5.0, 0.0) + np.tile([0.01, -0.01], 50))
+    for summary, is_advised in (({}, True), ({"best": {"update": 50}}, True), ({"best": None}, False)):
+        told = found(replace(record, summary=summary))["score falls after its peak"]
+        assert ("model/ holds it" in told.advice) is is_advised
+        assert "lower ppo.lr" in told.advice

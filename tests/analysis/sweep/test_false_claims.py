@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.null_sweeps import NULLS, grid, list_claims
+from helpers.null_comparisons import COMPARED, add_settings
+from helpers.null_sweeps import CURSED, NULLS, grid, list_claims, measure_best
 from helpers.sweep_sources import of, run, swept, trial
 
 from analysis.comparison import compare
@@ -37,6 +38,22 @@ def test_false_claims_are_rare_in_the_whole_text_of_a_sweep(kind: str) -> None:
     assert sum(map(bool, claims)) < 5, claims
 
 
+@pytest.mark.parametrize("kind", COMPARED)
+def test_false_claims_are_rare_where_groups_are_compared(kind: str) -> None:
+    """All axes of a sweep together, and all reward models together, have a rate of 5 % as a sweep's text has."""
+    claims = [COMPARED[kind](seed) for seed in range(20)]
+    assert sum(map(bool, claims)) < 5, claims
+
+
+@pytest.mark.parametrize("kind", CURSED)
+def test_the_figure_to_report_is_not_biased_as_the_best_settings_is(kind: str) -> None:
+    """Nothing differs, so the truth is 0; 4 standard errors of 60 sweeps are passed by 1 in 10,000 such tests."""
+    pairs = np.array([measure_best(CURSED[kind](seed)) for seed in range(60)])
+    error = pairs.std(axis=0, ddof=1) / np.sqrt(60)
+    assert pairs[:, 0].mean() > 4 * error[0]
+    assert np.isnan(pairs[:, 1]).all() if kind == "16 settings, 1 seed" else abs(pairs[:, 1].mean()) < 4 * error[1]
+
+
 def test_the_text_speaks_where_there_is_something_to_say() -> None:
     sources = [grid(seed, (4, 4), 3, planted=4.0) for seed in range(8)]
     assert sum("winner" in list_claims(source) for source in sources) >= 6
@@ -44,17 +61,6 @@ def test_the_text_speaks_where_there_is_something_to_say() -> None:
         (analysis,) = analyse_sweep(source).views
         best = max(analysis.view.settings, key=lambda setting: float(np.mean(setting.by_run)))
         assert analysis.view.best is best
-
-
-def add_settings(source: Source) -> Source:
-    """The sweep with its settings in the configs of its runs, by which these are compared."""
-    trials = [
-        replace(
-            each, runs=[replace(own, config={**own.config, **each.settings}, trial=each.number) for own in each.runs]
-        )
-        for each in source.trials
-    ]
-    return replace(source, trials=trials, runs=[own for each in trials for own in each.runs])
 
 
 def test_comparisons_by_several_axes_share_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:

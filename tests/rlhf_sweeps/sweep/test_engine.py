@@ -63,7 +63,7 @@ def test_seeds_are_averaged_and_pruned_between_and_test_seeds_are_others(
     results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert results["test"]["mean"] == pytest.approx(sum(held_out) / 2)
     error = abs(held_out[0] - held_out[1]) / 2
-    assert f"to report: objective {sum(held_out) / 2:.3g} +- {error:.3g}" in capsys.readouterr().out
+    assert f"objective {sum(held_out) / 2:.3g} +- {error:.3g}" in capsys.readouterr().out
     sweep(tmp_path, *arguments)
     assert all(starts(tmp_path / "test" / name) == 1 for name in tested)
 

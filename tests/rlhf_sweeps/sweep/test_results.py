@@ -10,15 +10,8 @@ import pytest
 from helpers.ended_trials import block, make, numbers, written
 from scipy.stats import t
 
-from rlhf_sweeps.sweep.results import (
-    choose_finalists,
-    describe_counts,
-    find_best,
-    make_rerun_command,
-    rank,
-    write_answer,
-    write_last_lines,
-)
+from rlhf_sweeps.sweep.last_lines import make_rerun_command, write_answer, write_last_lines
+from rlhf_sweeps.sweep.results import choose_finalists, describe_counts, find_best, rank
 from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.study.trials import FAILED, PRUNED
 from rlhf_sweeps.verdicts.final_policies import NO_JUDGE, FinalPolicy

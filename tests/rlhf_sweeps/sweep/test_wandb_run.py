@@ -12,6 +12,7 @@ from helpers.wandb_stub import StubRun, Tracking, WandbStub
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, RUNNING, SweepTrial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.tracking import wandb_run as tracking
+from rlhf_sweeps.verdicts.left_out_seeds import LeftOut
 
 pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")  # wandb's own, from Table
 
@@ -178,6 +179,18 @@ def test_the_number_to_report_is_that_of_the_test_seeds(tmp_path: Path, monkeypa
     tracker.log(trials)
     best = [{key: row[key] for key in row if key in ("sweep/best", "sweep/to_report")} for row in recorder.metrics]
     assert best == [{"sweep/best": 3.0}, {"sweep/best": 2.0, "sweep/to_report": 1.5}]
+
+
+def test_in_the_end_the_number_to_report_is_that_of_seeds_that_did_not_choose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "start", lambda *_, **__: Recorder())
+    tracker = start(tmp_path)
+    trials = [make(0, COMPLETE, objectives=[3.0], tested={7: [1.0]}), make(1, COMPLETE, objectives=[2.0])]
+    tracker.conclude(trials, {}, left_out={"": LeftOut(0.25, [0, 1], False, None)})
+    assert (tracker._summary["sweep/best"], tracker._summary["sweep/to_report"]) == (3.0, 0.25)
+    tracker.conclude(trials, {}, left_out={"a": LeftOut(0.25, [0, 1], False, None)})  # that of a reward model
+    assert tracker._summary["sweep/to_report"] == 1.0
 
 
 def test_of_several_objectives_the_number_to_report_is_that_of_the_trial_that_is_best(

@@ -1,0 +1,47 @@
+"""What a setting chosen as the best one comes to on a seed that did not choose it, from the runs of a view."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+
+from analysis.records.runs import COMPLETE, PRUNED, Floats, RunRecord
+from analysis.sweep.settings import Setting, View
+from rlhf_sweeps.verdicts.final_policies import read_confirmed_score
+from rlhf_sweeps.verdicts.left_out_seeds import LeftOut, SettingBySeed, measure_left_out
+
+
+def measure_view_left_out(view: View) -> LeftOut | None:
+    """The figure to report of the best setting; None with several objectives, or if it cannot be measured."""
+    feasible = [setting for setting in view.settings if setting.is_feasible]
+    settings = [each for setting in feasible if (each := _collect_by_seed(setting)) is not None]
+    if not view.is_single or len(settings) < len(feasible):
+        return None
+    pruning_seeds = {run.seed for trial in view.trials if trial.state == PRUNED for run in trial.runs}
+    numbers = [setting.numbers for setting in feasible]
+
+    def find_confirmed(place: int, seed: int) -> tuple[float, int] | None:
+        runs = _list_runs(view, numbers[place], seed, is_test=bool(settings[place].tested))
+        return read_confirmed_score(runs[0].summary, runs[0].read_confirmation()) if len(runs) == 1 else None
+
+    seeds = {seed for seed in pruning_seeds if seed is not None}
+    return measure_left_out(settings, view.directions[0], find_confirmed, seeds)
+
+
+def _collect_by_seed(setting: Setting) -> SettingBySeed | None:
+    """The setting's first objective on each seed; None if the seed of a run is unknown."""
+    if setting.seeds is None or setting.test_seeds is None:
+        return None
+    return SettingBySeed(_average(setting.seeds, setting.by_run), _average(setting.test_seeds, setting.by_test))
+
+
+def _average(seeds: Sequence[int], worths: Floats) -> dict[int, float]:
+    """Seed -> the mean over its runs, of which there are several if the same command ran twice."""
+    return {seed: fmean(worths[np.array(seeds) == seed, 0].tolist()) for seed in seeds}
+
+
+def _list_runs(view: View, numbers: Sequence[int], seed: int, is_test: bool) -> list[RunRecord]:
+    """The complete runs of a setting on a seed."""
+    trials = [trial for trial in view.trials if trial.number in numbers]
+    runs = [run for trial in trials for run in (trial.tests if is_test else trial.runs)]
+    return [run for run in runs if run.seed == seed and run.state == COMPLETE]

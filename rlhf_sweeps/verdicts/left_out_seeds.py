@@ -1,0 +1,126 @@
+"""What the best of several settings comes to on a seed that did not choose it.
+
+The best of several settings looks better than it is on the seeds that chose it. So each seed is left out in turn: the
+other seeds choose a setting by the rule of the sweep, and what this setting is worth on the seed left out counts. The
+mean over the seeds is the figure to report, and it takes no further run (cross-validation of a choice; Tibshirani and
+Tibshirani 2009, Annals of Applied Statistics 3, 822-829, on the bias of the best of several). The choice rests on one
+seed fewer than that of the sweep, so the figure is rather too low than too high.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from rlhf_sweeps.figures import format_number
+from rlhf_sweeps.verdicts.settings import rank_key
+
+
+@dataclass(frozen=True)
+class SettingBySeed:
+    """A setting that can be the best: it is complete and keeps all constraints.
+
+    Attributes:
+        chosen: seed -> objective, on the seeds that choose settings.
+        tested: test seed -> objective; empty if the setting was not run on any.
+    """
+
+    chosen: Mapping[int, float]
+    tested: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The figure to report.
+
+    Attributes:
+        mean: over the seeds, in the units of the objective.
+        seeds: each was left out once.
+        is_tested: whether these are test seeds.
+        num_prompts: the number of confirming prompts, whose score is averaged; None: the objectives are averaged.
+    """
+
+    mean: float
+    seeds: Sequence[int]
+    is_tested: bool
+    num_prompts: int | None
+
+
+def choose_for_each_seed(
+    settings: Sequence[SettingBySeed], direction: str, pruning_seeds: Collection[int] = ()
+) -> dict[int, int]:
+    """Seed -> the place of the setting that all other seeds choose.
+
+    If settings were run on test seeds, only these settings can be chosen and only test seeds are left out: the choice
+    of the settings that are tested belongs to what is measured. A seed is left out only if all of these settings have a
+    value there, so that whatever is chosen can be measured.
+
+    Args:
+        settings: in the order of their trials; of equal ones the first is chosen.
+        direction: "maximize" or "minimize".
+        pruning_seeds: seeds on which settings were pruned. What remained was chosen by these seeds, so that they cannot
+            be left out; test seeds prune nothing.
+
+    Returns:
+        Empty if there is nothing to choose from, or no seed can be left out: with one seed there is no other one.
+    """
+    tested = [setting for setting in settings if setting.tested]
+    pool = tested or settings
+    if len(pool) < 2 or (not tested and any(len(setting.chosen) < 2 for setting in pool)):
+        return {}
+    rows = [setting.tested if tested else setting.chosen for setting in pool]
+    shared = [seed for seed in rows[0] if all(seed in row for row in rows)]
+    places = [place for place, setting in enumerate(settings) if setting.tested or not tested]
+    choice = {}
+    for seed in shared if tested else [seed for seed in shared if seed not in pruning_seeds]:
+        others = [[_average_others(values, seed) for values in (setting.chosen, setting.tested)] for setting in pool]
+        keys = [rank_key(worth or [], on_tests, [direction]) for worth, on_tests in others]
+        choice[seed] = places[keys.index(min(keys))]
+    return choice
+
+
+def measure_left_out(
+    settings: Sequence[SettingBySeed],
+    direction: str,
+    find_confirmed: Callable[[int, int], tuple[float, int] | None],
+    pruning_seeds: Collection[int] = (),
+) -> LeftOut | None:
+    """The figure to report; None if `choose_for_each_seed` finds no seed to leave out.
+
+    Args:
+        settings, direction, pruning_seeds: see `choose_for_each_seed`.
+        find_confirmed: takes the place of a setting and a seed; gives the score of that run on the confirming prompts
+            and their number, or None. The scores count if all runs whose values are averaged have one.
+    """
+    choice = choose_for_each_seed(settings, direction, pruning_seeds)
+    if not choice:
+        return None
+    confirmed = [find_confirmed(place, seed) for seed, place in choice.items()]
+    measured = [pair for pair in confirmed if pair is not None]
+    is_tested = any(setting.tested for setting in settings)
+    if len(measured) == len(confirmed):
+        return LeftOut(fmean(score for score, _ in measured), list(choice), is_tested, min(num for _, num in measured))
+    values = [(settings[place].tested if is_tested else settings[place].chosen)[seed] for seed, place in choice.items()]
+    return LeftOut(fmean(values), list(choice), is_tested, None)
+
+
+def write_left_out(figure: LeftOut, name: str) -> str:
+    """The sentence about the figure, the same in all outputs.
+
+    Args:
+        name: of the objective.
+    """
+    noun, num = "test seed" if figure.is_tested else "seed", len(figure.seeds)
+    basis = f"each of {num} {noun}s left out in turn" if num > 1 else f"{noun} {figure.seeds[0]} left out"
+    place = "seeds" if num > 1 else "a seed"
+    quantity = name
+    if figure.num_prompts is not None:
+        quantity, place = "score", f"{place} and prompts"
+        basis += f", {figure.num_prompts} confirming prompts"
+    value = format_number(figure.mean)
+    return f"to report: {quantity} {value} on {place} that did not choose the setting ({basis})"
+
+
+def _average_others(values: Mapping[int, float], seed: int) -> list[float] | None:
+    """The mean over all other seeds; None without one."""
+    others = [value for other, value in values.items() if other != seed]
+    return [fmean(others)] if others else None
