@@ -6,7 +6,8 @@ from analysis.results.ranking import SourceRanking
 from analysis.views.counted import SCORE
 from analysis.wording.statements import capitalize
 from rlhf_sweeps.figures import format_number
-from rlhf_sweeps.verdicts.final_policies import measure_policies, write_judgement, write_verdict
+from rlhf_sweeps.verdicts.final_policies import measure_policies
+from rlhf_sweeps.verdicts.policy_sentences import write_judgement, write_verdict
 
 
 def write_base_sentences(ranking: SourceRanking, best: Entry) -> list[str]:

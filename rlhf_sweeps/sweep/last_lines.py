@@ -24,8 +24,9 @@ from rlhf_sweeps.sweep.results import (
 from rlhf_sweeps.sweep.study.tested import describe_tests
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, SweepTrial
 from rlhf_sweeps.verdicts.error_rate import UNDECIDED
-from rlhf_sweeps.verdicts.final_policies import FinalPolicy, write_judgement, write_verdict
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy
 from rlhf_sweeps.verdicts.left_out_seeds import LeftOut, write_left_out
+from rlhf_sweeps.verdicts.policy_sentences import write_judgement, write_verdict
 from rlhf_sweeps.wording import display_path
 
 NUM_NEXT = 3  # settings of the ranking that are printed after the best; chosen

@@ -249,5 +249,3 @@ def _compare(sweep: Sweep, plan: Plan, trials: Sequence[SweepTrial]) -> dict[str
     comparison["rows"] = list_rows(comparison)
     sweep.write_comparison(comparison)
     return comparison
-
-

@@ -9,8 +9,9 @@ from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.record.quantities import KL_NOW, OBJECTIVE, SCORE_NOW
 from rlhf_sweeps.record.trials import BEYOND, is_beyond_budget
-from rlhf_sweeps.verdicts.final_policies import FinalPolicy, write_judgement, write_verdict
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy
 from rlhf_sweeps.verdicts.objective import describe_excess
+from rlhf_sweeps.verdicts.policy_sentences import write_judgement, write_verdict
 
 log = logging.getLogger("rlhf_sweeps")
 

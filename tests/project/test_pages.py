@@ -19,7 +19,8 @@ from rlhf_sweeps.record.trials import BEYOND
 from rlhf_sweeps.sweep import report
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS
 from rlhf_sweeps.verdicts.against_base import Gain, describe_gain
-from rlhf_sweeps.verdicts.final_policies import FinalPolicy, describe_test
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy
+from rlhf_sweeps.verdicts.policy_sentences import describe_test
 
 README = ROOT / "README.md"
 CONF = ROOT / "conf"

@@ -14,7 +14,8 @@ from rlhf_sweeps.sweep.last_lines import make_rerun_command, write_answer, write
 from rlhf_sweeps.sweep.results import choose_finalists, describe_counts, find_best, rank
 from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.study.trials import FAILED, PRUNED
-from rlhf_sweeps.verdicts.final_policies import NO_JUDGE, FinalPolicy
+from rlhf_sweeps.verdicts.final_policies import FinalPolicy
+from rlhf_sweeps.verdicts.policy_sentences import NO_JUDGE
 
 
 def test_the_best_of_one_objective() -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from rlhf_sweeps.verdicts.against_base import measure_gain
 from rlhf_sweeps.verdicts.cross_fitting import WIDENING, choose_for_each
-from rlhf_sweeps.verdicts.final_policies import find_final_policy, write_verdict
+from rlhf_sweeps.verdicts.final_policies import find_final_policy
+from rlhf_sweeps.verdicts.policy_sentences import write_verdict
 
 PROMPTS = [f"p{n}" for n in range(10)]  # prompts n and n + 5 are a part
 

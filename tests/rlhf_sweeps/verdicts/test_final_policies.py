@@ -5,13 +5,8 @@ from typing import Any
 
 import pytest
 
-from rlhf_sweeps.verdicts.final_policies import (
-    NO_JUDGE,
-    find_final_policy,
-    measure_confirmation,
-    write_judgement,
-    write_verdict,
-)
+from rlhf_sweeps.verdicts.final_policies import find_final_policy, measure_confirmation
+from rlhf_sweeps.verdicts.policy_sentences import NO_JUDGE, write_judgement, write_verdict
 
 # Mean 10, deviation 1, 3 prompts: 10 -+ 4.303 / sqrt(3).
 GAINS = [9.0, 10.0, 11.0]
