@@ -73,12 +73,14 @@ class Schedule:
             trial = self._take_up(frozen)
             active = self._runs.first(trial)
             active.decided = frozen.user_attrs.get("decided", 0)
+            if rows := active.run.metrics():  # it may wait long for a worker
+                trial.update = int(rows[-1]["update"])
             if not self._configurations[trial.configuration].is_current and not active.has_begun:
                 trial.is_compared = False
                 self._asked.discard(_key(trial.params))
                 lost.append(active)
             elif active.run.stop_reason() == WAITING:
-                trial.update = active.decided = max(frozen.intermediate_values, default=0)
+                active.decided = max(frozen.intermediate_values, default=0)
                 self.wait(active)
             else:
                 self._first.append(active)
@@ -271,8 +273,8 @@ class Schedule:
             self._asked.discard(_key(params))
         # A copy has the reports of another trial, which is already known.
         reports = frozen.intermediate_values if notes.get("has_run", True) else {}
-        num_updates = notes.get("num_updates", self._plan.config.ppo.num_updates)
-        self._pruning.add_trial(frozen.number, reports, num_updates, trial.group)
+        trial.num_updates = notes.get("num_updates", self._plan.config.ppo.num_updates)
+        self._pruning.add_trial(frozen.number, reports, trial.num_updates, trial.group)
         return trial
 
     def _add(

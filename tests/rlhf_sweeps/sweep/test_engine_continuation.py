@@ -103,3 +103,23 @@ def test_interruption_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     seconds = json.loads((tmp_path / "sweep.json").read_text())["seconds"]
     assert 0 < seconds < 60
     assert math.isfinite(seconds)
+
+
+def test_a_trial_of_an_earlier_start_is_shown_with_its_updates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also if it does not run: then nothing but the study says how far it is."""
+    append, arguments = Run.append_metrics, ("ppo.kl_coef=0.01,0.02", "eval.every=1")
+
+    def append_and_interrupt(self: Run, row: dict[str, float]) -> None:
+        append(self, row)
+        if row["update"] == 3 and self.folder.name == "1":
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(SweepInterruptedError):
+        patch.setattr(Run, "append_metrics", append_and_interrupt)
+        sweep(tmp_path, *arguments)
+    capsys.readouterr()
+    sweep(tmp_path, *arguments, f"sweep.budget_hours={1e-6 / 3600}")
+    printed = capsys.readouterr().out
+    assert "running at update 3  ppo.kl_coef=0.02" in printed, printed
