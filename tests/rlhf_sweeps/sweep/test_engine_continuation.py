@@ -116,9 +116,10 @@ def test_a_trial_of_an_earlier_start_is_shown_with_its_updates(
         if row["update"] == 3 and self.folder.name == "1":
             signal.raise_signal(signal.SIGTERM)
 
-    with monkeypatch.context() as patch, pytest.raises(SweepInterruptedError):
+    with monkeypatch.context() as patch:
         patch.setattr(Run, "append_metrics", append_and_interrupt)
-        sweep(tmp_path, *arguments)
+        with pytest.raises(SweepInterruptedError):
+            sweep(tmp_path, *arguments)
     capsys.readouterr()
     sweep(tmp_path, *arguments, f"sweep.budget_hours={1e-6 / 3600}")
     printed = capsys.readouterr().out
