@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.comparison.near_copies import average_other_judges, read_near_copies
+from analysis.records.final_policies import read_kl_price
 from analysis.records.held_out_kl import select_held_out_kl
 from analysis.records.runs import REWARD, SCORES, TOO_LARGE, RunRecord, Source, convert_number
 from analysis.records.worth import recompute_objectives
@@ -100,21 +101,21 @@ def describe_scale(run: RunRecord) -> str:
 
 
 def find_best_update(run: RunRecord) -> float | None:
-    """The update of a run's best evaluation: by its summary, else that of the highest score within the KL budget."""
+    """The update of a run's best evaluation: by its summary, else of the highest score, or net score, in the budget."""
     best = run.summary.get("best")
     update = convert_number(best.get("update") if isinstance(best, Mapping) else run.summary.get("best_update"))
     if update is not None:
         return update
-    updates, scores = run.select_points(EVAL_SCORE)
-    budget = run.kl_budget
-    if len(updates) and budget is not None:
-        kls = np.full(len(updates), np.nan)
-        kl_updates, _, bounds = select_held_out_kl(run)
-        shared = np.isin(updates, kl_updates)
-        kls[shared] = bounds[np.isin(kl_updates, updates)]
-        is_within = kls <= budget
-        updates, scores = updates[is_within], scores[is_within]
-    return float(updates[np.argmax(scores)]) if len(updates) else None
+    updates, worth = run.select_points(EVAL_SCORE)
+    budget, price = run.kl_budget, read_kl_price(run)
+    if len(updates) and (budget is not None or price):
+        kls, bounds = (np.full(len(updates), np.nan) for _ in range(2))
+        kl_updates, held_out_kls, held_out_bounds = select_held_out_kl(run)
+        shared, measured = np.isin(updates, kl_updates), np.isin(kl_updates, updates)
+        kls[shared], bounds[shared] = held_out_kls[measured], held_out_bounds[measured]
+        is_within = np.isfinite(kls) if budget is None else bounds <= budget
+        updates, worth = updates[is_within], (worth - price * kls)[is_within]
+    return float(updates[np.argmax(worth)]) if len(updates) else None
 
 
 def read_value(run: RunRecord, metric: str, update: float | None) -> float | None:

@@ -129,6 +129,8 @@ def check_lambda(run: RunRecord, kinds: Collection[str]) -> Finding | None:
     if factor is None or factor > LOW_LAMBDA or change is None or not len(length) or not len(spread):
         return None
     tokens = float(np.median(length.values))
+    if tokens <= 1:  # the score is the reward of the only token
+        return None
     credit = factor ** (tokens / 2)
     is_sick = change.size <= LITTLE_GAIN * spread.start or bool(TOO_FAR & set(kinds))
     if credit > LITTLE_CREDIT or not is_sick:

@@ -30,7 +30,7 @@ def _summarize_evaluations(run: RunRecord) -> dict[str, Any]:
     updates, scores = run.select_points(_SCORE)
     kl_updates, *held_out = (column.tolist() for column in select_held_out_kl(run))
     kl_by_update, bound_by_update = (dict(zip(kl_updates, column, strict=True)) for column in held_out)
-    price = _read_kl_price(run)
+    price = read_kl_price(run)
     within: list[Evaluation] = []
     best: Evaluation | None = None
     last: Evaluation | None = None
@@ -47,7 +47,7 @@ def _summarize_evaluations(run: RunRecord) -> dict[str, Any]:
     return {**evaluations, **allowed}
 
 
-def _read_kl_price(run: RunRecord) -> float:
+def read_kl_price(run: RunRecord) -> float:
     """What a nat of KL costs where the run's best evaluation is chosen."""
     objective, price = read_objective(run.config), convert_number(run.config.get("objective.kl_price"))
     return choose_kl_price(objective.metrics, price) if objective is not None and price is not None else 0.0

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ from rlhf_sweeps.training import checkpoints
 from rlhf_sweeps.training.base_policy import BasePolicy, list_sampling_settings, make_exchanges, make_responses
 from rlhf_sweeps.training.evaluation import Evaluator
 from rlhf_sweeps.training.prompt_record import load_encoded
-from rlhf_sweeps.verdicts.objective import Evaluation
+from rlhf_sweeps.verdicts.objective import Evaluation, choose_kl_price
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -97,7 +97,11 @@ class Session:
         state = checkpoints.read_state(folder)
         try:
             update, trainer, scorers = int(state["update"]), state["trainer"], state["scorers"]
-            best, last = (Evaluation(**state[key]) if state[key] else None for key in ("best", "last"))
+            objective = self.config.objective
+            price = choose_kl_price(objective.metrics, objective.kl_price)  # that of a checkpoint may be another
+            best, last = (
+                replace(Evaluation(**state[key]), kl_price=price) if state[key] else None for key in ("best", "last")
+            )
             seconds, tokens = float(state["seconds"]), int(state["tokens"])
         except (KeyError, TypeError, ValueError) as error:
             raise checkpoints.DamagedError(f"{folder.name}/state.json: damaged ({error!r})") from error

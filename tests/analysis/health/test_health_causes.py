@@ -140,6 +140,7 @@ CASES: dict[str, tuple[tuple[dict[str, Any], dict[str, Any]], list[tuple[dict[st
         [
             ({"ppo.gae_lambda": 0.47}, STILL | {"objective__length": 6.0}),
             ({"ppo.gae_lambda": 0.51}, STILL | {"objective__length": 20.0}),  # 0.001, but not far from usual
+            ({"ppo.gae_lambda": 0.0}, STILL | {"objective__length": 1.0}),
             ({"ppo.gae_lambda": 0.0}, CALM | {"objective__length": 20.0, "objective__scores_std": 1.8}),
         ],
     ),

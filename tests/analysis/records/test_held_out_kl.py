@@ -38,12 +38,15 @@ def test_the_best_of_a_continued_run_may_be_an_evaluation_without_a_bound() -> N
 
 
 def test_a_net_score_chooses_the_best_of_a_run_that_has_no_summary() -> None:
-    """Scores 0.1 ... 0.4 minus 0.05 a nat of 1, 3, 4.5 and 9: 0.05, 0.05, 0.075 and -0.05."""
+    """Scores 0.1 ... 0.4 minus 0.05 a nat of 1, 3.5, 4.5 and 9: 0.05, 0.025, 0.075 and -0.05."""
     for metrics, update in (("['eval/net_score']", 3), ("['eval/score']", 4)):
         objective = {"kl_budget": None, "kl_price": 0.05, "metrics": metrics, "directions": "['maximize']"}
-        policy = find_policy_of_run(run([1.0, 3.0, 4.5, 9.0], [NAN] * 4, **objective))
+        record = run([1.0, 3.5, 4.5, 9.0], [NAN] * 4, **objective)
+        policy = find_policy_of_run(record)
         assert policy is not None
-        assert policy.update == update
+        assert policy.update == find_best_update(record) == update
+    within = run([1.0, 3.5, 4.5, 9.0], [NAN] * 4, **(objective | {"kl_budget": 4.0, "metrics": "['eval/net_score']"}))
+    assert find_best_update(within) == 1
 
 
 def test_a_continued_run_is_not_beyond_its_budget_by_its_bounds_alone() -> None:

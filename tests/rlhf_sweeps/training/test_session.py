@@ -142,6 +142,20 @@ def test_whatever_a_run_carries_survives_a_checkpoint(compose_config: Compose, t
     assert again.loader.scorers[0].state != again.loader.scorers[1].state
 
 
+def test_a_checkpoint_of_another_price_is_measured_by_that_of_the_run(compose_config: Compose, tmp_path: Path) -> None:
+    session = load_session(compose_config(*SMALL, "reward_model=length"), Run(tmp_path))
+    session.best = Evaluation(3, 3.0, 20.0)
+    session.trainer.update = 3
+    for update in range(1, 4):
+        session.run.append_metrics({"update": update})
+    session.save()
+    net = ("objective.metrics=[eval/net_score]", "objective.kl_price=0.1")
+    again = load_session(compose_config(*SMALL, "reward_model=length", *net), Run(tmp_path))
+    again.go_on()
+    assert again.best is not None
+    assert (again.best.kl_price, again.best.worth) == (0.1, 1.0)
+
+
 def test_the_best_policy_so_far_goes_from_checkpoint_to_checkpoint(compose_config: Compose, tmp_path: Path) -> None:
     session = load_session(compose_config(*SMALL, "reward_model=length"), Run(tmp_path))
     weight = next(session.policy.parameters())
