@@ -19,9 +19,10 @@ def rank(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepT
     Args:
         directions: "maximize" or "minimize" for each objective.
     """
-    candidates = _find_candidates(trials, directions)
-    candidates.sort(key=lambda trial: trial.number)
-    return sorted(candidates, key=lambda trial: rank_key(trial.objectives or [], trial.test_mean, directions))
+    return sorted(
+        _find_candidates(trials, directions),
+        key=lambda trial: rank_key(trial.objectives or [], trial.test_mean, directions),
+    )
 
 
 def find_best(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepTrial]:
@@ -63,10 +64,20 @@ def group_by_reward_model(trials: Sequence[SweepTrial]) -> dict[str, list[SweepT
     return groups
 
 
+def find_complete(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepTrial]:
+    """The complete trials that are compared, by their numbers; of trials with the same setting only the one that ran.
+
+    Args:
+        directions: "maximize" or "minimize" for each objective.
+    """
+    complete = [trial for trial in trials if trial.state == COMPLETE and trial.is_compared and trial.has_run]
+    measured = [trial for trial in complete if compute_losses(trial.objectives, directions)]
+    return sorted(measured, key=lambda trial: trial.number)
+
+
 def _find_candidates(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepTrial]:
-    """The trials that can be the best; of trials with the same setting only the one that has run."""
-    feasible = [trial for trial in trials if trial.is_compared and trial.has_run and trial.is_feasible]
-    return [trial for trial in feasible if trial.state == COMPLETE and compute_losses(trial.objectives, directions)]
+    """The trials that can be the best, by their numbers."""
+    return [trial for trial in find_complete(trials, directions) if trial.is_feasible]
 
 
 def read_setting_values(trial: SweepTrial) -> dict[str, Any]:

@@ -8,24 +8,30 @@ seed fewer than that of the sweep, so the figure is rather too low than too high
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from rlhf_sweeps.figures import format_number
-from rlhf_sweeps.verdicts.settings import rank_key
+from rlhf_sweeps.verdicts.settings import keeps_constraints, mean_violations, rank_key
 
 
 @dataclass(frozen=True)
 class SettingBySeed:
-    """A setting that can be the best: it is complete and keeps all constraints.
+    """A complete setting, whether it keeps the constraints or not: without a seed, that may be otherwise.
 
     Attributes:
         chosen: seed -> objective, on the seeds that choose settings.
         tested: test seed -> objective; empty if the setting was not run on any.
+        broken: seed that chooses -> constraint -> by how much its run breaks it, as `mean_violations` takes them.
     """
 
     chosen: Mapping[int, float]
     tested: Mapping[int, float]
+    broken: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+
+    def is_feasible(self, left_out: int | None = None) -> bool:
+        """Whether it keeps all constraints, in the mean over the seeds that choose, without the one left out."""
+        return keeps_constraints(mean_violations(rows for seed, rows in self.broken.items() if seed != left_out))
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,9 @@ def choose_for_each_seed(
 
     If settings were run on test seeds, only these settings can be chosen and only test seeds are left out: the choice
     of the settings that are tested belongs to what is measured. A seed is left out only if all of these settings have a
-    value there, so that whatever is chosen can be measured.
+    value there, so that whatever is chosen can be measured. The seed left out has no part in the constraints either: of
+    the settings that keep them on the other seeds one is chosen, and if none does, the seed gives no value. Test seeds
+    have no part in the constraints, so that a tested setting that breaks one is never chosen.
 
     Args:
         settings: in the order of their trials; of equal ones the first is chosen.
@@ -61,20 +69,24 @@ def choose_for_each_seed(
             be left out; test seeds prune nothing.
 
     Returns:
-        Empty if there is nothing to choose from, or no seed can be left out: with one seed there is no other one.
+        Empty if there is nothing to choose from, no setting keeps the constraints, or no seed can be left out: with one
+        seed there is no other one.
     """
-    tested = [setting for setting in settings if setting.tested]
-    pool = tested or settings
-    if len(pool) < 2 or (not tested and any(len(setting.chosen) < 2 for setting in pool)):
+    is_tested = any(setting.tested for setting in settings)
+    pool = [
+        place for place, setting in enumerate(settings) if not is_tested or (setting.tested and setting.is_feasible())
+    ]
+    rows = [settings[place].tested if is_tested else settings[place].chosen for place in pool]
+    if len(pool) < 2 or not any(setting.is_feasible() for setting in settings):
         return {}
-    rows = [setting.tested if tested else setting.chosen for setting in pool]
-    shared = [seed for seed in rows[0] if all(seed in row for row in rows)]
-    places = [place for place, setting in enumerate(settings) if setting.tested or not tested]
-    choice = {}
-    for seed in shared if tested else [seed for seed in shared if seed not in pruning_seeds]:
-        others = [[_average_others(values, seed) for values in (setting.chosen, setting.tested)] for setting in pool]
-        keys = [rank_key(worth or [], on_tests, [direction]) for worth, on_tests in others]
-        choice[seed] = places[keys.index(min(keys))]
+    if not is_tested and any(len(row) < 2 for row in rows):
+        return {}
+    choice: dict[int, int] = {}
+    for seed in [seed for seed in rows[0] if all(seed in row for row in rows)]:
+        if is_tested or seed not in pruning_seeds:
+            feasible = [place for place in pool if is_tested or settings[place].is_feasible(seed)]
+            keys = {place: _make_key(settings[place], seed, direction) for place in feasible}
+            choice |= {seed: min(feasible, key=keys.__getitem__)} if feasible else {}
     return choice
 
 
@@ -118,6 +130,12 @@ def write_left_out(figure: LeftOut, name: str) -> str:
         basis += f", {figure.num_prompts} confirming prompts"
     value = format_number(figure.mean)
     return f"to report: {quantity} {value} on {place} that did not choose the setting ({basis})"
+
+
+def _make_key(setting: SettingBySeed, seed: int, direction: str) -> tuple[bool, list[float], list[float]]:
+    """The key that sorts a setting by all other seeds."""
+    worth, on_tests = (_average_others(values, seed) for values in (setting.chosen, setting.tested))
+    return rank_key(worth or [], on_tests, [direction])
 
 
 def _average_others(values: Mapping[int, float], seed: int) -> list[float] | None:

@@ -142,23 +142,3 @@ def test_a_seed_on_which_a_trial_was_pruned_is_not_left_out(tmp_path: Path) -> N
 
 def test_several_objectives_have_no_such_figure(tmp_path: Path) -> None:
     assert measure_left_out_seeds(Sweep(tmp_path), by_seed(*ROWS), plan(directions=["maximize"] * 2)) == {}
-
-
-def test_a_setting_that_breaks_a_constraint_cannot_be_chosen(tmp_path: Path) -> None:
-    """The first cannot win, so that nothing is left to choose from."""
-    trials = by_seed(*ROWS)
-    trials[0].violations = {"eval/kl<=5": 0.1}
-    assert measure_left_out_seeds(Sweep(tmp_path), trials, plan()) == {}
-    (view,) = make_views(
-        of([
-            trial(
-                number,
-                {"ppo.lr": f"{number}e-4"},
-                [3.0 - number],
-                runs=[run(number, seed, row[seed]) for seed in (0, 1, 2)],
-                violations={"eval/kl<=5": 0.1 - number},
-            )
-            for number, row in enumerate(ROWS)
-        ])
-    )  # fmt: skip
-    assert measure_view_left_out(view) is None
