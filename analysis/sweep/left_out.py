@@ -5,7 +5,7 @@ from statistics import fmean
 
 import numpy as np
 
-from analysis.records.runs import COMPLETE, PRUNED, Floats, RunRecord
+from analysis.records.runs import COMPLETE, FAILED, Floats, RunRecord
 from analysis.records.worth import measure_violations
 from analysis.sweep.settings import Setting, View
 from rlhf_sweeps.verdicts.final_policies import read_confirmed_score
@@ -18,7 +18,8 @@ def measure_view_left_out(view: View) -> LeftOut | None:
     settings = [each for setting in view.settings if (each := _collect_by_seed(setting)) is not None]
     if not view.is_single or len(settings) < len(view.settings):
         return None
-    pruning_seeds = {run.seed for trial in view.trials if trial.state == PRUNED for run in trial.runs}
+    # Trials of an earlier configuration are no trials of the view.
+    pruning_seeds = {run.seed for trial in view.trials if trial.state not in (COMPLETE, FAILED) for run in trial.runs}
     numbers = [setting.numbers for setting in view.settings]
 
     def find_confirmed(place: int, seed: int) -> tuple[float, int] | None:

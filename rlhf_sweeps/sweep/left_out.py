@@ -10,7 +10,7 @@ from rlhf_sweeps.sweep.contenders import read_reward_model
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.results import find_complete, group_by_reward_model
 from rlhf_sweeps.sweep.study.tested import select_measured
-from rlhf_sweeps.sweep.study.trials import PRUNED, SweepTrial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, SweepTrial
 from rlhf_sweeps.verdicts.final_policies import read_confirmed_score
 from rlhf_sweeps.verdicts.left_out_seeds import LeftOut, SettingBySeed, measure_left_out
 from rlhf_sweeps.verdicts.objective import compute_violations
@@ -78,13 +78,15 @@ def _collect_broken(sweep: Sweep, trial: SweepTrial, plan: Plan) -> dict[int, Ma
 
 
 def _find_pruning_seeds(sweep: Sweep, trials: Sequence[SweepTrial], seeds: Sequence[int], name: str) -> set[int]:
-    """The seeds on which a pruned trial has begun a run; none with a single seed, which cannot be left out.
+    """The seeds on which a trial has begun a run that was pruned, or that was put off or stopped before its end.
+
+    Empty with a single seed, which cannot be left out.
 
     Args:
         name: of the reward model whose trials count; empty for all trials.
     """
     if len(seeds) < 2:
         return set()
-    pruned = [trial.number for trial in trials if trial.state == PRUNED and trial.is_compared]
-    runs = [(seed, sweep.run(number, seed)) for number in pruned for seed in seeds]
+    lost = [trial.number for trial in trials if trial.state not in (COMPLETE, FAILED) and trial.is_compared]
+    runs = [(seed, sweep.run(number, seed)) for number in lost for seed in seeds]
     return {seed for seed, run in runs if run.start() is not None and (not name or read_reward_model(run) == name)}

@@ -65,8 +65,8 @@ def choose_for_each_seed(
     Args:
         settings: in the order of their trials; of equal ones the first is chosen.
         direction: "maximize" or "minimize".
-        pruning_seeds: seeds on which settings were pruned. What remained was chosen by these seeds, so that they cannot
-            be left out; test seeds prune nothing.
+        pruning_seeds: seeds on which settings were pruned, or put off in favour of others until the sweep ended. What
+            is complete was chosen by these seeds, so that they cannot be left out; test seeds prune nothing.
 
     Returns:
         Empty if there is nothing to choose from, no setting keeps the constraints, or no seed can be left out: with one

@@ -26,7 +26,7 @@ from analysis.views.sweep_sentences import write_view_statements
 from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.sweep.left_out import measure_left_out_seeds
 from rlhf_sweeps.sweep.results_file import make_results
-from rlhf_sweeps.sweep.study.trials import PRUNED, SweepTrial
+from rlhf_sweeps.sweep.study.trials import FAILED, PRUNED, RUNNING, WAITING, SweepTrial
 from rlhf_sweeps.verdicts.left_out_seeds import LeftOut
 
 # KL coefficient -> seed -> what a run is worth. The means without seed 0 are 1.15 and 1.25, without seed 1 they are
@@ -124,20 +124,31 @@ def plan(**changes: Any) -> Any:
     return SimpleNamespace(**{"directions": ["maximize"], "has_own_scales": False, "seeds": [0, 1, 2], **changes})
 
 
-def test_a_seed_on_which_a_trial_was_pruned_is_not_left_out(tmp_path: Path) -> None:
-    """Of 0, 1 and 2, which count without it, the first is lost."""
+@pytest.mark.parametrize(("state", "recorded"), [(PRUNED, "pruned"), (WAITING, "unfinished"), (RUNNING, "unfinished")])
+def test_a_seed_on_which_a_trial_did_not_come_to_its_end_is_not_left_out(
+    tmp_path: Path, state: str, recorded: str
+) -> None:
+    """Of 0, 1 and 2, which count without it, the first is lost: the trial was pruned, or put off until the end."""
     folder, trials = Sweep(tmp_path), by_seed(*ROWS)
     assert measure_left_out_seeds(folder, trials, plan()) == {"": LeftOut(1.0, [0, 1, 2], False, None)}
-    trials.append(make(2, state=PRUNED, objectives=None))
+    trials.append(make(2, state=state, objectives=None))
     assert measure_left_out_seeds(folder, trials, plan())[""].mean == 1.0  # it has begun no run
     write_run(folder.run(2, 0).folder)
     assert measure_left_out_seeds(folder, trials, plan()) == {"": LeftOut(1.5, [1, 2], False, None)}
     # The trial's reward model is tiny, and the figure is that of a.
     assert measure_left_out_seeds(folder, trials, plan(has_own_scales=True))["a"].mean == 1.0
     source = swept([{"ppo.lr": "1e-4"}, {"ppo.lr": "2e-4"}], ROWS)
-    pruned = trial(2, {"ppo.lr": "3e-4"}, None, state="pruned", runs=[run(2, 0)])
-    (view,) = make_views(of([*source.trials, pruned]))
+    lost = trial(2, {"ppo.lr": "3e-4"}, None, state=recorded, runs=[run(2, 0)])
+    (view,) = make_views(of([*source.trials, lost]))
     assert measure_view_left_out(view) == LeftOut(1.5, [1, 2], False, None)
+
+
+@pytest.mark.parametrize("changes", [{"state": PRUNED, "is_compared": False}, {"state": FAILED}])
+def test_a_trial_that_others_did_not_end_takes_no_seed_away(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """It failed by itself, or it was pruned under an earlier configuration, whose trials the analysis leaves out."""
+    folder, trials = Sweep(tmp_path), [*by_seed(*ROWS), make(2, objectives=None, **changes)]
+    write_run(folder.run(2, 0).folder)
+    assert measure_left_out_seeds(folder, trials, plan()) == {"": LeftOut(1.0, [0, 1, 2], False, None)}
 
 
 def test_several_objectives_have_no_such_figure(tmp_path: Path) -> None:
