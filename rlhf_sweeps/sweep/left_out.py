@@ -9,7 +9,7 @@ from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.sweep.contenders import read_reward_model
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.results import find_complete, group_by_reward_model
-from rlhf_sweeps.sweep.study.tested import select_measured
+from rlhf_sweeps.sweep.study.tested import select_failures, select_measured
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, SweepTrial
 from rlhf_sweeps.verdicts.final_policies import read_confirmed_score
 from rlhf_sweeps.verdicts.left_out_seeds import LeftOut, SettingBySeed, measure_left_out
@@ -51,6 +51,7 @@ def _measure(sweep: Sweep, group: Sequence[SweepTrial], plan: Plan, pruning_seed
             {seed: values[0] for seed, values in trial.by_seed.items()},
             {seed: values[0] for seed, values in select_measured(trial.tested).items()},
             _collect_broken(sweep, trial, plan),
+            select_failures(trial.tested),
         )
         for trial in candidates
     ]

@@ -23,11 +23,13 @@ class SettingBySeed:
         chosen: seed -> objective, on the seeds that choose settings.
         tested: test seed -> objective; empty if the setting was not run on any.
         broken: seed that chooses -> constraint -> by how much its run breaks it, as `mean_violations` takes them.
+        failed: the test seeds whose run ended without an objective.
     """
 
     chosen: Mapping[int, float]
     tested: Mapping[int, float]
     broken: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    failed: Collection[int] = ()
 
     def is_feasible(self, left_out: int | None = None) -> bool:
         """Whether it keeps all constraints, in the mean over the seeds that choose, without the one left out."""
@@ -70,9 +72,10 @@ def choose_for_each_seed(
 
     Returns:
         Empty if there is nothing to choose from, no setting keeps the constraints, or no seed can be left out: with one
-        seed there is no other one.
+        seed there is no other one. Empty, too, if all runs on test seeds failed: whoever wanted them is to be told so,
+        and not another figure.
     """
-    is_tested = any(setting.tested for setting in settings)
+    is_tested = any(setting.tested or setting.failed for setting in settings)
     pool = [
         place for place, setting in enumerate(settings) if not is_tested or (setting.tested and setting.is_feasible())
     ]

@@ -3,6 +3,7 @@
 Every expectation by hand.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from analysis.views.sweep_sentences import write_view_statements
 from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.sweep.left_out import measure_left_out_seeds
 from rlhf_sweeps.sweep.results_file import make_results
+from rlhf_sweeps.sweep.study.tested import NO_VALUE
 from rlhf_sweeps.sweep.study.trials import FAILED, PRUNED, RUNNING, WAITING, SweepTrial
 from rlhf_sweeps.verdicts.left_out_seeds import LeftOut
 
@@ -94,6 +96,24 @@ def test_the_lines_of_the_terminal() -> None:
     ]
     content = written(make_results(trials, ["maximize"], left_out={"": figure}))
     assert content["left_out"] == {"mean": 1.0, "seeds": [7, 8], "num_confirming": None}
+
+
+@pytest.mark.parametrize("end", [{"state": "failed"}, {"state": "diverged"}, {"objective": None}])
+def test_nothing_is_reported_if_all_runs_on_test_seeds_failed(tmp_path: Path, end: dict[str, Any]) -> None:
+    """Without them, 1.0 would be the figure of the seeds 0, 1 and 2."""
+    folder, trials = Sweep(tmp_path), by_seed(*ROWS)
+    trials[0].tested = {7: "diverged", 8: NO_VALUE}
+    figures = measure_left_out_seeds(folder, trials, plan())
+    assert figures == {}
+    lines = block(trials, left_out=figures)
+    assert f"    nothing to report: all test seeds failed (7 diverged, 8 {NO_VALUE})" in lines
+    assert not any("    to report" in line for line in lines)
+    source = swept([{"ppo.lr": "1e-4"}, {"ppo.lr": "2e-4"}], ROWS)
+    (view,) = make_views(source)
+    assert measure_view_left_out(view) == LeftOut(1.0, [0, 1, 2], False, None)
+    failed = replace(run(0, 7, end.get("objective", 1.0)), state=end.get("state", "complete"))
+    (view,) = make_views(of([replace(source.trials[0], tests=[failed]), source.trials[1]]))
+    assert measure_view_left_out(view) is None
 
 
 def test_where_reward_models_are_compared_each_has_its_own() -> None:
