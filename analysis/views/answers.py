@@ -24,7 +24,7 @@ from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record.quantities import BEST_SCORE, OBJECTIVE
 from rlhf_sweeps.record.trials import format_counts
 from rlhf_sweeps.verdicts.error_rate import DECIDED, UNDECIDED
-from rlhf_sweeps.verdicts.left_out_seeds import write_left_out
+from rlhf_sweeps.verdicts.left_out_seeds import is_test_mean_to_report, write_left_out
 
 
 def make_answers(
@@ -128,7 +128,9 @@ def _describe_winner(ranking: SourceRanking, is_decided: bool) -> list[str]:
     left_out = measure_view_left_out(ranking.view) if ranking.view is not None else None
     if ranking.is_tested(best):
         alone = " that had no part in choosing it: this is the number to report"
-        quoted = _describe_test_result(best) + (alone if left_out is None else ", which chose it among those tested")
+        num_tested = sum(map(ranking.is_tested, ranking.ranked))
+        is_to_report = is_test_mean_to_report(num_tested, len(best.objectives or ()))
+        quoted = _describe_test_result(best) + (alone if is_to_report else ", which chose it among those tested")
         values = [f"its {ranking.name} is {quoted}", f"It was chosen by {chosen}"]
     elif best.tested is not None:
         values.append(

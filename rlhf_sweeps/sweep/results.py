@@ -10,6 +10,7 @@ from rlhf_sweeps.record.quantities import name_objectives
 from rlhf_sweeps.record.trials import format_counts
 from rlhf_sweeps.sweep.study.tested import select_measured
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
+from rlhf_sweeps.verdicts.left_out_seeds import is_test_mean_to_report
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front, rank_key
 
 
@@ -121,6 +122,12 @@ def count_candidates(trials: Sequence[SweepTrial], directions: Sequence[str]) ->
     # By test seeds the best is the best of those that ran on them; with several objectives they change no order.
     tested = [] if len(directions) > 1 else [trial for trial in rank(trials, directions) if trial.test_mean is not None]
     return len(tested) or count_settings(trials)
+
+
+def has_test_mean_to_report(trials: Sequence[SweepTrial], directions: Sequence[str]) -> bool:
+    """Whether the mean of a best setting on the test seeds is the number to report (see `is_test_mean_to_report`)."""
+    num_tested = sum(trial.test_mean is not None for trial in rank(trials, directions))
+    return is_test_mean_to_report(num_tested, len(directions))
 
 
 def count_settings(trials: Sequence[SweepTrial]) -> int:

@@ -118,6 +118,16 @@ def measure_left_out(
     return LeftOut(fmean(values), list(choice), is_tested, None)
 
 
+def is_test_mean_to_report(num_tested: int, num_objectives: int) -> bool:
+    """Whether test seeds had no part in choosing the setting, so that its mean there is the number to report.
+
+    Args:
+        num_tested: the number of settings with values on test seeds; the test seeds chose among them.
+        num_objectives: of several, test seeds choose nothing.
+    """
+    return num_tested == 1 or (num_objectives > 1 and num_tested > 0)
+
+
 def write_left_out(figure: LeftOut, name: str) -> str:
     """The sentence about the figure, the same in all outputs.
 

@@ -116,6 +116,31 @@ def test_nothing_is_reported_if_all_runs_on_test_seeds_failed(tmp_path: Path, en
     assert measure_view_left_out(view) is None
 
 
+def test_test_seeds_that_several_settings_do_not_share_have_no_number_to_report(tmp_path: Path) -> None:
+    """Without a shared seed nothing is left out, and the test seeds have chosen the first: 2 is better than 1."""
+    trials = [make(0, [5.0], tested={7: [2.0], 8: "error"}), make(1, [4.0], tested={7: "error", 8: [1.0]})]
+    assert measure_left_out_seeds(Sweep(tmp_path), trials, plan(seeds=[0])) == {}
+    lines = block(trials)
+    assert lines[0] == "leading (not decided): trial 0, objective 2, on 1 test seed; 1 more failed (8 error)"
+    assert not any("to report" in line for line in lines)
+    records = [
+        trial(number, {"ppo.lr": f"{number + 1}e-4"}, [5.0 - number], runs=[run(number, 0, 5.0 - number)], tests=[test])
+        for number, test in enumerate([run(0, 7, 2.0), run(1, 8, 1.0)])
+    ]
+    source = of(records)
+    statements = [statement.text for statement in write_view_statements(analyse_sweep(source).views[0])]
+    assert statements[0].startswith("leading objective 2 on 1 test seed, chosen by 5 (not decided)")
+    lines = dict(make_answers(source, rank_source(source), [], []).answers)["Which setting is best?"]
+    assert lines[0].endswith("is 2 on 1 seed, which chose it among those tested")
+    assert not any("to report" in line for line in (*statements, *lines))
+    # If one setting alone has a value there, the test seeds have chosen nothing.
+    source = of([records[0], replace(records[1], tests=[])])
+    statements = [statement.text for statement in write_view_statements(analyse_sweep(source).views[0])]
+    assert statements[0].startswith("leading objective 2 on 1 test seed (the number to report), chosen by 5")
+    lines = dict(make_answers(source, rank_source(source), [], []).answers)["Which setting is best?"]
+    assert lines[0].endswith("is 2 on 1 seed that had no part in choosing it: this is the number to report")
+
+
 def test_where_reward_models_are_compared_each_has_its_own() -> None:
     trials = [
         make(number, [1.0], settings={"reward_model": name}, reward_model=name) for number, name in enumerate("ab")

@@ -59,7 +59,7 @@ def test_the_seeds_that_are_left_are_reported_and_the_others_named(
 def test_mean_and_error_are_of_the_seeds_that_gave_values() -> None:
     """Of 1 and 3 the deviation is the root of 2, and so the standard error is 1."""
     by_seed = {7: [1.0], 9: "diverged", 8: [3.0]}
-    assert text_of(by_seed, ["objective"]) == (
+    assert text_of(by_seed, ["objective"], is_to_report=True) == (
         "to report: objective 2 +- 1 (standard error), on 2 test seeds; 1 more failed (9 diverged)"
     )
     expected = {"seeds": [7, 8], "mean": 2.0, "standard_error": 1.0, "failed": {9: "diverged"}}
