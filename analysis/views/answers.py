@@ -137,10 +137,10 @@ def _describe_winner(ranking: SourceRanking, is_decided: bool) -> list[str]:
             f"Its {ranking.name} on test seeds is {_describe_test_result(best)}; with several objectives, "
             "test seeds do not change the order"
         )
-    if left_out is not None:
-        values.append(capitalize(write_left_out(left_out, ranking.name)))
     lines = [] if is_single else _describe_front(ranking)
     lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *write_counted_sentences(best)]
+    if left_out is not None:  # after the sentences that say of the values above how "this" was measured
+        lines.append(capitalize(write_left_out(left_out, ranking.name)))
     run = best.runs[0] if best.runs else None
     if ranking.metric == SCORE and ranking.name == OBJECTIVE and run is not None and _takes_best(run):
         lines.append(f"The {OBJECTIVE} is the {BEST_SCORE}")

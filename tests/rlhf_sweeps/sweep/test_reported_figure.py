@@ -17,7 +17,8 @@ from helpers.sweep_sources import of, run, swept, trial
 from helpers.sweeping import sweep
 
 from analysis.reading.folders import read_folder
-from analysis.records.runs import Source
+from analysis.records.objective import Objective
+from analysis.records.runs import RunRecord, Source
 from analysis.results.ranking import rank_source
 from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.left_out import measure_view_left_out
@@ -83,6 +84,28 @@ def test_test_seeds_that_chose_have_a_part_in_choosing() -> None:
     lines = dict(make_answers(source, rank_source(source), [], []).answers)["Which setting is best?"]
     assert "is 2 ± 1 (standard error) on 2 seeds, which chose it among those tested" in lines[0]
     assert lines[2] == expected.replace("to report", "To report")
+
+
+def test_what_was_measured_when_follows_the_value_that_it_is_about() -> None:
+    """Every run's value is that of its evaluation after update 15; the figure to report has another value."""
+
+    def evaluated(number: int, seed: int, worth: float) -> RunRecord:
+        best = {"update": 15, "kl": 4.2, "score": worth}
+        return replace(run(number, seed, worth, best=best), objective=Objective(("eval/score",), ("maximize",)))
+
+    source = of([
+        trial(
+            number,
+            {"ppo.lr": f"{number + 1}e-4"},
+            [sum(row) / 3],
+            runs=[evaluated(number, seed, worth) for seed, worth in enumerate(row)],
+        )
+        for number, row in enumerate(ROWS)
+    ])  # fmt: skip
+    lines = dict(make_answers(source, rank_source(source), [], []).answers)["Which setting is best?"]
+    assert lines[0].endswith("its objective is 3, the mean over 3 seeds")
+    assert lines[1] == "this was measured after update 15, at a KL of 4.2 nats to the base policy"
+    assert lines[2].startswith("To report: objective 1")
 
 
 def test_the_lines_of_the_terminal() -> None:
