@@ -1,4 +1,4 @@
-"""The figure to report of a sweep's best setting, on seeds that did not choose it, from the record."""
+"""The figure to report of a sweep, on seeds that did not choose the setting, from the record."""
 
 import math
 from collections.abc import Mapping, Sequence

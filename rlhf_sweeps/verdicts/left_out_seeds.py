@@ -1,4 +1,4 @@
-"""What the best of several settings comes to on a seed that did not choose it.
+"""What a setting chosen as the best of several comes to on a seed that did not choose it.
 
 The best of several settings looks better than it is on the seeds that chose it. So each seed is left out in turn: the
 other seeds choose a setting by the rule of the sweep, and what this setting is worth on the seed left out counts. The
@@ -131,18 +131,19 @@ def is_test_mean_to_report(num_tested: int, num_objectives: int) -> bool:
 def write_left_out(figure: LeftOut, name: str) -> str:
     """The sentence about the figure, the same in all outputs.
 
+    It stands under a best setting, whose own value it is not: other seeds may choose other settings.
+
     Args:
         name: of the objective.
     """
     noun, num = "test seed" if figure.is_tested else "seed", len(figure.seeds)
     basis = f"each of {num} {noun}s left out in turn" if num > 1 else f"{noun} {figure.seeds[0]} left out"
-    place = "seeds" if num > 1 else "a seed"
-    quantity = name
+    quantity, place = name, "a seed"
     if figure.num_prompts is not None:
-        quantity, place = "score", f"{place} and prompts"
+        quantity, place = "score", "a seed and prompts"
         basis += f", {figure.num_prompts} confirming prompts"
-    value = format_number(figure.mean)
-    return f"to report: {quantity} {value} on {place} that did not choose the setting ({basis})"
+    meaning = f"what a setting chosen in this way comes to on {place} that did not choose it"
+    return f"to report: {quantity} {format_number(figure.mean)}, {meaning} ({basis})"
 
 
 def _make_key(setting: SettingBySeed, seed: int, direction: str) -> tuple[bool, list[float], list[float]]:

@@ -36,7 +36,8 @@ from rlhf_sweeps.verdicts.left_out_seeds import LeftOut
 # 1.05 and 1.3, without seed 2 they are 1.1 and 0.45: so 0.5, 0.4 and 1.1 count, and their mean is 0.667. The best
 # setting's mean is 1.1.
 WORTH = {0.01: {0: 1.0, 1: 1.2, 2: 1.1}, 0.02: {0: 0.5, 1: 0.4, 2: 2.1}}
-SENTENCE = "to report: objective 0.667 on seeds that did not choose the setting (each of 3 seeds left out in turn)"
+MEANING = "what a setting chosen in this way comes to on a seed that did not choose it"
+SENTENCE = f"to report: objective 0.667, {MEANING} (each of 3 seeds left out in turn)"
 
 
 def test_all_outputs_say_the_same(
@@ -79,7 +80,7 @@ def test_test_seeds_that_chose_have_a_part_in_choosing() -> None:
     source = make_tested()
     statements = [statement.text for statement in write_view_statements(analyse_sweep(source).views[0])]
     assert statements[0].startswith("leading objective 2 on 2 test seeds, chosen by 5 (not decided)")
-    expected = "to report: objective 1 on seeds that did not choose the setting (each of 2 test seeds left out in turn)"
+    expected = f"to report: objective 1, {MEANING} (each of 2 test seeds left out in turn)"
     assert statements[1] == expected
     lines = dict(make_answers(source, rank_source(source), [], []).answers)["Which setting is best?"]
     assert "is 2 ± 1 (standard error) on 2 seeds, which chose it among those tested" in lines[0]
@@ -115,7 +116,7 @@ def test_the_lines_of_the_terminal() -> None:
         "leading (not decided): trial 0, objective 2 +- 1 (standard error), on 2 test seeds",
         "    ppo.kl_coef=0.00",
         "    chosen by objective 5",
-        "    to report: objective 1 on seeds that did not choose the setting (each of 2 test seeds left out in turn)",
+        f"    to report: objective 1, {MEANING} (each of 2 test seeds left out in turn)",
     ]
     content = written(make_results(trials, ["maximize"], left_out={"": figure}))
     assert content["left_out"] == {"mean": 1.0, "seeds": [7, 8], "num_confirming": None}
@@ -170,8 +171,7 @@ def test_where_reward_models_are_compared_each_has_its_own() -> None:
     ]
     figures = {"a": LeftOut(1.5, [0, 1], False, None)}
     lines = block(trials, is_comparison=True, left_out=figures)
-    basis = "seeds that did not choose the setting (each of 2 seeds left out in turn)"
-    assert f"best setting of a, to report: objective 1.5 on {basis}" in lines
+    assert f"best setting of a, to report: objective 1.5, {MEANING} (each of 2 seeds left out in turn)" in lines
     comparison = {"ranking": [], "reward_models": [{"reward_model": name, "trial": n} for n, name in enumerate("ab")]}
     content = make_results(trials, ["maximize"], comparison, is_comparison=True, left_out=figures)
     assert [entry.get("left_out", {}).get("mean") for entry in content["comparison"]] == [1.5, None]

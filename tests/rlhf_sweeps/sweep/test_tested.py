@@ -99,6 +99,8 @@ def test_a_sweep_that_is_extended_knows_the_tests_of_its_earlier_starts(
     printed = capsys.readouterr().out
     assert "leading (not decided): trial 0, objective " in printed
     # Without the only test seed, the seed that chooses would choose the setting that is worse on it.
-    reported = f"    to report: objective {value(added, 0.02, 1_000_000):.3g} on a seed that did not choose the setting"
-    assert f"{reported} (test seed 1000000 left out)\n" in printed
+    reported = (
+        f"    to report: objective {value(added, 0.02, 1_000_000):.3g}, what a setting chosen in this way comes to"
+    )
+    assert f"{reported} on a seed that did not choose it (test seed 1000000 left out)\n" in printed
     assert yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())["best_trial"] == 0

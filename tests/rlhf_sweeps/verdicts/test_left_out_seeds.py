@@ -1,4 +1,4 @@
-"""What the best setting comes to on a seed that did not choose it; every expectation by hand."""
+"""What a setting chosen as the best comes to on a seed that did not choose it; every expectation by hand."""
 
 from typing import Any
 
@@ -153,16 +153,13 @@ def test_scores_on_confirming_prompts_count_if_all_of_these_runs_have_one() -> N
 
 
 def test_the_sentence_names_the_quantity_and_what_was_left_out() -> None:
-    seeds = "seeds that did not choose the setting (each of 3 seeds left out in turn)"
-    assert (
-        write_left_out(LeftOut(1.0512, [0, 1, 2], False, None), "objective") == f"to report: objective 1.05 on {seeds}"
-    )
-    alone = "on a seed that did not choose the setting (test seed 7 left out)"
-    assert write_left_out(LeftOut(1.0, [7], True, None), "objective") == f"to report: objective 1 {alone}"
-    confirmed = (
-        "seeds and prompts that did not choose the setting (each of 2 test seeds left out in turn, 72 confirming"
-    )
-    assert write_left_out(LeftOut(1.0, [7, 8], True, 72), "objective") == f"to report: score 1 on {confirmed} prompts)"
+    meaning = "what a setting chosen in this way comes to on a seed"
+    seeds = f"{meaning} that did not choose it (each of 3 seeds left out in turn)"
+    assert write_left_out(LeftOut(1.0512, [0, 1, 2], False, None), "objective") == f"to report: objective 1.05, {seeds}"
+    alone = f"{meaning} that did not choose it (test seed 7 left out)"
+    assert write_left_out(LeftOut(1.0, [7], True, None), "objective") == f"to report: objective 1, {alone}"
+    confirmed = f"{meaning} and prompts that did not choose it (each of 2 test seeds left out in turn, 72 confirming"
+    assert write_left_out(LeftOut(1.0, [7, 8], True, 72), "objective") == f"to report: score 1, {confirmed} prompts)"
 
 
 @pytest.mark.parametrize(("shared", "num_tests"), [(0.0, 0), (0.5, 0), (0.5, 3)])
