@@ -52,6 +52,13 @@ class LeftOut:
     is_tested: bool
     num_prompts: int | None
 
+    @property
+    def basis(self) -> str:
+        """`each of 3 test seeds left out in turn, 72 confirming prompts`: what the mean rests on."""
+        noun, num = "test seed" if self.is_tested else "seed", len(self.seeds)
+        seeds = f"each of {num} {noun}s left out in turn" if num > 1 else f"{noun} {self.seeds[0]} left out"
+        return seeds + ("" if self.num_prompts is None else f", {self.num_prompts} confirming prompts")
+
 
 def choose_for_each_seed(
     settings: Sequence[SettingBySeed], direction: str, pruning_seeds: Collection[int] = ()
@@ -136,14 +143,9 @@ def write_left_out(figure: LeftOut, name: str) -> str:
     Args:
         name: of the objective.
     """
-    noun, num = "test seed" if figure.is_tested else "seed", len(figure.seeds)
-    basis = f"each of {num} {noun}s left out in turn" if num > 1 else f"{noun} {figure.seeds[0]} left out"
-    quantity, place = name, "a seed"
-    if figure.num_prompts is not None:
-        quantity, place = "score", "a seed and prompts"
-        basis += f", {figure.num_prompts} confirming prompts"
+    quantity, place = (name, "a seed") if figure.num_prompts is None else ("score", "a seed and prompts")
     meaning = f"what a setting chosen in this way comes to on {place} that did not choose it"
-    return f"to report: {quantity} {format_number(figure.mean)}, {meaning} ({basis})"
+    return f"to report: {quantity} {format_number(figure.mean)}, {meaning} ({figure.basis})"
 
 
 def _make_key(setting: SettingBySeed, seed: int, direction: str) -> tuple[bool, list[float], list[float]]:

@@ -1,4 +1,4 @@
-"""The objectives of the best settings on test seeds, which had no part in choosing them, and failures there."""
+"""The objectives of tested settings on test seeds, which had no part in choosing what is tested, and failures there."""
 
 import math
 import statistics

@@ -23,7 +23,7 @@ from analysis.results.ranking import rank_source
 from analysis.sweep.analysis import analyse_sweep
 from analysis.sweep.left_out import measure_view_left_out
 from analysis.sweep.settings import make_views
-from analysis.views.answers import make_answers
+from analysis.views.answers import make_answers, make_sweep_tiles
 from analysis.views.sweep_sentences import write_view_statements
 from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.sweep.left_out import measure_left_out_seeds
@@ -82,6 +82,8 @@ def test_test_seeds_that_chose_have_a_part_in_choosing() -> None:
     assert statements[0].startswith("leading objective 2 on 2 test seeds, chosen by 5 (not decided)")
     expected = f"to report: objective 1, {MEANING} (each of 2 test seeds left out in turn)"
     assert statements[1] == expected
+    tile = ("Objective to report", "1", "each of 2 test seeds left out in turn")
+    assert tile in make_sweep_tiles(source, rank_source(source)).tiles
     lines = dict(make_answers(source, rank_source(source), [], []).answers)["Which setting is best?"]
     assert "is 2 ± 1 (standard error) on 2 seeds, which chose it among those tested" in lines[0]
     assert lines[2] == expected.replace("to report", "To report")
