@@ -266,11 +266,12 @@ def write_seed_notes(source: Source, grouped: Grouping) -> list[str]:
     counted = [group for group in grouped.groups if group.runs]
     tested = [group.label for group in counted if group.is_test]
     if tested and len(tested) == len(counted):
-        return ["values are from the runs on test seeds only, which had no part in the choice of settings"]
+        return ["values are from the runs on test seeds only, which had no part in choosing the tested settings"]
     if tested:
         return [
-            f"{list_labels(tested)} come first, with values from runs on test seeds, which had no part in the choice; "
-            "the values of the others, and the verdicts on them, are from the runs that chose the settings"
+            f"{list_labels(tested)} come first, with values from runs on test seeds, which had no part in "
+            "choosing the tested settings; the values of the others, and the verdicts on them, are from the runs that "
+            "chose the settings"
         ]
     if num_tests:
         runs = f"{num_tests} runs on test seeds are" if num_tests > 1 else "1 run on a test seed is"

@@ -103,7 +103,8 @@ class OwnPairs:
                 means.append(f"{format_share(fmean(values))} for {label} ({format_count(len(values), 'run')})")
         if means and measured.name == OTHER_JUDGES:
             sentences.append(
-                f"on test seeds, which had no part in the choice, the {OTHER_JUDGES} is {join_words(means)}"
+                "on test seeds, which had no part in choosing the tested settings, "
+                f"the {OTHER_JUDGES} is {join_words(means)}"
             )
         return sentences
 

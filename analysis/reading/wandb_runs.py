@@ -33,7 +33,7 @@ class WandbRun:
         id, name, group: as W&B knows it.
         run: its record, without the place in a sweep.
         trial: its number in the sweep; None where that is unknown.
-        is_test: whether its seed had no part in choosing a setting.
+        is_test: whether its seed is a test seed.
         settings: its config as it was logged, nested.
     """
 

@@ -49,7 +49,7 @@ class RunRecord:
         config: Hydra key -> plain value, flat: `ppo.lr`; secrets, which earlier versions recorded, are masked.
         state: COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED or UNFINISHED.
         summary: the record of its end; empty if it did not finish.
-        trial: its number in the sweep, if any. is_test: whether its seed had no part in choosing a setting.
+        trial: its number in the sweep, if any. is_test: whether its seed is a test seed.
         overrides: the user's changes of the config: `ppo.lr=1e-4`.
         problems: sentences on parts of its record that could not be read.
         folder: its folder; None for a run that comes from elsewhere.

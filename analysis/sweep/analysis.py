@@ -34,7 +34,7 @@ class ViewAnalysis:
         front: the settings that no other beats in all objectives, by the first objective.
         steps: what to try next.
         failures: where trials came to nothing.
-        left_out: what the best setting comes to on seeds that did not choose it; None where that is unknown.
+        left_out: the figure to report; None where it is unknown.
     """
 
     view: View

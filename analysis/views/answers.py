@@ -24,7 +24,7 @@ from rlhf_sweeps.figures import format_number
 from rlhf_sweeps.record.quantities import BEST_SCORE, OBJECTIVE
 from rlhf_sweeps.record.trials import format_counts
 from rlhf_sweeps.verdicts.error_rate import DECIDED, UNDECIDED
-from rlhf_sweeps.verdicts.left_out_seeds import write_left_out
+from rlhf_sweeps.verdicts.left_out_seeds import LeftOut, is_test_mean_to_report, write_left_out
 
 
 def make_answers(
@@ -79,7 +79,10 @@ def make_sweep_tiles(source: Source, ranking: SourceRanking) -> Tiles:
     entries = ranking.entries
     items = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _count_states(entries))]
     best = ranking.best
-    if best is not None and ranking.is_comparable:
+    left_out = measure_view_left_out(ranking.view) if ranking.view is not None else None
+    if best is not None and left_out is not None:
+        items.append(_make_left_out_tile(ranking, left_out))
+    elif best is not None and ranking.is_comparable:
         base = best.average_summary("base_score")
         hint = f"base policy: {format_number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
         where = f", on {format_count(len(best.tested_runs), 'test seed')}" if ranking.is_tested(best) else ""
@@ -93,6 +96,11 @@ def make_sweep_tiles(source: Source, ranking: SourceRanking) -> Tiles:
     if source.seconds:
         items.append(("Took", format_duration(source.seconds), "from start to end"))
     return Tiles(items)
+
+
+def _make_left_out_tile(ranking: SourceRanking, left_out: LeftOut) -> tuple[str, str, str]:
+    name = ranking.name if left_out.num_prompts is None else "score"
+    return f"{capitalize(name)} to report", format_number(left_out.mean), left_out.basis
 
 
 def _count_states(entries: Sequence[Entry]) -> str:
@@ -128,17 +136,19 @@ def _describe_winner(ranking: SourceRanking, is_decided: bool) -> list[str]:
     left_out = measure_view_left_out(ranking.view) if ranking.view is not None else None
     if ranking.is_tested(best):
         alone = " that had no part in choosing it: this is the number to report"
-        quoted = _describe_test_result(best) + (alone if left_out is None else ", which chose it among those tested")
+        num_tested = sum(map(ranking.is_tested, ranking.ranked))
+        is_to_report = is_test_mean_to_report(num_tested, len(best.objectives or ()))
+        quoted = _describe_test_result(best) + (alone if is_to_report else ", which chose it among those tested")
         values = [f"its {ranking.name} is {quoted}", f"It was chosen by {chosen}"]
     elif best.tested is not None:
         values.append(
             f"Its {ranking.name} on test seeds is {_describe_test_result(best)}; with several objectives, "
             "test seeds do not change the order"
         )
-    if left_out is not None:
-        values.append(capitalize(write_left_out(left_out, ranking.name)))
     lines = [] if is_single else _describe_front(ranking)
     lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *write_counted_sentences(best)]
+    if left_out is not None:  # after the sentences that say of the values above how "this" was measured
+        lines.append(capitalize(write_left_out(left_out, ranking.name)))
     run = best.runs[0] if best.runs else None
     if ranking.metric == SCORE and ranking.name == OBJECTIVE and run is not None and _takes_best(run):
         lines.append(f"The {OBJECTIVE} is the {BEST_SCORE}")

@@ -15,7 +15,7 @@ from rlhf_sweeps.figures import format_number, format_percent, format_share
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.error_rate import DECIDED, SIGNIFICANCE_LEVEL, UNDECIDED
 from rlhf_sweeps.verdicts.estimates import are_equal
-from rlhf_sweeps.verdicts.left_out_seeds import LeftOut, write_left_out
+from rlhf_sweeps.verdicts.left_out_seeds import LeftOut, is_test_mean_to_report, write_left_out
 from rlhf_sweeps.verdicts.noise import Noise
 
 
@@ -35,7 +35,7 @@ def write_best_statements(
     """The setting that leads, and the figure to report; with several objectives the range of each on the front.
 
     Args:
-        left_out: this figure; None where it is unknown, so that the mean on test seeds is the one to report.
+        left_out: this figure; None where it is unknown.
     """
     num = len(view.settings)
     if not num:
@@ -51,7 +51,8 @@ def write_best_statements(
         worth = format_number(value)
     else:
         worth = f"{format_number(best.tested[0])} on {format_count(len(best.by_test), 'test seed')}"
-        worth += " (the number to report)" if left_out is None else ""
+        num_tested = sum(setting.tested is not None for setting in view.ranked)
+        worth += " (the number to report)" if is_test_mean_to_report(num_tested, len(view.directions)) else ""
         worth += f", chosen by {format_number(value)}"
         evidence["on test seeds"] = best.tested[0]
     standing = "" if lead is None else f" ({DECIDED if lead.is_decided else UNDECIDED})"

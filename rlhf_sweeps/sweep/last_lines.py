@@ -19,6 +19,7 @@ from rlhf_sweeps.sweep.results import (
     format_objectives,
     format_settings,
     group_by_reward_model,
+    has_test_mean_to_report,
     rank,
 )
 from rlhf_sweeps.sweep.study.tested import describe_tests
@@ -68,7 +69,9 @@ def write_last_lines(
     else:
         ranked = rank(trials, directions)
         is_sure = len(ranked) < 2 or bool(is_decided(ranked, directions))
-        lines = _describe_best(winners, metrics, is_sure, figures.get("")) or [_explain_no_best(trials)]
+        is_to_report = has_test_mean_to_report(trials, directions)
+        best = _describe_best(winners, metrics, is_sure, figures.get(""), is_to_report)
+        lines = best or [_explain_no_best(trials)]
     lines += _describe_others(trials, winners, metrics, directions, is_grid, is_comparison)
     if is_comparison:
         name = name_objectives(metrics)[0]
@@ -130,20 +133,21 @@ def _suggest_tests(num_settings: int, num_test_seeds: int, test_command: str, is
 
 
 def _describe_best(
-    winners: Sequence[SweepTrial], metrics: Sequence[str], is_sure: bool, left_out: LeftOut | None
+    winners: Sequence[SweepTrial], metrics: Sequence[str], is_sure: bool, left_out: LeftOut | None, is_to_report: bool
 ) -> list[str]:
     """Lines about the best settings, beginning with the value on the test seeds, if there is one.
 
     Args:
         is_sure: whether it is decided that the first is the best.
-        left_out: the figure to report; None if it cannot be measured, so that the test seeds have the one to report.
+        left_out: the figure to report; None if it cannot be measured.
+        is_to_report: whether the mean on the test seeds is the number to report.
     """
     lines = []
     for trial in winners[:MOST_LISTED]:
         title = ("best" if is_sure else f"leading ({UNDECIDED})") if len(metrics) == 1 else "on the Pareto front"
         texts = [_describe_objectives(trial, metrics)]
         if trial.tested:
-            texts.append(describe_tests(trial.tested, name_objectives(metrics), is_to_report=left_out is None))
+            texts.append(describe_tests(trial.tested, name_objectives(metrics), is_to_report))
         if trial.test_mean is not None:
             texts = [texts[1], f"chosen by {texts[0]}"]
         if left_out is not None:

@@ -10,6 +10,7 @@ from rlhf_sweeps.record.quantities import name_objectives
 from rlhf_sweeps.record.trials import format_counts
 from rlhf_sweeps.sweep.study.tested import select_measured
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
+from rlhf_sweeps.verdicts.left_out_seeds import is_test_mean_to_report
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front, rank_key
 
 
@@ -19,9 +20,10 @@ def rank(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepT
     Args:
         directions: "maximize" or "minimize" for each objective.
     """
-    candidates = _find_candidates(trials, directions)
-    candidates.sort(key=lambda trial: trial.number)
-    return sorted(candidates, key=lambda trial: rank_key(trial.objectives or [], trial.test_mean, directions))
+    return sorted(
+        _find_candidates(trials, directions),
+        key=lambda trial: rank_key(trial.objectives or [], trial.test_mean, directions),
+    )
 
 
 def find_best(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepTrial]:
@@ -63,10 +65,20 @@ def group_by_reward_model(trials: Sequence[SweepTrial]) -> dict[str, list[SweepT
     return groups
 
 
+def find_complete(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepTrial]:
+    """The complete trials that are compared, by their numbers; of trials with the same setting only the one that ran.
+
+    Args:
+        directions: "maximize" or "minimize" for each objective.
+    """
+    complete = [trial for trial in trials if trial.state == COMPLETE and trial.is_compared and trial.has_run]
+    measured = [trial for trial in complete if compute_losses(trial.objectives, directions)]
+    return sorted(measured, key=lambda trial: trial.number)
+
+
 def _find_candidates(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepTrial]:
-    """The trials that can be the best; of trials with the same setting only the one that has run."""
-    feasible = [trial for trial in trials if trial.is_compared and trial.has_run and trial.is_feasible]
-    return [trial for trial in feasible if trial.state == COMPLETE and compute_losses(trial.objectives, directions)]
+    """The trials that can be the best, by their numbers."""
+    return [trial for trial in find_complete(trials, directions) if trial.is_feasible]
 
 
 def read_setting_values(trial: SweepTrial) -> dict[str, Any]:
@@ -110,6 +122,12 @@ def count_candidates(trials: Sequence[SweepTrial], directions: Sequence[str]) ->
     # By test seeds the best is the best of those that ran on them; with several objectives they change no order.
     tested = [] if len(directions) > 1 else [trial for trial in rank(trials, directions) if trial.test_mean is not None]
     return len(tested) or count_settings(trials)
+
+
+def has_test_mean_to_report(trials: Sequence[SweepTrial], directions: Sequence[str]) -> bool:
+    """Whether the mean of a best setting on the test seeds is the number to report (see `is_test_mean_to_report`)."""
+    num_tested = sum(trial.test_mean is not None for trial in rank(trials, directions))
+    return is_test_mean_to_report(num_tested, len(directions))
 
 
 def count_settings(trials: Sequence[SweepTrial]) -> int:

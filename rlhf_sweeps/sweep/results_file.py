@@ -30,8 +30,8 @@ def make_results(
     noise; false: it only leads; null: there is no other.
 
     left_out has the figure to report, if it can be measured (`measure_left_out`): mean, seeds, and num_confirming, the
-    number of confirming prompts if the mean is that of their scores, else null. Otherwise the mean of test is the
-    figure to report.
+    number of confirming prompts if the mean is that of their scores, else null. Without it, the mean of test is the
+    figure to report, if only one setting has values on test seeds or there are several objectives.
 
     confirmed has what the best setting's policies come to on the confirming prompts (`measure_confirmation`); null if
     they were not measured there.

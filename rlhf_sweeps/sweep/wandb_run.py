@@ -7,7 +7,7 @@ from typing import Any
 
 from rlhf_sweeps.config.schema import TrackingConfig
 from rlhf_sweeps.record.quantities import name_objectives
-from rlhf_sweeps.sweep.results import find_best, read_setting_values
+from rlhf_sweeps.sweep.results import find_best, has_test_mean_to_report, read_setting_values
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
 from rlhf_sweeps.tracking import wandb_run as tracking
 from rlhf_sweeps.verdicts.left_out_seeds import LeftOut
@@ -80,6 +80,7 @@ class SweepTracker:
             importance: parameter -> its share of the objective's variance; empty if unknown.
             comparison: a row for each train reward model and judge; empty without a comparison.
             left_out: the figures to report, as from `measure_left_out_seeds`; sweep/to_report has that of the sweep.
+                Without it, sweep/to_report has the mean on test seeds that had no part in choosing, if there is one.
         """
         at = {"trial": self._summarise(trials)["trial"]}
         self._tracker.log_table("sweep/trials", *_make_trials_table(trials, self._metrics), at=at)
@@ -96,6 +97,7 @@ class SweepTracker:
         self._summary = {
             **dict.fromkeys([*self._list_names(BEST), *self._list_names(TO_REPORT)]),
             **self._summarise_best(trials),
+            **({} if has_test_mean_to_report(trials, self._directions) else dict.fromkeys(self._list_names(TO_REPORT))),
             **({} if figure is None else {TO_REPORT: figure.mean}),
             **shares_now,
         }

@@ -12,7 +12,8 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState, create_trial
 
-from analysis.records.runs import Source
+from analysis.records.runs import RunRecord, Source
+from analysis.records.worth import measure_violations
 from analysis.sweep.analysis import ViewAnalysis, analyse_sweep
 from analysis.sweep.left_out import measure_view_left_out
 from analysis.sweep.settings import make_views
@@ -20,6 +21,7 @@ from analysis.views.sweep_sentences import write_view_statements
 from helpers.studies import DISTRIBUTIONS
 from helpers.sweep_sources import Point, drawn, of, run, swept, trial
 from rlhf_sweeps.verdicts.pairs import BETTER
+from rlhf_sweeps.verdicts.settings import mean_violations
 
 LRS = ("1e-05", "3e-05", "0.0001", "0.0003")
 KL_COEFS = ("0.01", "0.03", "0.1", "0.3")
@@ -106,6 +108,47 @@ def pruned(seed: int, num: int, num_seeds: int = 1, shared: float = SHARED) -> S
     return of(trials, study=study)
 
 
+def put_off(seed: int, num: int, num_seeds: int) -> Source:
+    """A search whose worse half was put off after the first seed and did not end: luck on this seed alone decides."""
+    source = search(seed, num, num_seeds, shared=0.0)
+    worths = {each.number: (each.runs[0].objectives or [0.0])[0] for each in source.trials}
+    waiting = set(sorted(worths, key=worths.__getitem__)[: num // 2])
+    trials = [
+        replace(each, state="unfinished", objectives=None, runs=each.runs[:1]) if each.number in waiting else each
+        for each in source.trials
+    ]
+    return replace(source, trials=trials, runs=[run for each in trials for run in each.runs])
+
+
+def limited(seed: int, num: int, num_seeds: int) -> Source:
+    """A search with a limit on a KL that falls with the score, so that what keeps it is lucky: a correlation of -0.7.
+
+    Half of all runs break it.
+    """
+    random = np.random.default_rng(seed)
+    source = search(seed, num, num_seeds, shared=0.0)
+    trials = []
+    for each in source.trials:
+        runs = [_limit(run, random.standard_normal()) for run in each.runs]
+        trials.append(replace(each, runs=runs, violations=mean_violations(map(measure_violations, runs))))
+    return replace(source, trials=trials, runs=[run for each in trials for run in each.runs])
+
+
+def _limit(run: RunRecord, noise: float) -> RunRecord:
+    """A run with an evaluation whose KL has a standard deviation of 1 around the limit."""
+    (score,) = run.objectives or [0.0]
+    kl = 5.0 - 0.7 * score + math.sqrt(1 - 0.7**2) * noise
+    metrics = {"update": 1.0, "eval/score": score, "eval/kl": kl, "eval/base_score": 0.0}
+    config = {
+        **run.config,
+        "objective.metrics": ["eval/score"],
+        "objective.directions": ["maximize"],
+        "objective.reduction": "last",
+        "objective.constraints": ["eval/kl<=5"],
+    }
+    return replace(run, metrics={name: np.array([value]) for name, value in metrics.items()}, config=config)
+
+
 def reward_models(seed: int, num_models: int, num_settings: int, num_seeds: int) -> Source:
     """Some learning rates under each of several reward models; objectives of different ones have no common scale."""
     random = np.random.default_rng(seed)
@@ -151,6 +194,8 @@ CURSED: dict[str, Callable[[int], Source]] = {
     "16 settings, 1 seed, the best 3 on 3 test seeds": lambda seed: search(seed, 16, num_tests=3, shared=0.0),
     "16 settings, 3 seeds": lambda seed: search(seed, 16, 3, shared=0.0),
     "32 settings, half of them pruned on the first of 3 seeds": lambda seed: pruned(seed, 32, 3, shared=0.0),
+    "32 settings, half of them put off after the first of 3 seeds": lambda seed: put_off(seed, 32, 3),
+    "16 settings, 3 seeds, a limit that goes with the score": lambda seed: limited(seed, 16, 3),
 }
 
 
@@ -162,7 +207,8 @@ def list_claims(source: Source) -> set[str]:
 def measure_best(source: Source) -> tuple[float, float]:
     """The figure of the best setting, on test seeds if it was run on some, and the one to report; nan without it."""
     (view,) = make_views(source)
-    assert view.best is not None
+    if view.best is None:  # every setting breaks the limit
+        return math.nan, math.nan
     figure = measure_view_left_out(view)
     on_tests = view.best.tested
     return (on_tests or view.best.objectives.tolist())[0], math.nan if figure is None else figure.mean

@@ -1,4 +1,4 @@
-"""The objectives of the best settings on test seeds, which had no part in choosing them, and failures there."""
+"""The objectives of tested settings on test seeds, which had no part in choosing what is tested, and failures there."""
 
 import math
 import statistics
@@ -39,12 +39,12 @@ def make_test_entry(by_seed: BySeed) -> dict[str, Any]:
     return {"test": entry} if entry else {}
 
 
-def describe_tests(by_seed: BySeed, names: Sequence[str], is_to_report: bool = True) -> str:
+def describe_tests(by_seed: BySeed, names: Sequence[str], is_to_report: bool) -> str:
     """A line about a trial's test seeds.
 
     Args:
         names: the names of the objectives for the user.
-        is_to_report: whether the mean is the number to report; not if the test seeds chose among several settings.
+        is_to_report: whether the mean is the number to report (see `is_test_mean_to_report`).
     """
     values, failed = select_measured(by_seed), select_failures(by_seed)
     failures = ", ".join(f"{seed} {cause}" for seed, cause in sorted(failed.items()))

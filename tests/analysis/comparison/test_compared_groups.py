@@ -82,7 +82,7 @@ def test_test_seeds_count_alone_where_all_groups_have_them() -> None:
     found = compare_groups(source(chose + tests), "key")
     assert found.grouping.is_test
     assert [list(group.values) for group in found.groups] == [["test/2/0", "test/2/1"], ["test/1/0", "test/1/1"]]
-    assert any("on test seeds" in note for note in found.notes)
+    assert any("on test seeds only, which had no part in choosing the tested settings" in note for note in found.notes)
 
 
 def test_a_number_with_many_values_is_compared_in_ranges() -> None:

@@ -99,7 +99,7 @@ def test_of_several_tested_settings_the_best_is_that_on_the_test_seeds() -> None
     assert numbers(choose_finalists(trials, ["maximize"], 3)) == [0, 2, 1]
     lines = block(trials, is_grid=True)
     assert lines[:5] == [
-        "leading (not decided): trial 1, to report: objective 3, on 1 test seed; 1 more failed (8 diverged)",
+        "leading (not decided): trial 1, objective 3, on 1 test seed; 1 more failed (8 diverged)",
         "    ppo.kl_coef=0.01",
         "    chosen by objective 4",
         "objective 3 on 1 test seed, chosen by objective 4  ppo.kl_coef=0.01  outputs/sweep/1",

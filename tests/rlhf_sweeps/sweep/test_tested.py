@@ -59,7 +59,7 @@ def test_the_seeds_that_are_left_are_reported_and_the_others_named(
 def test_mean_and_error_are_of_the_seeds_that_gave_values() -> None:
     """Of 1 and 3 the deviation is the root of 2, and so the standard error is 1."""
     by_seed = {7: [1.0], 9: "diverged", 8: [3.0]}
-    assert text_of(by_seed, ["objective"]) == (
+    assert text_of(by_seed, ["objective"], is_to_report=True) == (
         "to report: objective 2 +- 1 (standard error), on 2 test seeds; 1 more failed (9 diverged)"
     )
     expected = {"seeds": [7, 8], "mean": 2.0, "standard_error": 1.0, "failed": {9: "diverged"}}
@@ -99,6 +99,8 @@ def test_a_sweep_that_is_extended_knows_the_tests_of_its_earlier_starts(
     printed = capsys.readouterr().out
     assert "leading (not decided): trial 0, objective " in printed
     # Without the only test seed, the seed that chooses would choose the setting that is worse on it.
-    reported = f"    to report: objective {value(added, 0.02, 1_000_000):.3g} on a seed that did not choose the setting"
-    assert f"{reported} (test seed 1000000 left out)\n" in printed
+    reported = (
+        f"    to report: objective {value(added, 0.02, 1_000_000):.3g}, what a setting chosen in this way comes to"
+    )
+    assert f"{reported} on a seed that did not choose it (test seed 1000000 left out)\n" in printed
     assert yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())["best_trial"] == 0

@@ -191,6 +191,9 @@ def test_in_the_end_the_number_to_report_is_that_of_seeds_that_did_not_choose(
     assert (tracker._summary["sweep/best"], tracker._summary["sweep/to_report"]) == (3.0, 0.25)
     tracker.conclude(trials, {}, left_out={"a": LeftOut(0.25, [0, 1], False, None)})  # that of a reward model
     assert tracker._summary["sweep/to_report"] == 1.0
+    trials[1].tested = {8: [0.5]}  # the test seeds have chosen, and no seed can be left out
+    tracker.conclude(trials, {})
+    assert tracker._summary["sweep/to_report"] is None
 
 
 def test_of_several_objectives_the_number_to_report_is_that_of_the_trial_that_is_best(

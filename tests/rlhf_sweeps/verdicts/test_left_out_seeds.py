@@ -1,4 +1,4 @@
-"""What the best setting comes to on a seed that did not choose it; every expectation by hand."""
+"""What a setting chosen as the best comes to on a seed that did not choose it; every expectation by hand."""
 
 from typing import Any
 
@@ -84,6 +84,66 @@ def test_without_the_only_test_seed_the_seeds_before_choose() -> None:
     assert measure_left_out(settings, "maximize", unconfirmed) == LeftOut(1.0, [7], True, None)
 
 
+LIMIT = "eval/kl<=5"
+
+
+def with_limit(*rows: tuple[dict[int, float], dict[int, float]]) -> list[SettingBySeed]:
+    """Settings with their values and with the excesses over a limit, by seed."""
+    return [
+        SettingBySeed(values, {}, {seed: {LIMIT: excess} for seed, excess in excesses.items()})
+        for values, excesses in rows
+    ]
+
+
+# The first one has the higher mean without every seed.
+LIMITED = ({0: 4.0, 1: 5.0, 2: 6.0}, {0: 1.0, 1: 2.0, 2: 3.0})
+
+
+def test_the_seed_left_out_has_no_part_in_the_constraints() -> None:
+    """The first has excesses of (-3 + 3) / 2 = 0 without seed 0, (-2 + 3) / 2 without 1, (-2 - 3) / 2 without 2."""
+    settings = with_limit((LIMITED[0], {0: -2.0, 1: -3.0, 2: 3.0}), (LIMITED[1], {0: -1.0, 1: -1.0, 2: -1.0}))
+    assert choose_for_each_seed(settings, "maximize") == {0: 0, 1: 1, 2: 0}
+    assert measure_left_out(settings, "maximize", unconfirmed) == LeftOut(
+        4.0, [0, 1, 2], False, None
+    )  # (4 + 2 + 6) / 3
+    # Over all seeds the first breaks the limit, but not without seed 2.
+    settings = with_limit((LIMITED[0], {0: -2.0, 1: -3.0, 2: 6.0}), (LIMITED[1], {0: -1.0, 1: -1.0, 2: -1.0}))
+    assert choose_for_each_seed(settings, "maximize") == {0: 1, 1: 1, 2: 0}
+
+
+def test_a_seed_without_which_no_setting_keeps_the_constraints_gives_no_value() -> None:
+    """Both keep the limit over all seeds, and break it without seed 1, whose mean excess is (-1 + 3) / 2 there."""
+    settings = with_limit(*((values, {0: -1.0, 1: -9.0, 2: 3.0}) for values in LIMITED))
+    assert choose_for_each_seed(settings, "maximize") == {0: 0, 2: 0}
+    # No setting keeps it over all seeds, so that there is no best one to report, but without seed 2 both keep it.
+    settings = with_limit(*((values, {0: -1.0, 1: -1.0, 2: 3.0}) for values in LIMITED))
+    assert choose_for_each_seed(settings, "maximize") == {}
+
+
+def test_test_seeds_have_no_part_in_the_constraints() -> None:
+    """The last one breaks the limit and cannot be chosen, although it is the best on the test seeds."""
+    both = on_test_seeds((3.0, {7: 1.0, 8: 2.0}), (2.0, {7: 3.0, 8: 1.0}))
+    broken = SettingBySeed({0: 9.0}, {7: 9.0, 8: 9.0}, {0: {LIMIT: 0.1}})
+    assert choose_for_each_seed([*both, broken], "maximize") == {7: 0, 8: 1}
+
+
+def test_the_figure_is_unbiased_where_a_limit_is_on_what_goes_with_the_score() -> None:
+    """500 sweeps of 16 equal settings on 3 seeds, whose excesses over a limit correlate -0.7 with the values.
+
+    So what keeps the limit is lucky. When the seed left out had a part in the constraints, the bias was +0.39.
+    """
+    random = np.random.default_rng(11)
+    figures = []
+    for _ in range(500):
+        values = random.normal(size=(16, 3))
+        excesses = -0.7 * values + np.sqrt(1 - 0.7**2) * random.normal(size=(16, 3))
+        rows = [(dict(enumerate(row)), dict(enumerate(excess))) for row, excess in zip(values, excesses, strict=True)]
+        figure = measure_left_out(with_limit(*rows), "maximize", unconfirmed)
+        figures += [] if figure is None else [figure.mean]
+    assert len(figures) > 450
+    assert abs(np.mean(figures)) < 4 * np.std(figures) / np.sqrt(len(figures))
+
+
 def test_scores_on_confirming_prompts_count_if_all_of_these_runs_have_one() -> None:
     scores = {(1, 0): 0.5, (0, 1): 1.5, (0, 2): 4.0}  # setting and seed; other runs are not asked
     figure = measure_left_out(on_seeds(*ROWS), "maximize", lambda place, seed: (scores[place, seed], 70 + seed))
@@ -93,16 +153,13 @@ def test_scores_on_confirming_prompts_count_if_all_of_these_runs_have_one() -> N
 
 
 def test_the_sentence_names_the_quantity_and_what_was_left_out() -> None:
-    seeds = "seeds that did not choose the setting (each of 3 seeds left out in turn)"
-    assert (
-        write_left_out(LeftOut(1.0512, [0, 1, 2], False, None), "objective") == f"to report: objective 1.05 on {seeds}"
-    )
-    alone = "on a seed that did not choose the setting (test seed 7 left out)"
-    assert write_left_out(LeftOut(1.0, [7], True, None), "objective") == f"to report: objective 1 {alone}"
-    confirmed = (
-        "seeds and prompts that did not choose the setting (each of 2 test seeds left out in turn, 72 confirming"
-    )
-    assert write_left_out(LeftOut(1.0, [7, 8], True, 72), "objective") == f"to report: score 1 on {confirmed} prompts)"
+    meaning = "what a setting chosen in this way comes to on a seed"
+    seeds = f"{meaning} that did not choose it (each of 3 seeds left out in turn)"
+    assert write_left_out(LeftOut(1.0512, [0, 1, 2], False, None), "objective") == f"to report: objective 1.05, {seeds}"
+    alone = f"{meaning} that did not choose it (test seed 7 left out)"
+    assert write_left_out(LeftOut(1.0, [7], True, None), "objective") == f"to report: objective 1, {alone}"
+    confirmed = f"{meaning} and prompts that did not choose it (each of 2 test seeds left out in turn, 72 confirming"
+    assert write_left_out(LeftOut(1.0, [7, 8], True, 72), "objective") == f"to report: score 1, {confirmed} prompts)"
 
 
 @pytest.mark.parametrize(("shared", "num_tests"), [(0.0, 0), (0.5, 0), (0.5, 3)])
