@@ -10,6 +10,7 @@ from helpers.compared_runs import at, run, source
 
 from analysis.comparison.compare import compare_groups
 from analysis.records.runs import RunRecord
+from analysis.views.comparison_sentences import write_design_sentences
 
 SEEDS = (0.05, 0.0, -0.05)  # added to the scores of one setting, and subtracted from those of the other
 ON_SOME, ON_ALL = np.array([6.0, -4.0, 5.0, -3.0]), np.ones(4)
@@ -58,3 +59,23 @@ def test_the_objective_has_the_prompts_of_its_own_evaluation() -> None:
     runs = [make_run(key, seed, LAST) for key in (1, 2) for seed in range(3)]
     (pair,) = compare_groups(source(runs), "key").pairs
     assert (pair.difference, pair.prompt_share) == (pytest.approx(1.0), pytest.approx(0.0))
+
+
+@pytest.mark.parametrize(
+    ("scored", "sentence"),
+    [
+        ([1, 2, 3, 4], "so that the verdicts hold for other prompts, too"),
+        (
+            [1, 2, 3],
+            "so that the verdicts hold for other prompts, too, but those on 2 against 4, 1 against 4, 3 against 4, "
+            "whose runs share too few scores by prompt",
+        ),
+        ([2, 3], "in the verdicts on 2 against 3, so that these hold for other prompts, too"),
+    ],
+)
+def test_the_verdicts_that_hold_for_other_prompts_are_named(scored: list[int], sentence: str) -> None:
+    """Setting 2 is the best; the other settings are alike, so that they keep their order."""
+    runs = [make_run(key, seed, LAST) for key in (1, 2, 3, 4) for seed in range(3)]
+    runs = [each if each.config["key"] in scored else replace(each, read_samples=list) for each in runs]
+    (line,) = write_design_sentences(compare_groups(source(runs), "key").pairs)
+    assert line.removeprefix("the noise of the held-out prompts counts").lstrip(", ") == sentence

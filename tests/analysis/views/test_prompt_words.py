@@ -49,14 +49,27 @@ def test_a_decided_lead_is_more_than_seeds_and_prompts_differ() -> None:
     assert sentence.startswith("Yes: Trial 0 is better than every other by more than seeds and prompts differ, with ")
 
 
+@pytest.mark.parametrize(("lost", "noise"), [(2, "seeds"), (3, "seeds and prompts")])
+def test_prompts_are_named_only_if_they_count_against_every_other_setting(lost: int, noise: str) -> None:
+    """Three settings; the one with the number `lost` has no samples."""
+    seeds = np.array(SEEDS)[:, None]
+    made = make_trials([seeds + np.array(ON_ALL) - 5 * number for number in range(3)])
+    trials = [
+        replace(each, runs=[replace(one, read_samples=list) for one in each.runs]) if each.number == lost else each
+        for each in made.trials
+    ]
+    (sentence,) = write_noise_sentences(rank_source(of(trials)))
+    assert sentence.startswith(f"Yes: Trial 0 is better than every other by more than {noise} differ, with ")
+
+
 def test_a_lead_on_a_few_prompts_is_noise_that_more_seeds_do_not_lessen() -> None:
     """The variance of prompts is 82 / 3 / 4 with 3 degrees of freedom, that of seeds 0.01 / 3: 3.18 x 2.61 is 8.32."""
     source = make_sweep(ON_SOME)
     first, power = write_noise_sentences(rank_source(source))
     assert first.startswith("No: trial 1 is within noise of trial 0; ")
     assert power == (
-        "3 seeds a setting cannot decide a lead below 8.32; more help little, since most of this noise comes from the "
-        "prompts: raise eval.num_prompts"
+        "3 seeds a setting cannot decide a lead below 8.32; more seeds help little, since most of this noise comes from "
+        "the prompts: raise eval.num_prompts"
     )
     steps = [step.text for view in analyse_sweep(source).views for step in view.steps]
     wanted = (
