@@ -173,7 +173,7 @@ def _rank_groups(
         for each in (runs, test_runs)
     )
     scores, test_scores = (
-        {label: stratify_scores(compared, runs_of_group, measured.values) for label, runs_of_group in each.items()}
+        {label: stratify_scores(compared, own_runs, measured.values, measured.name) for label, own_runs in each.items()}
         if are_by_prompt(measured.name, values)
         else {}
         for each, values in ((runs, by_choice), (test_runs, tested))

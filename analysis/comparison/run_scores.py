@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from analysis.comparison.groups import Grouping
 from analysis.comparison.run_values import EVAL_SCORE, OBJECTIVE
-from analysis.records.prompt_scores import read_scores_of_run
+from analysis.records.prompt_scores import read_best_scores_of_run, read_scores_of_run
 from analysis.records.runs import RunRecord
 from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.other_prompts import Scores
@@ -17,11 +17,17 @@ def are_by_prompt(name: str, strata: Mapping[str, Strata]) -> bool:
 
 
 def stratify_scores(
-    grouped: Grouping, runs: Sequence[RunRecord], values: Mapping[str, float]
+    grouped: Grouping, runs: Sequence[RunRecord], values: Mapping[str, float], name: str
 ) -> dict[Hashable, list[Scores]]:
-    """Other settings -> the scores of a group's runs that have a value, in the order of `groups.stratify`."""
+    """Other settings -> the scores of a group's runs that have a value, in the order of `groups.stratify`.
+
+    Args:
+        name: of the measure. The objective says which evaluations give its value; the metric `eval/score` is taken at
+            each run's best evaluation.
+    """
+    read = read_best_scores_of_run if name == EVAL_SCORE else read_scores_of_run
     by_setting: dict[Hashable, list[Scores]] = {}
     for run in runs:
         if run.name in values:
-            by_setting.setdefault(grouped.make_setting_key(run), []).append(read_scores_of_run(run))
+            by_setting.setdefault(grouped.make_setting_key(run), []).append(read(run))
     return by_setting

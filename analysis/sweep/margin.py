@@ -62,6 +62,11 @@ class Lead:
         others = zip(self.ranked[1:], self.are_tested[1:], strict=True)
         return [_count_runs(self.best, other, is_tested) for other, is_tested in others]
 
+    @property
+    def are_contenders(self) -> Sequence[bool]:
+        """Whether the best has to beat each other setting to win: those on test seeds if any ran there, else all."""
+        return self.are_tested[1:] if any(self.are_tested[1:]) else [True] * (len(self.ranked) - 1)
+
     def count_seeds(self, place: int) -> float:
         """The number of seeds with which the gap to a setting, the best being at place 0, would be its own margin.
 
@@ -75,11 +80,8 @@ class Lead:
 
     @property
     def is_clear(self) -> bool | None:
-        """Whether the best is better than every other by more than noise; None where that is unknown.
-
-        Where several settings were run on test seeds, these are the others.
-        """
-        are_rivals = self.are_tested[1:] if any(self.are_tested[1:]) else [True] * (len(self.ranked) - 1)
+        """Whether the best is better than every contender by more than noise; None where that is unknown."""
+        are_rivals = self.are_contenders
         if self.pairs is not None:
             verdicts = {pair.verdict for pair, is_rival in zip(self.pairs, are_rivals, strict=False) if is_rival}
             return True if verdicts == {BETTER} else False if verdicts & {BETTER, NOISE} else None

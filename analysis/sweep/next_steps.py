@@ -3,6 +3,7 @@
 import itertools
 import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -174,14 +175,29 @@ def _suggest_seeds(source: Source, lead: Lead | None) -> list[Statement]:
         subject = "each" if len(reachable) == len(rivals) else _largest(len(reachable))
         text += f": if the differences are as large as they look, {override} has about an even chance to "
         text += f"show {subject}"
-    elif needed and all(math.isinf(seeds) for seeds in needed):
-        text += "; no number of seeds can show a difference on these prompts: raise eval.num_prompts"
     else:
-        text += (
-            f"; more than {MAX_SEEDS} seeds each would be needed to show a difference, so take the cheapest or safest"
-        )
+        text += f"; {_write_limit(needed)}"
     evidence = {"noise": noise.deviation, "repetitions": float(noise.repetitions), "smallest difference": min(gaps)}
     return [Statement(text, evidence, command)]
+
+
+def _write_limit(needed: Sequence[float]) -> str:
+    """Why no number of seeds that people run shows a difference.
+
+    Args:
+        needed: the number of seeds for each difference, above MAX_SEEDS; infinite where prompts alone hide it.
+    """
+    num_hidden = sum(math.isinf(seeds) for seeds in needed)
+    if not num_hidden:
+        return f"more than {MAX_SEEDS} seeds each would be needed to show a difference, so take the cheapest or safest"
+    too_few = "with so few held-out prompts no number of seeds can decide"
+    if num_hidden == len(needed):
+        return f"{too_few} this: raise eval.num_prompts"
+    num_seen = len(needed) - num_hidden
+    return (
+        f"{num_seen} of the differences would need more than {MAX_SEEDS} seeds a setting, and {too_few} "
+        f"the other {'one' if num_hidden == 1 else num_hidden}: raise eval.num_prompts"
+    )
 
 
 def choose_seeds(plan: SweepPlan, number: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
-from analysis.wording.short_labels import list_labels
+from analysis.wording.short_labels import list_first, list_labels, make_short_names
 from analysis.wording.statements import Statement
 from rlhf_sweeps.verdicts.estimates import FEW_RUNS
 from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, GroupPair
@@ -110,10 +110,20 @@ def _write_prompt_sentences(pairs: Sequence[GroupPair]) -> list[str]:
     """Whether the verdicts hold for other prompts; a comparison prompt by prompt says it itself."""
     judged = [pair for pair in pairs if pair.verdict != UNKNOWN and pair.design != BY_PROMPT]
     counted = [pair for pair in judged if pair.prompt_share is not None]
+    others = [pair for pair in judged if pair.prompt_share is None]
     if not counted:
         return []
-    scope = "the verdicts" if len(counted) == len(judged) else f"{len(counted)} of {len(judged)} verdicts"
-    return [f"the noise of the held-out prompts counts, so that {scope} hold for other prompts, too"]
+    start = "the noise of the held-out prompts counts"
+    if len(others) <= len(counted):
+        rest = f", but those on {_list_pairs(others)}, whose runs share too few scores by prompt" if others else ""
+        return [f"{start}, so that the verdicts hold for other prompts, too{rest}"]
+    return [f"{start} in the verdicts on {_list_pairs(counted)}, so that these hold for other prompts, too"]
+
+
+def _list_pairs(pairs: Sequence[GroupPair]) -> str:
+    """`a against b, a against c`, with short names."""
+    names = make_short_names(label for pair in pairs for label in (pair.first, pair.second))
+    return list_first([f"{names[pair.first]} against {names[pair.second]}" for pair in pairs])
 
 
 def _write_pairing_sentences(pairs: Sequence[GroupPair]) -> list[str]:

@@ -73,7 +73,8 @@ def _answer_by_seeds(standing: Lead, pairs: Sequence[GroupPair], entries: Entrie
     chance_text = f"a run of the best beats a run of the second with probability {format_probability(chance)}"
     if standing.is_clear:
         title, verb = entries[standing.best.numbers].title, _conjugate_be([standing.best])
-        noise = "seeds" if second.prompt_share is None else "seeds and prompts"
+        rivals = [pair for pair, is_contender in zip(pairs, standing.are_contenders, strict=False) if is_contender]
+        noise = "seeds" if any(pair.prompt_share is None for pair in rivals) else "seeds and prompts"
         others = "every other that ran on test seeds" if any(standing.are_tested[1:]) else "every other"
         return [
             f"Yes: {title} {verb} better than {others} by more than {noise} differ, with "
@@ -103,7 +104,9 @@ def _describe_power(standing: Lead, second: GroupPair) -> list[str]:
         return []
     text = f"{format_count(num_seeds, 'seed')} a setting cannot decide a lead below {format_number(smallest)}; "
     if (second.prompt_share or 0.0) > _MOST_OF_NOISE:
-        return [f"{text}more help little, since most of this noise comes from the prompts: raise eval.num_prompts"]
+        return [
+            f"{text}more seeds help little, since most of this noise comes from the prompts: raise eval.num_prompts"
+        ]
     more = next((number for number in _USUAL_SEEDS if number >= 2 * num_seeds), 2 * num_seeds)
     return [f"{text}about {format_number(second.scale_margin(more / num_seeds))} would be enough with {more}"]
 

@@ -29,8 +29,12 @@ def make_short_names(labels: Iterable[str], longest: int = LONGEST_LABEL) -> dic
 
 def list_labels(labels: Sequence[str]) -> str:
     """The first three labels, and how many more there are."""
-    names = shorten_apart(labels)[:3]
-    return ", ".join(names) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
+    return list_first(shorten_apart(labels))
+
+
+def list_first(texts: Sequence[str]) -> str:
+    """The first three texts as they are, and how many more there are."""
+    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def _shorten(labels: Sequence[str], longest: int) -> list[str]:

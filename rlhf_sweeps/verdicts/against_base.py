@@ -76,21 +76,34 @@ def _judge_equal(differences: Outcomes, num_settings: int) -> str:
 def read_differences(samples: Iterable[Mapping[str, Any]], judge: str | None = None) -> dict[str, float]:
     """Prompt -> score minus the base policy's score in one evaluation, of which `samples` has the rows.
 
-    A prompt that occurs several times counts each time. Rows without both scores are left out.
+    Rows without both scores are left out.
 
     Args:
         judge: the judge whose scores are read; None: the run's own reward model.
     """
-    group = "" if judge is None else f"{JUDGE}{judge}/"
-    differences: dict[str, float] = {}
+    rows, group = list(samples), "" if judge is None else f"{JUDGE}{judge}/"
+    scores, base_scores = (read_scores(rows, f"{group}{name}") for name in ("score", "base_score"))
+    both = {prompt: (score, base_scores[prompt]) for prompt, score in scores.items() if prompt in base_scores}
+    differences = {prompt: score - base_score for prompt, (score, base_score) in both.items()}
+    return {prompt: difference for prompt, difference in differences.items() if math.isfinite(difference)}
+
+
+def read_scores(samples: Iterable[Mapping[str, Any]], name: str) -> dict[str, float]:
+    """Prompt -> score in one evaluation, of which `samples` has the rows; rows without it are left out.
+
+    A prompt that occurs several times counts each time.
+
+    Args:
+        name: of the column: `score`, `base_score`, or that of a judge.
+    """
+    scores: dict[str, float] = {}
     seen: dict[str, int] = {}
     for row in samples:
-        prompt = str(row.get("prompt"))
+        prompt, score = str(row.get("prompt")), row.get(name)
         seen[prompt] = seen.get(prompt, 0) + 1
-        score, base_score = row.get(f"{group}score"), row.get(f"{group}base_score")
-        if isinstance(score, int | float) and isinstance(base_score, int | float) and math.isfinite(score - base_score):
-            differences[f"{prompt}#{seen[prompt]}"] = float(score - base_score)
-    return differences
+        if isinstance(score, int | float) and math.isfinite(score):
+            scores[f"{prompt}#{seen[prompt]}"] = float(score)
+    return scores
 
 
 def list_judges(samples: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -84,14 +84,16 @@ class GroupValues:
         if design == BY_RUN:
             return compare_on_prompts(*([np.concatenate(list(tables.values()))] for tables in (ours, theirs)))
         own, other = ([tables[key] for key in keys] for tables in (ours, theirs))
+        paired = None
         if design == BY_SETTING:
-            return compare_on_prompts([np.concatenate(own) - np.concatenate(other)])
-        if design == BY_SEED:
+            paired = compare_on_prompts([np.concatenate(own) - np.concatenate(other)])
+        elif design == BY_SEED:
             places, other_places = ({seed: n for n, seed in enumerate(self.runs[label])} for label in (first, second))
             seeds = [seed for seed in places if seed in other_places]
             rows, other_rows = own[0][[places[s] for s in seeds]], other[0][[other_places[s] for s in seeds]]
-            return compare_on_prompts([rows - other_rows])
-        return compare_on_prompts(own, other)
+            paired = compare_on_prompts([rows - other_rows])
+        # Where no run has scores beside its partner, the means of both groups show the noise.
+        return paired or compare_on_prompts(own, other)
 
 
 @dataclass(frozen=True)

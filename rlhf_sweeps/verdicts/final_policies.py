@@ -6,13 +6,14 @@ on confirming prompts, by which nothing is chosen, the sentence rests on these p
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean
 from typing import Any
 
 from rlhf_sweeps.record.trials import read_objectives
-from rlhf_sweeps.verdicts.against_base import Gain, list_judges, measure_gain, read_differences
+from rlhf_sweeps.verdicts.against_base import Gain, list_judges, measure_gain, read_differences, read_scores
 from rlhf_sweeps.verdicts.cross_fitting import WIDENING, choose_for_each
 from rlhf_sweeps.verdicts.objective import KL_BOUND
 
@@ -26,6 +27,7 @@ class FinalPolicy:
         kl: its mean sequence KL to the base policy, in nats; nan if unknown.
         is_within: whether that evaluation was within the KL budget; then it is the best of these, else the last one.
         differences: held-out prompt -> score minus the base policy's score; empty without samples.
+        scores: held-out prompt -> score, in the same evaluations; empty on the confirming prompts.
         kl_bound: the upper bound of the KL, which is held against the budget; the KL where it is unknown.
         judged: judge -> the differences in that evaluation under it.
         is_cross_fitted: whether each difference is that of the evaluation which the other prompts would choose.
@@ -44,6 +46,7 @@ class FinalPolicy:
     score: float = math.nan
     kl_price: float = 0.0
     confirmed: "FinalPolicy | None" = None
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 def find_final_policy(
@@ -77,14 +80,16 @@ def find_final_policy(
             rows = rows_by_update.get(update, [])
             kl = _read_number(evaluation, "kl", math.nan)
             return FinalPolicy(
-                int(update), kl, key == "best", _measure(rows, choice, place_of_prompt),
+                int(update), kl, key == "best", _measure(rows, choice, place_of_prompt, read_differences),
                 kl_bound=_read_number(evaluation, "kl_bound", kl),
                 judged={
-                    judge: _measure(rows, choice, place_of_prompt, judge) for judge in list_judges(rows) if judge != own
+                    judge: _measure(rows, choice, place_of_prompt, partial(read_differences, judge=judge))
+                    for judge in list_judges(rows) if judge != own
                 },
                 is_cross_fitted=place_of_prompt is not None,
                 kl_price=price,
                 confirmed=_find_confirmed(summary.get("confirmed"), confirmation, update, key == "best", own),
+                scores=_measure(rows, choice, place_of_prompt, partial(read_scores, name="score")),
             )  # fmt: skip
     return None
 
@@ -151,12 +156,12 @@ def _measure(
     rows: Sequence[Mapping[str, Any]],
     choice: Sequence[Sequence[Mapping[str, Any]]],
     place_of_prompt: Mapping[str, int] | None,
-    judge: str | None = None,
+    read: Callable[[Sequence[Mapping[str, Any]]], dict[str, float]],
 ) -> dict[str, float]:
-    """The differences in one evaluation, or those of each prompt in the evaluation that was chosen for it."""
+    """What `read` finds in one evaluation, or of each prompt in the evaluation that was chosen for it."""
     if place_of_prompt is None:
-        return read_differences(rows, judge)
-    evaluations = [read_differences(chosen_rows, judge) for chosen_rows in choice]
+        return read(rows)
+    evaluations = [read(chosen_rows) for chosen_rows in choice]
     return {
         prompt: evaluations[place][prompt] for prompt, place in place_of_prompt.items() if prompt in evaluations[place]
     }

@@ -100,8 +100,26 @@ def tabulate_scores(groups: ScoresOfGroups) -> dict[str, PromptTables]:
 
 
 def compare_on_prompts(first: Sequence[Floats], second: Sequence[Floats] = ()) -> PromptNoise | None:
-    """As `measure_prompt_noise`, over the prompts on which all runs have scores; None if these are fewer than half."""
-    is_scored = np.isfinite(np.concatenate([*first, *second])).all(0)
-    if is_scored.sum() < max(2, len(is_scored) / 2):
+    """As `measure_prompt_noise`, of the runs that have scores, over the prompts on which all of these have some.
+
+    Other prompts add as much for every number of runs, so that a few runs show it. A single run of each group does not
+    show the residual: then the noise is too large rather than too small.
+
+    Args:
+        first, second: see `measure_prompt_noise`; a score may be missing (nan), and a setting may have no run.
+
+    Returns:
+        None if no run of a group has scores, or if runs share fewer than two prompts, or fewer than half of them.
+    """
+    tables = [*first, *second]
+    is_scored = np.isfinite(np.concatenate(tables))
+    by_scores = np.argsort(-is_scored.sum(1), kind="stable")  # the runs with the most scores first
+    shared = np.logical_and.accumulate(is_scored[by_scores])  # the prompts that so many runs have in common
+    num_runs = int((shared.sum(1) >= max(2, is_scored.shape[1] / 2)).sum())
+    if not num_runs:
         return None
-    return measure_prompt_noise([table[:, is_scored] for table in first], [table[:, is_scored] for table in second])
+    is_used = np.isin(np.arange(len(is_scored)), by_scores[:num_runs])
+    parts = np.split(is_used, np.cumsum([len(table) for table in tables])[:-1])
+    used = [table[part][:, shared[num_runs - 1]] for table, part in zip(tables, parts, strict=True)]
+    ours, theirs = ([scores for scores in side if len(scores)] for side in (used[: len(first)], used[len(first) :]))
+    return measure_prompt_noise(ours, theirs) if ours and (theirs or not second) else None

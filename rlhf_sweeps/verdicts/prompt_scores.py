@@ -1,7 +1,8 @@
 """A run's held-out score on each prompt, at the evaluations that its objective is taken from: one place reads it.
 
-It is the score minus the base policy's score, which is the same for all settings and cancels in their differences. A
-run without an evaluation within the KL budget is worth the base policy: 0 on every prompt.
+It is the score itself, as in the objective. The base policy's score is not subtracted: its answers differ between
+settings that sweep the model or how answers are drawn, and between seeds. A run without an evaluation within the KL
+budget is worth the base policy: it has the base policy's score on every prompt.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from rlhf_sweeps.config.schema import ObjectiveConfig
-from rlhf_sweeps.verdicts.against_base import read_differences
+from rlhf_sweeps.verdicts.against_base import read_scores
 from rlhf_sweeps.verdicts.final_policies import find_final_policy, list_choice
 
 
@@ -22,7 +23,7 @@ def has_prompt_scores(objective: ObjectiveConfig) -> bool:
 def read_prompt_scores(
     summary: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], objective: ObjectiveConfig
 ) -> dict[str, float]:
-    """Prompt -> score minus the base policy's score; empty without samples, or if the objective is another one.
+    """Prompt -> score; empty without samples, or if the objective is another one.
 
     Args:
         summary: as in `find_final_policy`.
@@ -35,15 +36,17 @@ def read_prompt_scores(
     if policy is None:
         return {}
     if not policy.is_within:
-        return dict.fromkeys(policy.differences, 0.0)
+        return read_scores(_select_rows(samples, policy.update), "base_score")
     if objective.reduction == "best":
-        return dict(policy.differences)
+        return dict(policy.scores)
     updates = list(list_choice(summary))[-objective.mean_over if objective.reduction == "mean" else -1 :]
-    rows = [[row for row in samples if row.get("update") == update] for update in updates]
-    evaluations = [read_differences(rows_of_update) for rows_of_update in rows]
+    evaluations = [read_scores(_select_rows(samples, update), "score") for update in updates]
     shared = [
-        prompt
-        for prompt in (evaluations[0] if evaluations else {})
-        if all(prompt in differences for differences in evaluations)
+        prompt for prompt in (evaluations[0] if evaluations else {}) if all(prompt in scores for scores in evaluations)
     ]
-    return {prompt: fmean(differences[prompt] for differences in evaluations) for prompt in shared}
+    return {prompt: fmean(scores[prompt] for scores in evaluations) for prompt in shared}
+
+
+def _select_rows(samples: Sequence[Mapping[str, Any]], update: float) -> list[Mapping[str, Any]]:
+    """Of the evaluation after an update."""
+    return [row for row in samples if row.get("update") == update]

@@ -81,8 +81,11 @@ def test_prompts_without_a_score_are_left_out_and_half_of_them_must_be_left() ->
     noise = compare_on_prompts([wide])
     assert noise is not None
     assert noise.variance == pytest.approx((20 - 1 / 3) / 3 / 4)
-    wide[1, 0] = math.nan
-    assert compare_on_prompts([wide]) is None
+    wide[1, 0] = math.nan  # three prompts of eight are left to all runs, and seven to two of them
+    noise = compare_on_prompts([wide])
+    assert noise is not None
+    assert (noise.freedom, [freedom for _, freedom in noise.residuals]) == (6, [6])
+    assert compare_on_prompts([wide[:1, :3]], [wide[:1, 3:6]]) is None
     assert compare_on_prompts([np.full((2, 3), math.nan)]) is None
 
 
