@@ -97,11 +97,9 @@ class Session:
         state = checkpoints.read_state(folder)
         try:
             update, trainer, scorers = int(state["update"]), state["trainer"], state["scorers"]
-            objective = self.config.objective
-            price = choose_kl_price(objective.metrics, objective.kl_price)  # that of a checkpoint may be another
-            best, last = (
-                replace(Evaluation(**state[key]), kl_price=price) if state[key] else None for key in ("best", "last")
-            )
+            read = (Evaluation(**state[key]) if state[key] else None for key in ("best", "last"))
+            price = choose_kl_price(self.config.objective.metrics, self.config.objective.kl_price)
+            best, last = (each and replace(each, kl_price=price) for each in read)  # the state may have another price
             seconds, tokens = float(state["seconds"]), int(state["tokens"])
         except (KeyError, TypeError, ValueError) as error:
             raise checkpoints.DamagedError(f"{folder.name}/state.json: damaged ({error!r})") from error
@@ -197,7 +195,7 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     prompts = load_encoded(config, tokenizer, record)
     log.info("%s", prompts.line)
     training, held_out = prompts.training, prompts.held_out
-    policy = _load_policy(config, device)
+    policy = models.load_policy(config.model, device, _count_longest(config))
     models.check_ids(policy, tokenizer, given)
     policy_digest = models.hash_model(policy)  # before training
     batch = BatchSize("ppo.rollout_batch_size", ppo.rollout_batch_size)
@@ -234,10 +232,6 @@ def _has_begun(run: Run, sweep: Sweep | None) -> bool:
     """Whether the training of this run, or of another run of its sweep, has begun."""
     is_begun = sweep is not None and any(sweep.folder.glob("*/metrics.jsonl"))
     return is_begun or bool(checkpoints.list_checkpoints(run.checkpoint))
-
-
-def _load_policy(config: Config, device: torch.device) -> PreTrainedModel:
-    return models.load_policy(config.model, device, _count_longest(config))
 
 
 def _count_longest(config: Config) -> int:
