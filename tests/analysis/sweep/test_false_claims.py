@@ -83,7 +83,7 @@ def test_comparisons_by_several_axes_share_one_rate(monkeypatch: pytest.MonkeyPa
     shares = []
 
     def note_share(*given: Any) -> GroupRanking:
-        shares.append(given[-1])
+        shares.append(given[5])
         return rank(*given)
 
     monkeypatch.setattr(compare, "rank", note_share)

@@ -143,7 +143,7 @@ def test_a_bad_value_is_named_with_what_is_allowed(override: str, allowed: str, 
         ),
         (
             ("dataset=mixture", "dataset.sources=[human_like_mini,hh_helpful]", "eval.judges=[grammar]"),
-            r"dataset.sources\[1\].eval_path=embedded:hh_helpful/test.jsonl: the judge grammar scores",
+            r"dataset.sources\[1\].confirm_path=embedded:hh_helpful/confirm.jsonl: the judge grammar scores",
         ),
     ],
 )

@@ -66,6 +66,8 @@ NOT_CARRIED = {
     "num_runs": "of a trial that has ended all runs were given out",
     "going": "of runs that have a worker",
     "tested": "the test runs' own records have it",
+    "scores": "the samples of its runs have them",
+    "test_scores": "likewise",
     "reward_model": "its runs' own records have it",
     "beyond": "the summaries of its runs have it",
 }
