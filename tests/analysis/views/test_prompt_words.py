@@ -68,8 +68,8 @@ def test_a_lead_on_a_few_prompts_is_noise_that_more_seeds_do_not_lessen() -> Non
     first, power = write_noise_sentences(rank_source(source))
     assert first.startswith("No: trial 1 is within noise of trial 0; ")
     assert power == (
-        "3 seeds a setting cannot decide a lead below 8.32; more seeds help little, since most of this noise comes from "
-        "the prompts: raise eval.num_prompts"
+        "3 seeds a setting cannot decide a lead below 8.32; more seeds help little, since most of this noise comes "
+        "from the prompts: raise eval.num_prompts"
     )
     steps = [step.text for view in analyse_sweep(source).views for step in view.steps]
     wanted = (
