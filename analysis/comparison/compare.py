@@ -10,7 +10,7 @@ from analysis.comparison.groups import Group, Grouping, group_runs, list_seeds, 
 from analysis.comparison.judge_matrix import make_matrix
 from analysis.comparison.near_copies import write_near_copy_sentences
 from analysis.comparison.own_matrix import NOT_BEST, WinRateMatrix, read_own_pairs
-from analysis.comparison.run_scores import are_by_prompt, stratify_scores
+from analysis.comparison.run_scores import GroupScores, are_by_prompt
 from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure_runs
 from analysis.comparison.thresholds import MAX_KEYS
 from analysis.records.runs import Source
@@ -173,9 +173,7 @@ def _rank_groups(
         for each in (runs, test_runs)
     )
     scores, test_scores = (
-        {label: stratify_scores(compared, own_runs, measured.values, measured.name) for label, own_runs in each.items()}
-        if are_by_prompt(measured.name, values)
-        else {}
+        GroupScores(compared, each, measured.values, measured.name) if are_by_prompt(measured.name, values) else None
         for each, values in ((runs, by_choice), (test_runs, tested))
     )
     return rank(by_choice, measured.is_lower_better, tested, seeds, test_seeds, share, scores, test_scores)

@@ -1,6 +1,6 @@
 """The held-out scores by prompt of the runs of groups, where groups are compared by them."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from analysis.comparison.groups import Grouping
 from analysis.comparison.run_values import EVAL_SCORE, OBJECTIVE
@@ -16,18 +16,47 @@ def are_by_prompt(name: str, strata: Mapping[str, Strata]) -> bool:
     return name in (OBJECTIVE, EVAL_SCORE) and sum(number > 1 for number in num_runs) > 1
 
 
-def stratify_scores(
-    grouped: Grouping, runs: Sequence[RunRecord], values: Mapping[str, float], name: str
-) -> dict[Hashable, list[Scores]]:
-    """Other settings -> the scores of a group's runs that have a value, in the order of `groups.stratify`.
+class GroupScores(Mapping[str, Mapping[Hashable, Sequence[Scores]]]):
+    """Label -> other settings -> the scores of a group's runs that have a value, in the order of `groups.stratify`.
 
-    Args:
-        name: of the measure. The objective says which evaluations give its value; the metric `eval/score` is taken at
-            each run's best evaluation.
+    The samples of a group's runs are read when its scores are looked up, since only the best groups are compared.
     """
-    read = read_best_scores_of_run if name == EVAL_SCORE else read_scores_of_run
-    by_setting: dict[Hashable, list[Scores]] = {}
-    for run in runs:
-        if run.name in values:
-            by_setting.setdefault(grouped.make_setting_key(run), []).append(read(run))
-    return by_setting
+
+    def __init__(
+        self, grouped: Grouping, runs: Mapping[str, Sequence[RunRecord]], values: Mapping[str, float], name: str
+    ) -> None:
+        """Store what the scores are read from.
+
+        Args:
+            grouped: the groups, which know the other settings of a run.
+            runs: label -> the runs of the group.
+            values: run's name -> value; runs without one are left out.
+            name: of the measure. The objective says which evaluations give its value; the metric `eval/score` is taken
+                at each run's best evaluation.
+        """
+        self._grouped, self._runs, self._values = grouped, runs, values
+        self._read = read_best_scores_of_run if name == EVAL_SCORE else read_scores_of_run
+
+    def __getitem__(self, label: str) -> Mapping[Hashable, Sequence[Scores]]:
+        """Read the scores of a group.
+
+        Raises:
+            KeyError: if there is no such group.
+        """
+        by_setting: dict[Hashable, list[Scores]] = {}
+        for run in self._runs[label]:
+            if run.name in self._values:
+                by_setting.setdefault(self._grouped.make_setting_key(run), []).append(self._read(run))
+        return by_setting
+
+    def __iter__(self) -> Iterator[str]:
+        """Over the labels."""
+        return iter(self._runs)
+
+    def __len__(self) -> int:
+        """The number of groups."""
+        return len(self._runs)
+
+    def __contains__(self, label: object) -> bool:
+        """Whether there is such a group; its scores are not read."""
+        return label in self._runs

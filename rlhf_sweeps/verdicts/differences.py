@@ -15,7 +15,13 @@ import numpy as np
 
 from rlhf_sweeps.verdicts.blocks import BlockNoise, compare_blocks
 from rlhf_sweeps.verdicts.estimates import Estimate, Statistic, Strata, are_equal, estimate
-from rlhf_sweeps.verdicts.other_prompts import PromptNoise, ScoresOfGroups, compare_on_prompts, tabulate_scores
+from rlhf_sweeps.verdicts.other_prompts import (
+    PromptNoise,
+    PromptTables,
+    ScoresOfGroups,
+    compare_on_prompts,
+    tabulate_scores,
+)
 from rlhf_sweeps.verdicts.student import Floats, p_value, satterthwaite
 
 # Label -> seeds in the order of the values; None where one is unknown.
@@ -35,7 +41,8 @@ class GroupValues:
     ) -> None:
         self.groups = groups
         self.statistic = statistic
-        self._tables = tabulate_scores(scores)
+        self._scores = scores
+        self._tables: Mapping[str, PromptTables] = {}
         self.runs = {
             label: dict(zip(own, values.tolist(), strict=True))
             for label, strata in groups.items()
@@ -44,6 +51,10 @@ class GroupValues:
             and len({*own}) == len(values := next(iter(strata.values())))
         }
         self._estimates: dict[tuple[Hashable, ...], Estimate] = {}
+
+    def read_scores(self, labels: Sequence[str]) -> None:
+        """Read the scores by prompt of the groups that are compared; those of the others are left alone."""
+        self._tables = tabulate_scores({label: self._scores[label] for label in labels if label in self._scores})
 
     def value(self, label: str) -> float:
         """The statistic of a group, without an interval."""

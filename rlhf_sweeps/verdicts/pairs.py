@@ -150,7 +150,8 @@ def rank(
         tested: the values on test seeds, of the groups that have some.
         seeds, test_seeds: label -> the seeds of the values of a group with one setting, if they are known.
         share: of the rate of false claims, where there are several rankings.
-        scores, test_scores: the held-out scores by prompt of the values' runs, if the values are means of such scores.
+        scores, test_scores: the held-out scores by prompt of the values' runs, if the values are means of such scores;
+            looked up for the best MOST_GROUPS groups only.
     """
     sign, tested = -1.0 if is_lower_better else 1.0, tested or {}
     statistic = choose_statistic([*groups.values(), *tested.values()])
@@ -162,7 +163,10 @@ def rank(
     labels = sorted(by_worth, key=lambda label: (label not in tested, -sign * estimates[label].value))
     repeated = [chosen.estimate(label) for label in groups if len(tested) < len(groups)]
     noise = pool_runs([*(on_tests.estimate(label) for label in tested), *repeated])
-    names = list(combinations(labels[:MOST_GROUPS], 2))
+    compared = labels[:MOST_GROUPS]
+    for samples in (chosen, on_tests):
+        samples.read_scores(compared)
+    names = list(combinations(compared, 2))
     differences = [
         measure_difference(on_tests if {*both} <= {*tested} else chosen, both, noise, blocks) for both in names
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from analysis.views.comparison_sentences import write_design_sentences
 SEEDS = (0.05, 0.0, -0.05)  # added to the scores of one setting, and subtracted from those of the other
 ON_SOME, ON_ALL = np.array([6.0, -4.0, 5.0, -3.0]), np.ones(4)
 LAST = {"objective.metrics": ["eval/score"], "objective.directions": ["maximize"], "objective.reduction": "last"}
+
+UNDERSCORED = {key.replace(".", "__"): value for key, value in LAST.items()}
 
 
 def make_run(key: int, seed: int, config: Mapping[str, Any]) -> RunRecord:
@@ -79,3 +82,23 @@ def test_the_verdicts_that_hold_for_other_prompts_are_named(scored: list[int], s
     runs = [each if each.config["key"] in scored else replace(each, read_samples=list) for each in runs]
     (line,) = write_design_sentences(compare_groups(source(runs), "key").pairs)
     assert line.removeprefix("the noise of the held-out prompts counts").lstrip(", ") == sentence
+
+
+def test_the_samples_of_the_compared_groups_alone_are_read() -> None:
+    """Of 32 groups of two runs, the best 30 are compared; the worst two have the keys 1 and 2."""
+    read: set[str] = set()
+
+    def note(name: str) -> list[dict[str, Any]]:
+        read.add(name)
+        return []
+
+    runs = [
+        replace(
+            run(f"{key}/{seed}", key + 0.1 * seed, key=key, seed=seed, **UNDERSCORED),
+            read_samples=partial(note, f"{key}/{seed}"),
+        )
+        for key in range(1, 33)
+        for seed in (0, 1)
+    ]
+    compare_groups(source(runs), "key")
+    assert read == {f"{key}/{seed}" for key in range(3, 33) for seed in (0, 1)}
