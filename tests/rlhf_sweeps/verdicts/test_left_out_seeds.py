@@ -130,13 +130,13 @@ def test_test_seeds_have_no_part_in_the_constraints() -> None:
 def test_the_figure_is_unbiased_where_a_limit_is_on_what_goes_with_the_score() -> None:
     """500 sweeps of 16 equal settings on 3 seeds, whose excesses over a limit correlate -0.7 with the values.
 
-    So what keeps the limit is lucky. When the seed left out had a part in the constraints, the bias was +0.39.
+    So what keeps the limit is lucky. When the seed left out had a part in the constraints, the bias was +0.40 (0.03).
     """
     random = np.random.default_rng(11)
     figures = []
     for _ in range(500):
         values = random.normal(size=(16, 3))
-        excesses = -0.7 * values + np.sqrt(1 - 0.7**2) * random.normal(size=(16, 3))
+        excesses = 0.5 - 0.7 * values + np.sqrt(1 - 0.7**2) * random.normal(size=(16, 3))
         rows = [(dict(enumerate(row)), dict(enumerate(excess))) for row, excess in zip(values, excesses, strict=True)]
         figure = measure_left_out(with_limit(*rows), "maximize", unconfirmed)
         figures += [] if figure is None else [figure.mean]
