@@ -19,6 +19,8 @@ test_pair_false_alarms.py, test_blocks.py, test_other_prompts.py, test_false_cla
     cannot tell          nothing shows how much seeds differ, and the prompts alone do not make it noise
     worse in the settings that both have
                          p <= 0.05 there, although its value over all of its settings is better
+    to report            what a setting chosen in this way comes to on a seed that did not choose it, each seed left out
+                         in turn (`left_out_seeds`)
     best                 the highest mean of the first objective over seeds, among the settings that keep all
                          constraints; the mean over test seeds, where settings were run on test seeds
 

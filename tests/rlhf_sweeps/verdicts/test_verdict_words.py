@@ -17,6 +17,7 @@ THRESHOLDS = {
     pairs.WORSE: (error_rate.SIGNIFICANCE_LEVEL,),
     pairs.UNKNOWN: (),
     "best": (),
+    "to report": (),
     policy.BLOW_UP: (
         policy.TIMES_BUDGET,
         policy.NATS_PER_TOKEN,
