@@ -19,7 +19,7 @@ from rlhf_sweeps.process.activity import report_activity
 from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_faults
 from rlhf_sweeps.process.printed_commands import print_adapted
 from rlhf_sweeps.record import InUseError, NotOursError, Sweep
-from rlhf_sweeps.sweep.answer import print_answer
+from rlhf_sweeps.sweep.answer import Conclusion, print_answer
 from rlhf_sweeps.sweep.checks import (
     Setting,
     check_sampler,
@@ -184,14 +184,14 @@ def _run(
     )
     end: BaseException | None = None
     try:
-        engine, comparison = _train(sweep, plan, study, reopen_study, composer, configurations, executor, tracker)
+        engine, conclusion = _train(sweep, plan, study, reopen_study, composer, configurations, executor, tracker)
         end = choose_end(sweep.folder, engine)
     except BaseException as error:
         end = error
         raise
     finally:
         tracker.finish(exit_code=choose_exit_status(end))
-    print_answer(sweep, plan, engine, comparison, composer.hydra)
+    print_answer(sweep, plan, engine, conclusion, composer.hydra)
     if end is not None:
         raise end
 
@@ -205,14 +205,14 @@ def _train(
     configurations: Configurations,
     executor: Executor,
     tracker: SweepTracker,
-) -> tuple[Engine, dict[str, Any] | None]:
-    """Run the trials; returns the engine and the comparison of reward models. The results are recorded in any case."""
+) -> tuple[Engine, Conclusion]:
+    """Run the trials; returns the engine and what came of them. The results are recorded in any case."""
     num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
     metrics, patience = plan.config.objective.metrics, Patience()
-    comparison: dict[str, Any] | None = None
+    conclusion = Conclusion()
 
     def conclude(engine: Engine) -> None:
-        nonlocal comparison
+        nonlocal conclusion
         trials = engine.schedule.trials
         engine.save()
         with report_activity("recording the results of the sweep"):
@@ -224,6 +224,7 @@ def _train(
             results = make_results(trials, plan.directions, comparison, plan.has_own_scales, policies, left_out)
             sweep.write_results(results)
             tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [], left_out)
+            conclusion = Conclusion(comparison, policies, left_out)
 
     with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.has_own_scales) as display:
 
@@ -238,7 +239,7 @@ def _train(
             return opened
 
         engine = run_patiently(sweep.folder, open_engine(study), replace, conclude, patience, display.event)
-    return engine, comparison
+    return engine, conclusion
 
 
 def _compare(sweep: Sweep, plan: Plan, trials: Sequence[SweepTrial]) -> dict[str, Any] | None:
